@@ -1,0 +1,23 @@
+//! What every room agrees on: labels, streams, entries, time, tenants, selections, limits.
+//!
+//! No I/O, no async, no serde: wire and disk formats belong to the rooms that own them.
+
+pub mod batch;
+pub mod clock;
+pub mod labels;
+pub mod limits;
+pub mod metadata;
+pub mod needle;
+pub mod selector;
+pub mod tenant;
+pub mod time;
+
+pub use batch::{Batch, BatchBuilder, BatchEntry, BatchStream};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use labels::{LabelError, Labels, StreamId};
+pub use limits::Limits;
+pub use metadata::Metadata;
+pub use needle::Needle;
+pub use selector::{MatchOp, Matcher, Selector, ValuePattern};
+pub use tenant::{TenantError, TenantId};
+pub use time::{Day, TimeRange};
