@@ -26,7 +26,9 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     fn now_ns(&self) -> i64 {
         // A clock before 1970 reads as 0: sequence numbers, not times, order what is stored.
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX))
     }
 
     fn monotonic_ns(&self) -> i64 {

@@ -343,7 +343,9 @@ mod tests {
 
     #[test]
     fn errors_name_the_column() {
-        for (text, column) in [("", 1), ("{a}", 3), ("{a=\"b", 4), ("{a=b}", 4), ("{a=\"b\"} x", 9), ("{1=\"b\"}", 2)] {
+        for (text, column) in
+            [("", 1), ("{a}", 3), ("{a=\"b", 4), ("{a=b}", 4), ("{a=\"b\"} x", 9), ("{1=\"b\"}", 2)]
+        {
             match Labels::parse(text) {
                 Err(LabelError::Syntax { column: found, .. }) => assert_eq!(found, column, "{text}"),
                 other => panic!("{text}: {other:?}"),

@@ -63,7 +63,10 @@ pub fn read_all(disk: &dyn Disk, path: &str, limit: u64) -> io::Result<Vec<u8>> 
     let file = disk.open(path)?;
     let len = file.len()?;
     if len > limit {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{path}: {len} bytes, more than {limit}")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{path}: {len} bytes, more than {limit}"),
+        ));
     }
     let mut bytes = vec![0; len as usize];
     file.read_at(&mut bytes, 0)?;

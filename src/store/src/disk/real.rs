@@ -40,7 +40,8 @@ impl RealDisk {
 
     fn open_with(&self, path: &str, options: &mut OpenOptions) -> io::Result<Arc<dyn DiskFile>> {
         // A planted symbolic link must not lead writes out of the data directory.
-        let options = options.read(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
+        let options =
+            options.read(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
         let file = options.open(self.path(path)).map_err(|e| named(e, path))?;
         Ok(Arc::new(RealFile { file }))
     }
@@ -127,7 +128,8 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, path: &str) -> io::Result<()> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.path(path))?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.path(path))?;
         file.try_lock()?;
         if let Ok(mut held) = self.lock.lock() {
             *held = Some(file);
