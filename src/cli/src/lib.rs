@@ -1,6 +1,128 @@
-//! The front door: commands, config, wiring.
+//! The front door: commands, config, wiring, shutdown, and what a person sees on the terminal.
 
-/// Runs the command line and returns the process exit code.
-pub fn run() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+mod answer;
+mod args;
+mod ask;
+pub mod config;
+mod logging;
+mod offline;
+mod output;
+mod serve;
+mod shutdown;
+mod table;
+mod terminal;
+
+use args::{Cli, Command, ConfigArgs, FileArg, QueryArgs, ServeArgs, StorageArgs};
+use clap::Parser;
+use config::flags::SettingFlags;
+use config::{ConfigError, Loaded};
+use std::io;
+use std::process::ExitCode;
+use strandline_model::SystemClock;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Logging(#[from] logging::LoggingError),
+    #[error(transparent)]
+    Serve(#[from] serve::ServeError),
+    #[error(transparent)]
+    Ask(#[from] ask::AskError),
+    #[error(transparent)]
+    Offline(#[from] offline::OfflineError),
+    #[error("cannot write the answer: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command line and returns the process exit code: 0 for success, 1 for a failure or a damage found, 2 for
+/// a wrong command line or settings.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap writes help to standard output and faults to standard error; a closed one changes nothing.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match cli.command {
+        Command::Serve(args) => serve(args),
+        Command::Query(args) => query(&args),
+        Command::Verify(args) => verify(args),
+        Command::Stats(args) => stats(args),
+        Command::Config(args) => show_config(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            // Faults of settings begin with their place, as editors and people like to read it.
+            if let CommandError::Config(faults) = error {
+                output::complain(&faults.to_string());
+                return ExitCode::from(2);
+            }
+            output::complain(&format!("strandline: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(file: &FileArg, flags: &SettingFlags) -> Result<Loaded, ConfigError> {
+    config::load(file.config.as_deref(), std::env::vars_os(), flags)
+}
+
+fn serve(args: ServeArgs) -> Result<ExitCode, CommandError> {
+    let loaded = load(&args.file, &args.settings)?;
+    logging::begin(&loaded.config.log)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        data_dir = %loaded.config.storage.data_dir.display(),
+        settings_given = loaded.origins.len(),
+        "starting"
+    );
+    serve::run(&loaded.config)?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn query(args: &QueryArgs) -> Result<ExitCode, CommandError> {
+    let mut answer = ask::ask(args, &SystemClock::default())?;
+    answer.sort(args.direction);
+    for warning in &answer.warnings {
+        output::complain(&format!("warning: {warning}"));
+    }
+    output::to_stdout(|out| {
+        if terminal::stdout_is_terminal() {
+            answer.write_text(out, terminal::stdout_has_color())
+        } else {
+            answer.write_json(out)
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(args: StorageArgs) -> Result<ExitCode, CommandError> {
+    let loaded = load(&args.file, &args.settings.into())?;
+    let found = offline::inspect(&loaded.config)?;
+    output::to_stdout(|out| offline::show_verified(out, &found, terminal::stdout_is_terminal()))?;
+    Ok(if found.damages.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn stats(args: StorageArgs) -> Result<ExitCode, CommandError> {
+    let loaded = load(&args.file, &args.settings.into())?;
+    let partitions = offline::measure(&loaded.config)?;
+    output::to_stdout(|out| offline::show_stats(out, &partitions, terminal::stdout_is_terminal()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_config(args: &ConfigArgs) -> Result<ExitCode, CommandError> {
+    let text = if args.docs {
+        config::show::documentation()
+    } else {
+        config::show::effective(&load(&args.file, &args.settings)?)
+    };
+    output::to_stdout(|out| out.write_all(text.as_bytes()))?;
+    Ok(ExitCode::SUCCESS)
 }

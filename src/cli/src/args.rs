@@ -1,0 +1,152 @@
+//! What can be typed: the commands and their flags.
+
+use crate::config::flags::{SettingFlags, StorageFlags};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A log store: Loki's API, full-text indexed, durable, one binary.
+#[derive(Debug, Parser)]
+#[command(name = "strandline", version, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Store logs and answer queries.
+    ///
+    /// Needs no configuration: listens on 127.0.0.1:3100 and keeps its data in ./strandline-data. Every setting is a
+    /// flag here, a key of the settings file and an environment variable STRANDLINE_SECTION__KEY; a flag wins over a
+    /// variable, a variable over the file.
+    Serve(ServeArgs),
+    /// Ask a running server; a table on a terminal, JSON lines in a pipe.
+    Query(QueryArgs),
+    /// Check every byte of a data directory and say what is wrong and where; exit code 1 when anything is.
+    Verify(StorageArgs),
+    /// Show segments, lines, bytes and compression for each tenant and day of a data directory.
+    Stats(StorageArgs),
+    /// Print the effective settings as YAML, each with where it comes from.
+    Config(ConfigArgs),
+}
+
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub file: FileArg,
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
+/// Flags of the commands that look at a data directory at rest.
+#[derive(Debug, Args)]
+pub struct StorageArgs {
+    #[command(flatten)]
+    pub file: FileArg,
+    #[command(flatten)]
+    pub settings: StorageFlags,
+}
+
+/// Flags of `config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    #[command(flatten)]
+    pub file: FileArg,
+    /// Print every setting with its default, meaning, variable and flag as a Markdown table instead.
+    #[arg(long)]
+    pub docs: bool,
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
+/// Where the settings file is.
+#[derive(Debug, Args)]
+pub struct FileArg {
+    /// Settings file (YAML).
+    #[arg(long, env = "STRANDLINE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Flags of `query`.
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// The LogQL query, such as '{app="x"} |= "y"'.
+    pub query: String,
+    /// The server.
+    #[arg(long, env = "STRANDLINE_URL", default_value = "http://127.0.0.1:3100")]
+    pub url: String,
+    /// How far back from now to look.
+    #[arg(long, default_value = "1h", value_parser = crate::config::parse_duration, conflicts_with = "start")]
+    pub since: Duration,
+    /// Earliest time: RFC 3339, or nanoseconds since the epoch.
+    #[arg(long)]
+    pub start: Option<String>,
+    /// Time to stop before: RFC 3339, or nanoseconds since the epoch; now if not given.
+    #[arg(long)]
+    pub end: Option<String>,
+    /// Most lines to show.
+    #[arg(long, default_value_t = 100)]
+    pub limit: u32,
+    /// Newest or oldest first.
+    #[arg(long, value_enum, default_value_t = Direction::Backward)]
+    pub direction: Direction,
+    /// The tenant (X-Scope-OrgID), for servers with auth.enabled.
+    #[arg(long, env = "STRANDLINE_ORG_ID", value_name = "TENANT")]
+    pub org_id: Option<String>,
+}
+
+/// In which order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Direction {
+    /// Newest first.
+    Backward,
+    /// Oldest first.
+    Forward,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_documented_lines_parse() {
+        for line in [
+            "strandline serve",
+            "strandline serve --data-dir /d --http-listen 0.0.0.0:3100 --config c.yaml",
+            "strandline query {app=\"x\"} --url http://127.0.0.1:3100 --since 1h30m --limit 5 --direction forward",
+            "strandline verify --data-dir /d",
+            "strandline stats --data-dir /d",
+            "strandline config --wal.sync off",
+            "strandline config --docs",
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+        for line in
+            ["strandline query {} --since soon", "strandline verify --wal.sync off", "strandline srve"]
+        {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn short_help_is_one_screen_and_long_help_has_every_setting() {
+        let mut command = Cli::command();
+        let serve = command.find_subcommand_mut("serve").unwrap();
+        let short = serve.render_help().to_string();
+        assert!(short.lines().count() < 50, "{short}");
+        assert!(short.contains("--data-dir"), "{short}");
+        let long = serve.render_long_help().to_string();
+        assert!(long.contains("--limits.max-line-bytes"), "{long}");
+        assert!(long.contains("[default: 64MiB]"), "{long}");
+    }
+}

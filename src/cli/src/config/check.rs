@@ -1,0 +1,85 @@
+//! Do the settings make sense, alone and together?
+
+use super::Config;
+
+/// What is wrong, by the name of the setting to change.
+pub fn check(config: &Config) -> Vec<(&'static str, String)> {
+    let mut faults = Vec::new();
+    let mut range = |name: &'static str, value: u64, least: u64, most: u64| {
+        if !(least..=most).contains(&value) {
+            let show = |bytes: u64| super::codec::size::show(&bytes);
+            faults.push((name, format!("must lie between {} and {}", show(least), show(most))));
+        }
+    };
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+    const GIB: u64 = 1 << 30;
+    range("server.max_body_bytes", config.server.max_body_bytes, KIB, 4 * GIB);
+    range("server.max_decompressed_bytes", config.server.max_decompressed_bytes, KIB, 4 * GIB);
+    // Below, a file holds hardly a batch; above, recycling and replay come in steps that are too long.
+    range("wal.file_bytes", config.wal.file_bytes, 64 * KIB, GIB);
+    range("head.max_bytes", config.head.max_bytes, 64 * KIB, 16 * GIB);
+    // Block offsets are 32 bits wide, and a filter reads a block whole.
+    range("segment.block_bytes", config.segment.block_bytes, 4 * KIB, 16 * MIB);
+    range("settle.target_bytes", config.settle.target_bytes, MIB, 4 * GIB);
+    range("limits.max_line_bytes", config.limits.max_line_bytes as u64, 1, 16 * MIB);
+
+    let positive = [
+        ("server.header_timeout", config.server.header_timeout),
+        ("wal.sync_interval", config.wal.sync_interval),
+        ("head.max_age", config.head.max_age),
+        ("head.idle", config.head.idle),
+        ("query.timeout", config.query.timeout),
+    ];
+    for (name, _) in positive.iter().filter(|(_, duration)| duration.is_zero()) {
+        faults.push((name, "must be longer than 0".to_owned()));
+    }
+    if !(1..=19).contains(&config.settle.zstd_level) {
+        faults.push(("settle.zstd_level", "must lie between 1 and 19".to_owned()));
+    }
+    if config.query.threads > 1024 {
+        faults.push(("query.threads", "must be at most 1024".to_owned()));
+    }
+    for (name, count) in [
+        ("limits.max_label_names", config.limits.max_label_names),
+        ("limits.max_streams_per_push", config.limits.max_streams_per_push),
+        ("limits.max_lines_per_push", config.limits.max_lines_per_push),
+        ("limits.max_entries_per_query", config.limits.max_entries_per_query),
+    ] {
+        if count == 0 {
+            faults.push((name, "must be at least 1".to_owned()));
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn defaults_make_sense() {
+        assert_eq!(check(&Config::default()), []);
+    }
+
+    #[test]
+    fn each_check_can_fail() {
+        type Break = fn(&mut Config);
+        let broken: [(&str, Break); 7] = [
+            ("server.max_body_bytes", |c| c.server.max_body_bytes = 0),
+            ("segment.block_bytes", |c| c.segment.block_bytes = 17 << 20),
+            ("wal.file_bytes", |c| c.wal.file_bytes = 1),
+            ("query.timeout", |c| c.query.timeout = Duration::ZERO),
+            ("settle.zstd_level", |c| c.settle.zstd_level = 23),
+            ("query.threads", |c| c.query.threads = 5000),
+            ("limits.max_lines_per_push", |c| c.limits.max_lines_per_push = 0),
+        ];
+        for (name, break_it) in broken {
+            let mut config = Config::default();
+            break_it(&mut config);
+            let faults = check(&config);
+            assert!(faults.len() == 1 && faults[0].0 == name, "{name}: {faults:?}");
+        }
+    }
+}

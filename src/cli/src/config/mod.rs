@@ -1,0 +1,220 @@
+//! What can be set: the resolved, checked configuration that the rest of the program reads.
+//!
+//! Two stages lead here: `raw` gathers what was typed (file, environment, flags) with its place, `load` gives it
+//! meaning. `settings` is the one table that both, the help, the printed config and the documentation come from.
+
+mod check;
+mod codec;
+mod environment;
+pub mod flags;
+mod load;
+mod nearest;
+mod raw;
+mod retention;
+mod settings;
+pub mod show;
+mod tree;
+
+pub use codec::duration::parse as parse_duration;
+pub use load::{ConfigError, Loaded, load};
+pub use retention::{RetentionConfig, StreamRetention, TenantAge, TenantRetention};
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use strandline_model::Limits;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// Every setting, resolved and checked.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// The HTTP door.
+    pub server: ServerConfig,
+    /// Where data lies.
+    pub storage: StorageConfig,
+    /// The write-ahead log.
+    pub wal: WalConfig,
+    /// Entries in memory.
+    pub head: HeadConfig,
+    /// Segment files.
+    pub segment: SegmentConfig,
+    /// The background merge of segments.
+    pub settle: SettleConfig,
+    /// What is removed, and when.
+    pub retention: RetentionConfig,
+    /// Reading.
+    pub query: QueryConfig,
+    /// Limits on input and answers.
+    pub limits: Limits,
+    /// Tenants.
+    pub auth: AuthConfig,
+    /// The program's own log.
+    pub log: LogConfig,
+}
+
+/// `server.*`
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerConfig {
+    /// Address of the one port.
+    pub http_listen: SocketAddr,
+    /// Largest request body as sent.
+    pub max_body_bytes: u64,
+    /// Largest request body once decompressed: what a decompression bomb runs into.
+    pub max_decompressed_bytes: u64,
+    /// How long a client may take to send its request header.
+    pub header_timeout: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            // Loopback: a store without authentication must not be on the network by accident.
+            http_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3100)),
+            max_body_bytes: 64 * MIB,
+            max_decompressed_bytes: 64 * MIB,
+            header_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// `storage.*`
+#[derive(Debug, Clone, PartialEq)]
+pub struct StorageConfig {
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// Free disk below which the store turns read-only.
+    pub min_free_bytes: u64,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self { data_dir: PathBuf::from("./strandline-data"), min_free_bytes: 256 * MIB }
+    }
+}
+
+/// When the write-ahead log reaches the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalSync {
+    /// Before the acknowledgement: an acknowledged line survives a power cut.
+    Always,
+    /// Every `wal.sync_interval`: a power cut may cost that much.
+    Interval,
+    /// When the operating system likes; survives `kill -9`, not a power cut.
+    Off,
+}
+
+/// `wal.*`
+#[derive(Debug, Clone, PartialEq)]
+pub struct WalConfig {
+    /// When to sync.
+    pub sync: WalSync,
+    /// The interval of [`WalSync::Interval`].
+    pub sync_interval: Duration,
+    /// Size of one preallocated file.
+    pub file_bytes: u64,
+}
+
+impl Default for WalConfig {
+    fn default() -> Self {
+        Self { sync: WalSync::Always, sync_interval: Duration::from_millis(100), file_bytes: 16 * MIB }
+    }
+}
+
+/// `head.*`
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadConfig {
+    /// Raw bytes at which the head is sealed and written as segments.
+    pub max_bytes: u64,
+    /// Age at which it is sealed however small.
+    pub max_age: Duration,
+    /// Quiet time after which it is sealed early.
+    pub idle: Duration,
+}
+
+impl Default for HeadConfig {
+    fn default() -> Self {
+        Self { max_bytes: 32 * MIB, max_age: Duration::from_secs(300), idle: Duration::from_secs(5) }
+    }
+}
+
+/// `segment.*`
+#[derive(Debug, Clone, PartialEq)]
+pub struct SegmentConfig {
+    /// Raw line bytes of one block.
+    pub block_bytes: u64,
+}
+
+impl Default for SegmentConfig {
+    fn default() -> Self {
+        Self { block_bytes: 512 * KIB }
+    }
+}
+
+/// `settle.*`
+#[derive(Debug, Clone, PartialEq)]
+pub struct SettleConfig {
+    /// Whether small segments are merged in the background.
+    pub enabled: bool,
+    /// Raw bytes that a settled segment aims for.
+    pub target_bytes: u64,
+    /// zstd level of settled segments.
+    pub zstd_level: i32,
+}
+
+impl Default for SettleConfig {
+    fn default() -> Self {
+        Self { enabled: true, target_bytes: 256 * MIB, zstd_level: 1 }
+    }
+}
+
+/// `query.*`
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryConfig {
+    /// Threads that scan blocks; already resolved, never 0 once loaded.
+    pub threads: usize,
+    /// Time after which a query is given up.
+    pub timeout: Duration,
+    /// Queries that run at the same time; more wait. `None`: chosen from the number of threads.
+    pub max_concurrent: Option<usize>,
+}
+
+impl Default for QueryConfig {
+    fn default() -> Self {
+        Self { threads: 0, timeout: Duration::from_secs(60), max_concurrent: None }
+    }
+}
+
+/// `auth.*`
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AuthConfig {
+    /// Whether every request must name its tenant in `X-Scope-OrgID`; off, everything belongs to tenant `fake`.
+    pub enabled: bool,
+}
+
+/// How the program's own log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// `log.*`
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogConfig {
+    /// A level, or filter directives such as `info,strandline_store=debug`.
+    pub level: String,
+    /// How lines are written.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Auto }
+    }
+}

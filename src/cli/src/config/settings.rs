@@ -1,0 +1,278 @@
+//! Which settings are there? The one table: parsing, flags, variables, the printed config and the documentation
+//! all come from it, so a setting is added here and in `Config`, nowhere else.
+
+use super::tree::{Fault, Node};
+use super::{Config, codec, retention};
+
+/// What every environment variable of ours begins with.
+pub const ENV_PREFIX: &str = "STRANDLINE_";
+
+/// One setting.
+pub struct Setting {
+    /// `section.key`, as in the file.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub kind: &'static str,
+    /// One line for help and documentation.
+    pub help: &'static str,
+    /// A second, short flag, without the dashes.
+    pub alias: Option<&'static str>,
+    /// Whether the value must never be shown.
+    pub secret: bool,
+    /// Whether the value is a list or a mapping, given as YAML on one line outside the file.
+    pub structured: bool,
+    /// Reads a value into the configuration.
+    pub apply: fn(&mut Config, &Node) -> Result<(), Fault>,
+    /// Writes the value; YAML if `structured`.
+    pub show: fn(&Config) -> String,
+}
+
+impl Setting {
+    /// `section` of `section.key`.
+    pub fn section(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(section, _)| section)
+    }
+
+    /// `key` of `section.key`.
+    pub fn key(&self) -> &'static str {
+        self.name.split_once('.').map_or("", |(_, key)| key)
+    }
+
+    /// `STRANDLINE_SECTION__KEY`.
+    pub fn env_name(&self) -> String {
+        format!("{ENV_PREFIX}{}", self.name.replace('.', "__").to_ascii_uppercase())
+    }
+
+    /// The flag without its dashes: `section.key-in-parts`.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+}
+
+/// The setting called `name`.
+pub fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// A row: name, codec, field of `Config`, help, and the short flag where there is one.
+macro_rules! row {
+    ($name:literal, $codec:ident, $($field:ident).+, $help:literal) => {
+        row!($name, $codec, $($field).+, $help, None)
+    };
+    ($name:literal, $codec:ident, $($field:ident).+, $help:literal, $alias:expr) => {
+        Setting {
+            name: $name,
+            kind: codec::$codec::KIND,
+            help: $help,
+            alias: $alias,
+            secret: false,
+            structured: false,
+            apply: |config, node| {
+                config.$($field).+ =
+                    codec::$codec::parse(codec::text(node)?).map_err(|message| Fault::new(node.at, message))?;
+                Ok(())
+            },
+            show: |config| codec::$codec::show(&config.$($field).+),
+        }
+    };
+}
+
+/// Every setting, in the order of the documentation.
+pub const SETTINGS: &[Setting] = &[
+    row!(
+        "server.http_listen",
+        address,
+        server.http_listen,
+        "address and port to listen on; loopback unless told otherwise",
+        Some("http-listen")
+    ),
+    row!("server.max_body_bytes", size, server.max_body_bytes, "largest request body as sent"),
+    row!(
+        "server.max_decompressed_bytes",
+        size,
+        server.max_decompressed_bytes,
+        "largest request body once decompressed"
+    ),
+    row!(
+        "server.header_timeout",
+        duration,
+        server.header_timeout,
+        "how long a client may take to send a request header"
+    ),
+    row!("storage.data_dir", path, storage.data_dir, "the data directory", Some("data-dir")),
+    row!(
+        "storage.min_free_bytes",
+        size,
+        storage.min_free_bytes,
+        "free disk below which the store turns read-only"
+    ),
+    row!(
+        "wal.sync",
+        wal_sync,
+        wal.sync,
+        "when the write-ahead log is synced; only always survives a power cut"
+    ),
+    row!("wal.sync_interval", duration, wal.sync_interval, "time between syncs when wal.sync is interval"),
+    row!("wal.file_bytes", size, wal.file_bytes, "size of one preallocated file of the write-ahead log"),
+    row!("head.max_bytes", size, head.max_bytes, "bytes in memory at which they become segments"),
+    row!("head.max_age", duration, head.max_age, "age at which entries in memory become segments"),
+    row!("head.idle", duration, head.idle, "quiet time after which entries in memory become segments"),
+    row!("segment.block_bytes", size, segment.block_bytes, "raw bytes of one block of a segment"),
+    row!("settle.enabled", switch, settle.enabled, "merge small segments in the background"),
+    row!("settle.target_bytes", size, settle.target_bytes, "raw bytes that a settled segment aims for"),
+    row!("settle.zstd_level", count, settle.zstd_level, "zstd level of settled segments, 1 to 19"),
+    row!(
+        "retention.max_age",
+        duration_or_none,
+        retention.max_age,
+        "age past which entries are removed; 0 keeps them for ever"
+    ),
+    row!(
+        "retention.max_total_bytes",
+        size_or_none,
+        retention.max_total_bytes,
+        "bytes on disk past which the oldest days are removed; 0 is no bound"
+    ),
+    row!(
+        "retention.min_free_bytes",
+        size_or_none,
+        retention.min_free_bytes,
+        "free disk below which the oldest days are removed; 0 is no bound"
+    ),
+    Setting {
+        name: "retention.tenants",
+        kind: "mapping",
+        help: "tenant -> {max_age, max_total_bytes}: what differs for single tenants",
+        alias: None,
+        secret: false,
+        structured: true,
+        apply: |config, node| {
+            config.retention.tenants = retention::parse_tenants(node)?;
+            Ok(())
+        },
+        show: |config| retention::show_tenants(&config.retention.tenants),
+    },
+    Setting {
+        name: "retention.streams",
+        kind: "list",
+        help: "[{selector, tenant, max_age, priority}]: what differs for single streams",
+        alias: None,
+        secret: false,
+        structured: true,
+        apply: |config, node| {
+            config.retention.streams = retention::parse_streams(node)?;
+            Ok(())
+        },
+        show: |config| retention::show_streams(&config.retention.streams),
+    },
+    row!("query.threads", count, query.threads, "threads that scan; 0 is one for each core"),
+    row!("query.timeout", duration, query.timeout, "time after which a query is given up"),
+    row!(
+        "query.max_concurrent",
+        count_or_none,
+        query.max_concurrent,
+        "queries that run at once, more wait; 0 is chosen from query.threads"
+    ),
+    row!("limits.max_line_bytes", size, limits.max_line_bytes, "longest line; longer ones are refused"),
+    row!("limits.max_label_names", count, limits.max_label_names, "most labels of one stream"),
+    row!("limits.max_label_name_bytes", size, limits.max_label_name_bytes, "longest label name"),
+    row!("limits.max_label_value_bytes", size, limits.max_label_value_bytes, "longest label value"),
+    row!(
+        "limits.max_metadata_bytes",
+        size,
+        limits.max_metadata_bytes,
+        "most structured metadata of one entry, names and values"
+    ),
+    row!(
+        "limits.max_metadata_pairs",
+        count,
+        limits.max_metadata_pairs,
+        "most structured metadata pairs of one entry"
+    ),
+    row!(
+        "limits.reject_older_than",
+        age_ns,
+        limits.reject_older_than_ns,
+        "oldest acceptable age of a line; 0 accepts any"
+    ),
+    row!(
+        "limits.reject_newer_than",
+        age_ns,
+        limits.reject_newer_than_ns,
+        "how far in the future a line may lie; 0 accepts any"
+    ),
+    row!(
+        "limits.max_streams_per_push",
+        count,
+        limits.max_streams_per_push,
+        "most streams in one push; above it the push is refused whole"
+    ),
+    row!("limits.max_lines_per_push", count, limits.max_lines_per_push, "most lines in one push"),
+    row!(
+        "limits.max_entries_per_query",
+        count,
+        limits.max_entries_per_query,
+        "most entries that one log query may return"
+    ),
+    row!(
+        "auth.enabled",
+        switch,
+        auth.enabled,
+        "every request must name its tenant in X-Scope-OrgID; off, all is one tenant"
+    ),
+    row!(
+        "log.level",
+        log_filter,
+        log.level,
+        "the program's own log: error, warn, info, debug, trace, or directives",
+        Some("log-level")
+    ),
+    row!(
+        "log.format",
+        log_format,
+        log.format,
+        "auto is text on a terminal and JSON elsewhere",
+        Some("log-format")
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_flags_and_variables_are_unique_and_plain() {
+        let mut seen = BTreeSet::new();
+        for setting in SETTINGS {
+            let plain = |text: &str| {
+                !text.is_empty()
+                    && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            };
+            assert!(plain(setting.section()) && plain(setting.key()), "{}", setting.name);
+            // `__` separates the parts of a variable's name.
+            assert!(!setting.name.contains("__"), "{}", setting.name);
+            assert!(seen.insert(setting.env_name()), "{}", setting.name);
+            assert!(seen.insert(setting.flag()), "{}", setting.name);
+            assert!(setting.alias.is_none_or(|alias| seen.insert(alias.to_owned())), "{}", setting.name);
+            assert!(!setting.help.is_empty() && !setting.help.ends_with('.'), "{}", setting.name);
+        }
+        assert_eq!(find("server.http_listen").unwrap().env_name(), "STRANDLINE_SERVER__HTTP_LISTEN");
+        assert_eq!(find("storage.data_dir").unwrap().flag(), "storage.data-dir");
+    }
+
+    #[test]
+    fn what_a_setting_shows_it_reads_back() {
+        for setting in SETTINGS {
+            let shown = (setting.show)(&Config::default());
+            let node = if setting.structured {
+                super::super::tree::parse(&shown).unwrap()
+            } else {
+                Node::text(&*shown)
+            };
+            let mut config = Config::default();
+            (setting.apply)(&mut config, &node).unwrap_or_else(|e| panic!("{}: {e}", setting.name));
+            assert_eq!(config, Config::default(), "{}", setting.name);
+        }
+    }
+}

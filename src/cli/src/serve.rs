@@ -1,0 +1,94 @@
+//! `strandline serve`: in which order do the parts start and stop?
+//!
+//! Start: engine (replays the write-ahead log), then the doors. Stop: doors drained first, then the head sealed and
+//! everything synced, all within [`DEADLINE`]; what is not done by then is replayed at the next start.
+
+use crate::config::Config;
+use crate::shutdown::{DEADLINE, Shutdown};
+use std::io;
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+
+/// Why the server did not start or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error(
+        "cannot listen on {address}: {source}; is another server running? choose another with --http-listen"
+    )]
+    Listen {
+        /// The address of `server.http_listen`.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The runtime or the signal handlers could not be set up.
+    #[error("cannot start: {0}")]
+    Start(io::Error),
+    /// The engine or a door failed.
+    #[error("{0}")]
+    Part(String),
+}
+
+/// Serves until a signal ends it.
+pub fn run(config: &Config) -> Result<(), ServeError> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Start)?;
+    let result = runtime.block_on(async {
+        let shutdown = Shutdown::on_signals().map_err(ServeError::Start)?;
+        let listener = listen(config.server.http_listen).await?;
+        tokio::select! {
+            result = serve(config, listener, shutdown.begun()) => result,
+            () = overdue(&shutdown) => Ok(()),
+        }
+    });
+    // A blocking task that is stuck must not hold the process; what it had acknowledged is synced already.
+    runtime.shutdown_background();
+    result
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let failed = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    // Not always the address asked for: port 0 means any.
+    let bound = listener.local_addr().map_err(failed)?;
+    if !bound.ip().is_loopback() {
+        tracing::warn!(address = %bound, "listening beyond this machine; strandline checks no passwords");
+    }
+    tracing::info!(address = %bound, "listening");
+    Ok(listener)
+}
+
+/// The seam: opens the engine, then the doors; once `stop` resolves, closes them in the other order.
+///
+/// Everything that ties the rooms together belongs here and nowhere else. The deadline is kept by the caller: it
+/// drops this future when the stop takes too long.
+async fn serve(
+    _config: &Config,
+    _listener: TcpListener,
+    _stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    Err(ServeError::Part("the engine is not wired up yet".to_owned()))
+}
+
+/// Resolves when a stop has begun and its deadline has passed.
+async fn overdue(shutdown: &Shutdown) {
+    shutdown.begun().await;
+    tokio::time::sleep(DEADLINE).await;
+    tracing::warn!("not everything was done in time; the write-ahead log is replayed at the next start");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_address_says_what_to_do() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let first = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let error = listen(first.local_addr().unwrap()).await.unwrap_err().to_string();
+            assert!(error.contains("--http-listen"), "{error}");
+        });
+    }
+}
