@@ -1,1 +1,17 @@
-//! The ingest room.
+//! The ingest room: from decoded pushes to checked, enriched batches.
+//!
+//! It knows neither the transport of a line nor the language of queries.
+
+pub mod enrich;
+pub mod intake;
+pub mod label_cache;
+pub mod level;
+mod metadata;
+pub mod rejections;
+mod rfc3339;
+mod validate;
+
+pub use intake::{Accepted, Intake, IntakeError};
+pub use label_cache::LabelCache;
+pub use level::Level;
+pub use rejections::{Reason, Rejections};

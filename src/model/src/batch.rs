@@ -85,9 +85,14 @@ impl BatchBuilder {
 
     /// Begins a stream; the entries that follow are its own. A stream without entries leaves no trace.
     pub fn begin_stream(&mut self, labels: Arc<Labels>) {
+        self.begin_known_stream(labels.stream_id(), labels);
+    }
+
+    /// As [`Self::begin_stream`] for a caller that has hashed the labels already; `id` is theirs.
+    pub fn begin_known_stream(&mut self, id: StreamId, labels: Arc<Labels>) {
         self.drop_empty_stream();
         let at = self.batch.entries.len() as u32;
-        self.batch.streams.push(BatchStream { id: labels.stream_id(), labels, entries: at..at });
+        self.batch.streams.push(BatchStream { id, labels, entries: at..at });
     }
 
     /// Adds an entry to the stream begun last. Returns false (and adds nothing) when the batch would pass 4 GiB.

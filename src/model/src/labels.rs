@@ -244,14 +244,15 @@ impl<'a> Parser<'a> {
             self.at += len + 2;
             return Ok(Cow::Borrowed(raw.get(..len).unwrap_or("")));
         }
-        let Some(body) = rest.strip_prefix('"') else {
+        let Some(quote) = rest.bytes().next().filter(|b| matches!(b, b'"' | b'\'')) else {
             return Err(self.error("a quoted label value"));
         };
+        let body = rest.get(1..).unwrap_or("");
         let mut escaped = false;
         for (i, b) in body.bytes().enumerate() {
             match b {
                 b'\\' if !escaped => escaped = true,
-                b'"' if !escaped => {
+                b if b == quote && !escaped => {
                     self.at += i + 2;
                     let inner = body.get(..i).unwrap_or("");
                     return unquote(inner).ok_or_else(|| LabelError::Syntax {
@@ -338,6 +339,7 @@ mod tests {
         assert_eq!(labels.get("c"), None);
         assert_eq!(Labels::parse("{}").unwrap().to_string(), "{}");
         assert_eq!(Labels::parse("{a=`raw\\n`}").unwrap().get("a"), Some("raw\\n"));
+        assert_eq!(Labels::parse("{a='1\"\\'', b='\\n'}").unwrap().get("a"), Some("1\"'"));
         assert_eq!(labels.with("b", "3").with("0", "").get("b"), Some("3"));
     }
 

@@ -1,0 +1,303 @@
+//! How does a decoded push become a batch? Stream by stream: labels looked up, entries checked, enriched, appended.
+//!
+//! Decoders drive an [`Intake`] with borrowed data; a line is copied once, into the batch.
+
+use crate::label_cache::{HashedAlready, KnownStream, LabelCache};
+use crate::level::{self, DETECTED_LEVEL};
+use crate::metadata::{EntryMetadata, text_or_spaces};
+use crate::rejections::{Reason, Rejections, shortened};
+use crate::validate::{Refusal, check_entry, check_labels};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use strandline_model::{Batch, BatchBuilder, LabelError, Labels, Limits, StreamId, TenantId};
+
+/// Longest label text that is parsed at all: far above what the label limits leave, and far below what would cost
+/// memory.
+const MAX_LABEL_TEXT_BYTES: usize = 1 << 20;
+
+/// Why a whole push is refused. Nothing of it is stored.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum IntakeError {
+    /// A stream's labels are not a label set.
+    #[error("couldn't parse labels: {0}")]
+    Labels(#[from] LabelError),
+    /// More streams than a push may have.
+    #[error("push has more than {0} streams (limits.max_streams_per_push)")]
+    TooManyStreams(usize),
+    /// More lines than a push may have.
+    #[error("push has more than {0} lines (limits.max_lines_per_push)")]
+    TooManyLines(usize),
+    /// An entry before the first stream: the decoder's mistake.
+    #[error("entry without a stream")]
+    NoStream,
+    /// The batch would pass 4 GiB.
+    #[error("push is larger than 4 GiB")]
+    TooLarge,
+}
+
+/// What is left of a push: the lines to store, and the refused ones to tell the client about.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The lines to store.
+    pub batch: Batch,
+    /// What was refused.
+    pub rejected: Rejections,
+    /// Lines in which bytes that are not UTF-8 had to be replaced.
+    pub replaced_lines: u64,
+}
+
+/// A push on its way in.
+#[derive(Debug)]
+pub struct Intake<'c> {
+    tenant: TenantId,
+    limits: Limits,
+    now_ns: i64,
+    cache: &'c LabelCache,
+    cache_seed: u64,
+    builder: BatchBuilder,
+    stream: Option<Current>,
+    begun: HashSet<StreamId, HashedAlready>,
+    last_begun: Option<StreamId>,
+    /// Some stream stands in the batch more than once.
+    scattered: bool,
+    streams: usize,
+    lines: usize,
+    metadata: EntryMetadata,
+    /// Room for an entry's pairs, kept from entry to entry.
+    pairs: Vec<(&'static str, &'static str)>,
+    key: Vec<u8>,
+    rejected: Rejections,
+    replaced_lines: u64,
+}
+
+/// The stream whose entries are being read.
+#[derive(Debug)]
+enum Current {
+    Open(Arc<KnownStream>),
+    Refused { reason: Reason, message: String },
+}
+
+impl<'c> Intake<'c> {
+    /// An empty push of `tenant`, received at `now_ns`.
+    pub fn new(tenant: TenantId, limits: &Limits, now_ns: i64, cache: &'c LabelCache) -> Self {
+        Self {
+            builder: BatchBuilder::new(tenant.clone(), 0),
+            cache_seed: cache.seed(&tenant),
+            tenant,
+            limits: limits.clone(),
+            now_ns,
+            cache,
+            stream: None,
+            begun: HashSet::default(),
+            last_begun: None,
+            scattered: false,
+            streams: 0,
+            lines: 0,
+            metadata: EntryMetadata::default(),
+            pairs: Vec::new(),
+            key: Vec::new(),
+            rejected: Rejections::default(),
+            replaced_lines: 0,
+        }
+    }
+
+    /// Makes room for a push whose decoded body has `bytes`; called before the first entry.
+    pub fn expect_bytes(&mut self, bytes: usize) {
+        if self.builder.is_empty() {
+            self.builder = BatchBuilder::new(self.tenant.clone(), bytes);
+        }
+    }
+
+    /// Begins the stream with these labels (`{name="value", ...}`); the entries that follow are its own. An error
+    /// means that the whole push is to be refused.
+    pub fn begin_stream(&mut self, labels: &str) -> Result<(), IntakeError> {
+        self.count_stream()?;
+        if labels.len() > MAX_LABEL_TEXT_BYTES {
+            let message = format!("stream '{labels}' has labels of {} bytes", labels.len());
+            self.refuse_stream(Reason::MaxLabelNames, message);
+            return Ok(());
+        }
+        // Loki takes an empty text for an empty label set.
+        let parse = || if labels.is_empty() { Labels::parse("{}") } else { Labels::parse(labels) };
+        match self.cache.get_or_parse(self.cache_seed, labels.as_bytes(), parse) {
+            Ok(known) => self.open(known),
+            // In Loki a name given twice costs the stream, not the push.
+            Err(LabelError::Duplicate(name)) => {
+                let message = format!("stream '{labels}' has duplicate label name: '{name}'");
+                self.refuse_stream(Reason::DuplicateLabelName, message);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// As [`Self::begin_stream`] for labels that come as pairs; the last of equal names wins.
+    pub fn begin_stream_pairs<N: AsRef<str>, V: AsRef<str>>(
+        &mut self,
+        pairs: &[(N, V)],
+    ) -> Result<(), IntakeError> {
+        self.count_stream()?;
+        self.key.clear();
+        for piece in pairs.iter().flat_map(|(n, v)| [n.as_ref(), v.as_ref()]) {
+            // Lengths first, so that no two sets of pairs share a key.
+            self.key.extend_from_slice(&piece.len().to_le_bytes());
+            self.key.extend_from_slice(piece.as_bytes());
+        }
+        if self.key.len() > MAX_LABEL_TEXT_BYTES {
+            let message = format!("a stream has labels of {} bytes", self.key.len());
+            self.refuse_stream(Reason::MaxLabelNames, message);
+            return Ok(());
+        }
+        let last_of_equal = || {
+            let by_name: HashMap<&str, &str> = pairs.iter().map(|(n, v)| (n.as_ref(), v.as_ref())).collect();
+            Labels::from_pairs(&by_name.into_iter().collect::<Vec<_>>())
+        };
+        // A seed of their own keeps these keys apart from the label texts.
+        let seed = self.cache_seed.wrapping_add(1);
+        let known = self.cache.get_or_parse(seed, &self.key, last_of_equal)?;
+        self.open(known);
+        Ok(())
+    }
+
+    fn count_stream(&mut self) -> Result<(), IntakeError> {
+        self.streams += 1;
+        if self.streams > self.limits.max_streams_per_push {
+            return Err(IntakeError::TooManyStreams(self.limits.max_streams_per_push));
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, known: Arc<KnownStream>) {
+        match check_labels(&known.labels, &self.limits) {
+            Ok(()) => self.stream = Some(Current::Open(known)),
+            Err(refusal) => self.refuse_stream(refusal.reason(), refusal.to_string()),
+        }
+    }
+
+    /// Lets the entries that follow be dropped and told about; a stream without entries stays unmentioned.
+    fn refuse_stream(&mut self, reason: Reason, message: String) {
+        self.stream = Some(Current::Refused { reason, message: shortened(message) });
+    }
+
+    /// Adds structured metadata to the entry that comes next.
+    pub fn metadata(&mut self, name: &str, value: &str) {
+        self.metadata.add(name, value, self.limits.max_metadata_bytes);
+    }
+
+    /// As [`Self::metadata`] for bytes that need not be UTF-8; what is not becomes spaces.
+    pub fn metadata_bytes(&mut self, name: &[u8], value: &[u8]) {
+        self.metadata(&text_or_spaces(name), &text_or_spaces(value));
+    }
+
+    /// Adds an entry with the metadata given since the last one to the stream begun last. An entry that breaks a limit
+    /// is dropped and told about in [`Accepted::rejected`]; an error refuses the whole push.
+    pub fn entry(&mut self, ts: i64, line: &[u8]) -> Result<(), IntakeError> {
+        let outcome = self.count_line().and_then(|()| self.append(ts, line));
+        self.metadata.clear();
+        outcome
+    }
+
+    /// An entry that came without a usable timestamp: dropped and told about.
+    pub fn entry_without_time(&mut self) -> Result<(), IntakeError> {
+        self.metadata.clear();
+        self.count_line()?;
+        match self.stream.as_ref().ok_or(IntakeError::NoStream)? {
+            Current::Open(known) => {
+                let refusal = Refusal::NoTimestamp(&known.labels);
+                self.rejected.add(refusal.reason(), || refusal.to_string());
+            }
+            Current::Refused { reason, message } => self.rejected.add(*reason, || message.clone()),
+        }
+        Ok(())
+    }
+
+    /// Counts a line in which bytes were replaced.
+    pub fn count_replaced_line(&mut self) {
+        self.replaced_lines += 1;
+    }
+
+    fn count_line(&mut self) -> Result<(), IntakeError> {
+        self.lines += 1;
+        if self.lines > self.limits.max_lines_per_push {
+            return Err(IntakeError::TooManyLines(self.limits.max_lines_per_push));
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, ts: i64, line: &[u8]) -> Result<(), IntakeError> {
+        let known = match self.stream.as_ref().ok_or(IntakeError::NoStream)? {
+            Current::Open(known) => known,
+            Current::Refused { reason, message } => {
+                self.rejected.add(*reason, || message.clone());
+                return Ok(());
+            }
+        };
+        if let Err(refusal) =
+            check_entry(&self.limits, self.now_ns, &known.labels, (ts, line), &self.metadata)
+        {
+            self.rejected.add(refusal.reason(), || refusal.to_string());
+            return Ok(());
+        }
+        if self.last_begun != Some(known.id) {
+            self.scattered |= !self.begun.insert(known.id);
+            self.last_begun = Some(known.id);
+            self.builder.begin_known_stream(known.id, known.labels.clone());
+        }
+        let level = level::of_entry(known.level.as_deref(), self.metadata.iter(), line);
+        let mut pairs = emptied(std::mem::take(&mut self.pairs));
+        pairs.extend(self.metadata.iter());
+        // Last, so that it replaces the client's own `detected_level`.
+        pairs.push((DETECTED_LEVEL, level));
+        let room = self.builder.push(ts, line, &mut pairs);
+        self.pairs = emptied(pairs);
+        if room { Ok(()) } else { Err(IntakeError::TooLarge) }
+    }
+
+    /// Streams begun so far, with or without entries.
+    pub fn streams(&self) -> usize {
+        self.streams
+    }
+
+    /// Ends the push.
+    pub fn finish(self) -> Accepted {
+        let batch = self.builder.finish();
+        Accepted {
+            batch: if self.scattered { gathered(batch) } else { batch },
+            rejected: self.rejected,
+            replaced_lines: self.replaced_lines,
+        }
+    }
+}
+
+/// The same empty vector for borrows of another lifetime; the standard library keeps its memory.
+fn emptied<'a>(mut pairs: Vec<(&str, &str)>) -> Vec<(&'a str, &'a str)> {
+    pairs.clear();
+    pairs.into_iter().map(|_| ("", "")).collect()
+}
+
+/// `batch` with each stream standing once, its entries in the order they came. Clients that send a stream per line
+/// make this necessary; all others do not pay for it.
+fn gathered(batch: Batch) -> Batch {
+    let mut first: HashMap<StreamId, usize, HashedAlready> = HashMap::default();
+    let mut order: Vec<(usize, usize)> = Vec::with_capacity(batch.streams.len());
+    for (i, stream) in batch.streams.iter().enumerate() {
+        order.push((*first.entry(stream.id).or_insert(i), i));
+    }
+    order.sort_unstable();
+    let mut builder = BatchBuilder::new(batch.tenant.clone(), batch.bytes.len());
+    for (first, i) in order {
+        let Some(stream) = batch.streams.get(i) else { continue };
+        if first == i {
+            builder.begin_known_stream(stream.id, stream.labels.clone());
+        }
+        for entry in batch.stream_entries(stream) {
+            // Never refused: the new batch is as large as the old one.
+            builder.push_packed(entry.ts, batch.line(entry), batch.metadata(entry));
+        }
+    }
+    builder.finish()
+}
+
+#[cfg(test)]
+#[path = "intake_tests.rs"]
+mod tests;
