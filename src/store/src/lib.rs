@@ -1,4 +1,26 @@
 //! The engine: durable ingest, indexed segments, labels, settling, retention. Knows no LogQL and no HTTP;
 //! runs without tokio, on any [`disk::Disk`] and [`strandline_model::Clock`].
 
+mod codec;
 pub mod disk;
+pub mod engine;
+pub mod error;
+mod format;
+mod frame;
+pub mod head;
+pub mod labels;
+mod manifest;
+pub mod runtime;
+pub mod segment;
+#[cfg(test)]
+mod testing;
+pub mod text;
+mod wal;
+mod wire;
+
+pub use engine::{EncodedBatch, Engine, EngineConfig, View};
+pub use error::{Corruption, StoreError};
+pub use manifest::{SegmentId, SegmentMeta};
+pub use runtime::Runtime;
+pub use text::BlockSet;
+pub use wal::{ReplayReport, SyncMode};

@@ -1,0 +1,182 @@
+//! Which segments can be read now, and which of them are open.
+
+use crate::disk::Disk;
+use crate::error::StoreError;
+use crate::manifest::{SegmentId, SegmentMeta};
+use crate::segment::Segment;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use strandline_model::{Day, TenantId, TimeRange};
+
+/// Most segments open at once: a file descriptor each.
+const MAX_OPEN: usize = 256;
+
+/// A listed segment; opened when first needed, its file removed when the last reader of a dropped one is done.
+#[derive(Debug)]
+pub struct SegmentHandle {
+    meta: SegmentMeta,
+    disk: Arc<dyn Disk>,
+    open: Arc<OpenSegments>,
+    doomed: AtomicBool,
+    /// A read failed: merges leave the segment alone, answers say what they miss.
+    damaged: AtomicBool,
+}
+
+impl SegmentHandle {
+    pub(crate) fn new(meta: SegmentMeta, disk: &Arc<dyn Disk>, open: &Arc<OpenSegments>) -> Arc<Self> {
+        let (disk, open) = (Arc::clone(disk), Arc::clone(open));
+        Arc::new(Self { meta, disk, open, doomed: AtomicBool::new(false), damaged: AtomicBool::new(false) })
+    }
+
+    /// What the manifest says of the segment.
+    pub fn meta(&self) -> &SegmentMeta {
+        &self.meta
+    }
+
+    /// The open segment.
+    pub fn open(&self) -> Result<Arc<Segment>, StoreError> {
+        let opened = self.open.get(self.meta.id, || Segment::open(self.disk.as_ref(), &self.meta.path()));
+        if let Err(e) = &opened {
+            self.note_damage(e);
+        }
+        opened
+    }
+
+    /// Remembers that reading failed.
+    pub fn note_damage(&self, error: &StoreError) {
+        if !self.damaged.swap(true, Ordering::Relaxed) {
+            tracing::error!(segment = %self.meta.path(), rows = self.meta.rows, %error, "a segment cannot be read");
+            metrics::counter!("strandline_segments_damaged_total").increment(1);
+        }
+    }
+
+    /// Like [`Self::note_damage`] when the error is about this segment's file.
+    pub(crate) fn note_damage_if_own(&self, error: &StoreError) {
+        let path = match error {
+            StoreError::Corrupt(damage) => &damage.path,
+            StoreError::Io { path, .. } => path,
+            _ => return,
+        };
+        if *path == self.meta.path() {
+            self.note_damage(error);
+        }
+    }
+
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// The manifest no longer lists the segment: its file goes when the last reader is done.
+    pub(crate) fn doom(&self) {
+        self.doomed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for SegmentHandle {
+    fn drop(&mut self) {
+        if self.doomed.load(Ordering::Relaxed) {
+            self.open.forget(self.meta.id);
+            // Should this fail, the next start finds a file that another segment replaces, or that retention drops.
+            if let Err(error) = self.disk.remove(&self.meta.path()) {
+                tracing::warn!(%error, "a dropped segment could not be removed yet");
+            }
+            let _ = self.disk.sync_dir(&self.meta.dir());
+        }
+    }
+}
+
+/// The open segments: least recently used ones are closed past a number and an amount of memory.
+#[derive(Debug)]
+pub(crate) struct OpenSegments {
+    budget_bytes: usize,
+    tick: AtomicU64,
+    open: Mutex<HashMap<SegmentId, (Arc<Segment>, u64)>>,
+}
+
+impl OpenSegments {
+    pub(crate) fn new(budget_bytes: usize) -> Arc<Self> {
+        Arc::new(Self { budget_bytes, tick: AtomicU64::new(0), open: Mutex::new(HashMap::new()) })
+    }
+
+    fn get(
+        &self,
+        id: SegmentId,
+        open: impl FnOnce() -> Result<Segment, StoreError>,
+    ) -> Result<Arc<Segment>, StoreError> {
+        let tick = self.tick.fetch_add(1, Ordering::Relaxed);
+        if let Some((segment, used)) = self.open.lock().get_mut(&id) {
+            *used = tick;
+            return Ok(Arc::clone(segment));
+        }
+        let segment = Arc::new(open()?);
+        let mut kept = self.open.lock();
+        self.make_room(&mut kept);
+        Ok(Arc::clone(&kept.entry(id).or_insert((segment, tick)).0))
+    }
+
+    fn make_room(&self, kept: &mut HashMap<SegmentId, (Arc<Segment>, u64)>) {
+        let mut bytes: usize = kept.values().map(|(s, _)| s.memory_bytes()).sum();
+        while kept.len() >= MAX_OPEN || bytes > self.budget_bytes {
+            let Some(oldest) = kept.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| *id) else {
+                break;
+            };
+            bytes -= kept.remove(&oldest).map_or(0, |(s, _)| s.memory_bytes()).min(bytes);
+        }
+    }
+
+    fn forget(&self, id: SegmentId) {
+        self.open.lock().remove(&id);
+    }
+}
+
+/// The readable segments by partition. A value of this type never changes: readers keep theirs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Catalog {
+    partitions: BTreeMap<(TenantId, Day), Vec<Arc<SegmentHandle>>>,
+}
+
+impl Catalog {
+    /// This catalog with some segments more and some less.
+    pub(crate) fn with(&self, add: &[Arc<SegmentHandle>], drop: &[SegmentId]) -> Self {
+        let mut partitions = self.partitions.clone();
+        if !drop.is_empty() {
+            partitions.retain(|_, segments| {
+                segments.retain(|s| !drop.contains(&s.meta.id));
+                !segments.is_empty()
+            });
+        }
+        for handle in add {
+            let key = (handle.meta.tenant.clone(), handle.meta.day);
+            let segments = partitions.entry(key).or_default();
+            segments.push(Arc::clone(handle));
+            // Entries with equal times come in the order in which they were acknowledged.
+            segments.sort_by_key(|s| (s.meta.seq, s.meta.id));
+        }
+        Self { partitions }
+    }
+
+    /// The segments of `tenant` that may hold entries in `range`.
+    pub(crate) fn segments(&self, tenant: &TenantId, range: TimeRange) -> Vec<Arc<SegmentHandle>> {
+        let days = (tenant.clone(), Day::of(range.start))..=(tenant.clone(), Day::of(range.end));
+        if range.start > range.end {
+            return Vec::new();
+        }
+        let inside = |s: &&Arc<SegmentHandle>| range.overlaps(s.meta.time.0, s.meta.time.1);
+        self.partitions.range(days).flat_map(|(_, s)| s.iter().filter(inside).cloned()).collect()
+    }
+
+    /// The segments of one partition.
+    pub(crate) fn partition(&self, tenant: &TenantId, day: Day) -> &[Arc<SegmentHandle>] {
+        self.partitions.get(&(tenant.clone(), day)).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = (&(TenantId, Day), &Vec<Arc<SegmentHandle>>)> {
+        self.partitions.iter()
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<SegmentHandle>> {
+        self.partitions.values().flatten()
+    }
+}

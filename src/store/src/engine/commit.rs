@@ -1,0 +1,140 @@
+//! Taking batches in: log, sync, head. On return the lines are safe and searchable.
+
+use super::{Engine, Planted};
+use crate::error::StoreError;
+use crate::frame::Payload;
+use crate::head::Head;
+use crate::wal::encode_batch;
+use std::io;
+use std::sync::Arc;
+use strandline_model::Batch;
+
+/// A batch and its compressed log record; made on the pushing thread, since compression is CPU work.
+#[derive(Debug)]
+pub struct EncodedBatch {
+    pub(crate) batch: Arc<Batch>,
+    pub(crate) payload: Payload,
+}
+
+impl EncodedBatch {
+    /// Encodes `batch` for the log.
+    pub fn new(batch: Batch) -> Self {
+        Self { payload: encode_batch(&batch), batch: Arc::new(batch) }
+    }
+
+    /// The batch.
+    pub fn batch(&self) -> &Arc<Batch> {
+        &self.batch
+    }
+
+    /// Bytes that the batch takes while it waits.
+    pub fn memory_bytes(&self) -> usize {
+        self.batch.memory_bytes() + self.payload.stored.len()
+    }
+}
+
+impl Engine {
+    /// Makes a group of batches durable (as `wal.sync` says) and searchable: all of them, or none is acknowledged.
+    pub fn commit(&self, group: &[EncodedBatch]) -> Result<(), StoreError> {
+        self.check_space()?;
+        let mut wal = self.wal.lock();
+        let payloads: Vec<&Payload> = group.iter().map(|b| &b.payload).collect();
+        let sync = self.config.sync.before_ack() && !self.config.planted(Planted::AckBeforeSync);
+        let first = wal.append(&payloads, sync).inspect_err(|e| self.note_write_error(e))?;
+        let active = Arc::clone(&self.state.read().active);
+        for (i, encoded) in group.iter().enumerate() {
+            active.insert(first + i as u64, Arc::clone(&encoded.batch), self.clock.monotonic_ns());
+        }
+        if active.fill().bytes >= self.config.head_max_bytes {
+            self.seal_locked();
+        }
+        Ok(())
+    }
+
+    /// Seals the head in use when it holds anything.
+    pub fn seal(&self) {
+        let _order = self.wal.lock();
+        self.seal_locked();
+    }
+
+    /// To be called with the log locked: no batch may come between the head's last sequence and its sealing.
+    fn seal_locked(&self) {
+        let mut state = self.state.write();
+        if state.active.fill().seq.is_some() {
+            let sealed = std::mem::replace(&mut state.active, Arc::new(Head::default()));
+            state.sealed.push_back(sealed);
+        }
+    }
+
+    /// Seals the head when it is old, or idle and not tiny. Returns whether heads wait for a flush.
+    pub fn seal_if_due(&self) -> bool {
+        /// An idle head below this stays in the log: a trickle of lines must not make a segment every few seconds.
+        const MIN_IDLE_BYTES: usize = 1 << 20;
+        let fill = self.state.read().active.fill();
+        let now = self.clock.monotonic_ns();
+        let due = fill.touched_ns.is_some_and(|(first, last)| {
+            now - first >= self.config.head_max_age_ns
+                || (now - last >= self.config.head_idle_ns && fill.bytes >= MIN_IDLE_BYTES)
+        });
+        if due {
+            self.seal();
+        }
+        !self.state.read().sealed.is_empty()
+    }
+
+    /// Whether a head waits for its flush.
+    pub fn has_sealed(&self) -> bool {
+        !self.state.read().sealed.is_empty()
+    }
+
+    /// Bytes of all heads, sealed ones included.
+    pub fn head_bytes(&self) -> usize {
+        let state = self.state.read();
+        state.sealed.iter().chain([&state.active]).map(|h| h.fill().bytes).sum()
+    }
+
+    /// Makes everything acknowledged so far durable, whatever `wal.sync` says.
+    pub fn sync_log(&self) -> Result<(), StoreError> {
+        self.wal.lock().sync().inspect_err(|e| self.note_write_error(e))
+    }
+
+    /// To be called when no batch came for a moment.
+    pub fn log_idle(&self) -> Result<(), StoreError> {
+        self.wal.lock().witness()
+    }
+
+    /// Why writes are refused at the moment, if they are.
+    pub fn read_only(&self) -> Option<String> {
+        self.read_only.lock().clone()
+    }
+
+    fn check_space(&self) -> Result<(), StoreError> {
+        let free = self.disk.free_bytes().unwrap_or(u64::MAX);
+        let mut read_only = self.read_only.lock();
+        if free >= self.config.min_free_bytes.max(1) {
+            if read_only.take().is_some() {
+                tracing::warn!(free, "space is back: writes are taken again");
+            }
+            return Ok(());
+        }
+        let reason = format!(
+            "only {free} bytes of disk are free, storage.min_free_bytes is {}",
+            self.config.min_free_bytes
+        );
+        if read_only.is_none() {
+            tracing::error!(reason, "the store is read-only");
+        }
+        *read_only = Some(reason.clone());
+        Err(StoreError::ReadOnly(reason))
+    }
+
+    fn note_write_error(&self, error: &StoreError) {
+        metrics::counter!("strandline_wal_errors_total").increment(1);
+        tracing::error!(%error, "the log could not be written; the batch is refused");
+        if let StoreError::Io { source, .. } = error
+            && source.kind() == io::ErrorKind::StorageFull
+        {
+            *self.read_only.lock() = Some("the disk is full".to_owned());
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! From head to segments: one per tenant and day, then one manifest edit, and only then is the log recycled.
+
+use super::{Engine, Planted};
+use crate::codec::Compression;
+use crate::error::{AtPath, StoreError};
+use crate::head::{Head, HeadRows};
+use crate::labels::LabelIndex;
+use crate::manifest::{Edit, SegmentMeta, partition_dir};
+use crate::segment::{Columns, Origin, SegmentWriter, StreamRow, WriterOptions};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use strandline_model::metadata::put_varint;
+use strandline_model::{Day, Labels, Metadata, Selector, TenantId, TimeRange};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// With more streams than this the whole stream table of an older segment is read instead of single chunks.
+const FEW_STREAMS: usize = 64;
+
+impl Engine {
+    /// Flushes the oldest sealed head. False when there was none. After an error the head stays, and so does the log.
+    pub fn flush_one(&self) -> Result<bool, StoreError> {
+        let _one_at_a_time = self.flushing.lock();
+        let Some(head) = self.state.read().sealed.front().cloned() else { return Ok(false) };
+        let Some(seq) = head.fill().seq else { return Ok(false) };
+        let mut add = Vec::new();
+        for (tenant, day) in head.partitions() {
+            add.extend(self.flush_partition(&head, &tenant, day, seq)?);
+        }
+        self.sync_dirs(&add)?;
+        let edit = Edit { add, drop: Vec::new(), low_water: Some(seq.1) };
+        if self.config.planted(Planted::RecycleBeforeManifest) {
+            let _ = self.wal.lock().retire(seq.1);
+        }
+        self.publish(&edit, Some(&head), |labels| index_labels(labels, &edit.add, &head))?;
+        let mut wal = self.wal.lock();
+        wal.retire(seq.1)?;
+        if wal.last_seq() == seq.1 && self.state.read().sealed.is_empty() {
+            // Nothing is in the log alone: give its space back. Under load the next group comes before this.
+            wal.release(seq.1)?;
+        }
+        metrics::counter!("strandline_flushes_total").increment(1);
+        Ok(true)
+    }
+
+    /// Seals and flushes everything: for a stop, and for `/flush`.
+    pub fn flush_all(&self) -> Result<(), StoreError> {
+        self.seal();
+        while self.flush_one()? {}
+        Ok(())
+    }
+
+    fn flush_partition(
+        &self,
+        head: &Arc<Head>,
+        tenant: &TenantId,
+        day: Day,
+        seq: (u64, u64),
+    ) -> Result<Option<SegmentMeta>, StoreError> {
+        let range = TimeRange::new(day.start_ns(), day.end_ns());
+        let mut streams = head.select(tenant, range, &Selector::all());
+        if day.end_ns() == i64::MAX {
+            // The last nanosecond that i64 can name lies in no half-open range.
+            streams = head.select_from(tenant, day.start_ns());
+        }
+        self.drop_known(tenant, day, &mut streams);
+        let id = self.new_segment_id();
+        let origin =
+            Origin { id, group: id, tenant: tenant.clone(), day, settled: false, seq, replaces: Vec::new() };
+        let options = WriterOptions {
+            block_bytes: self.config.block_bytes,
+            compression: Compression::Lz4,
+            index: true,
+        };
+        let mut writer = SegmentWriter::create(&self.disk, origin, options)?;
+        for rows in streams.iter().filter(|s| !s.is_empty()) {
+            writer.begin_stream(&rows.labels)?;
+            for i in 0..rows.len() {
+                let (line, metadata) = rows.content(i);
+                writer.push(rows.ts(i), line, metadata)?;
+            }
+        }
+        writer.finish()
+    }
+
+    fn sync_dirs(&self, segments: &[SegmentMeta]) -> Result<(), StoreError> {
+        if self.config.planted(Planted::NoFolderSync) {
+            return Ok(());
+        }
+        let dirs: BTreeSet<String> = segments.iter().map(|s| partition_dir(&s.tenant, s.day)).collect();
+        for dir in dirs {
+            self.disk.sync_dir(&dir).at(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// Drops the rows that a segment of the partition holds already: an agent repeated a batch whose acknowledgement
+    /// it missed, or the log is replayed behind segments that were published before a crash.
+    fn drop_known(&self, tenant: &TenantId, day: Day, streams: &mut [HeadRows]) {
+        let catalog = Arc::clone(&self.state.read().catalog);
+        for handle in catalog.partition(tenant, day) {
+            let time = handle.meta().time;
+            let mut overlapping: Vec<&mut HeadRows> = streams
+                .iter_mut()
+                .filter(|s| !s.is_empty() && s.ts(0) <= time.1 && s.ts(s.len() - 1) >= time.0)
+                .collect();
+            if overlapping.is_empty() {
+                continue;
+            }
+            let known = handle.open().and_then(|segment| {
+                let found = find_streams(&segment, &overlapping)?;
+                for (rows, found) in overlapping.iter_mut().zip(found) {
+                    if let Some((ordinal, row)) = found {
+                        drop_known_rows(&segment, ordinal, &row, rows)?;
+                    }
+                }
+                Ok(())
+            });
+            // An unreadable segment hides whether a row is known: it is kept, and shown once the damage is repaired.
+            if let Err(e) = known {
+                handle.note_damage(&e);
+            }
+        }
+    }
+}
+
+fn index_labels(labels: &LabelIndex, segments: &[SegmentMeta], head: &Arc<Head>) {
+    for meta in segments {
+        let range = TimeRange::new(meta.time.0, meta.time.1.saturating_add(1));
+        let series = head.series(&meta.tenant, range, &Selector::all());
+        labels.add(&meta.tenant, meta.day, series.iter().map(AsRef::as_ref));
+    }
+}
+
+type Found = Option<(u32, StreamRow)>;
+
+fn find_streams(
+    segment: &crate::segment::Segment,
+    wanted: &[&mut HeadRows],
+) -> Result<Vec<Found>, StoreError> {
+    if wanted.len() <= FEW_STREAMS {
+        return wanted.iter().map(|s| segment.find_stream(&s.labels)).collect();
+    }
+    let mut found: Vec<Found> = vec![None; wanted.len()];
+    // Both sides are sorted by labels.
+    let mut at = 0;
+    segment.each_stream(|ordinal, row| {
+        while wanted.get(at).is_some_and(|w| *w.labels < row.labels) {
+            at += 1;
+        }
+        if wanted.get(at).is_some_and(|w| *w.labels == row.labels)
+            && let Some(slot) = found.get_mut(at)
+        {
+            *slot = Some((ordinal, row));
+        }
+    })?;
+    Ok(found)
+}
+
+fn drop_known_rows(
+    segment: &crate::segment::Segment,
+    ordinal: u32,
+    row: &StreamRow,
+    rows: &mut HeadRows,
+) -> Result<(), StoreError> {
+    let (first, last) = (rows.ts(0), rows.ts(rows.len() - 1));
+    if row.time.0 > last || row.time.1 < first {
+        return Ok(());
+    }
+    let mut known: HashSet<u128> = HashSet::new();
+    let table = segment.table()?;
+    for index in row.blocks.0..=row.blocks.1 {
+        let overlaps =
+            table.blocks.get(index as usize).is_some_and(|b| b.time.0 <= last && b.time.1 >= first);
+        if !overlaps {
+            continue;
+        }
+        let block = segment.block(index as usize, Columns::ALL)?;
+        let mut packed = Vec::new();
+        for i in block.rows_of(ordinal) {
+            let ts = block.times.get(i).copied().unwrap_or(0);
+            if ts >= first && ts <= last {
+                known.insert(identity(ts, block.line(i), block.packed_metadata(i, &mut packed)));
+            }
+        }
+    }
+    let keep: Vec<bool> = (0..rows.len())
+        .map(|i| {
+            let (line, metadata) = rows.content(i);
+            !known.contains(&identity(rows.ts(i), line, metadata))
+        })
+        .collect();
+    rows.retain(|i| keep.get(i).copied().unwrap_or(true));
+    Ok(())
+}
+
+/// A 128-bit name of an entry within its stream.
+pub(super) fn identity(ts: i64, line: &[u8], metadata: Metadata<'_>) -> u128 {
+    let mut bytes = Vec::with_capacity(line.len() + metadata.0.len() + 16);
+    bytes.extend_from_slice(&ts.to_le_bytes());
+    put_varint(&mut bytes, line.len() as u64);
+    bytes.extend_from_slice(line);
+    bytes.extend_from_slice(metadata.0);
+    xxh3_128(&bytes)
+}
+
+/// The labels that a set of segments holds, for the label index.
+pub(super) fn labels_of(segment: &crate::segment::Segment) -> Result<Vec<Labels>, StoreError> {
+    let mut labels = Vec::with_capacity(segment.meta().streams as usize);
+    segment.each_stream(|_, row| labels.push(row.labels))?;
+    Ok(labels)
+}

@@ -1,0 +1,192 @@
+//! Merging segments: rows of equal streams together, by time, each once, without what retention has expired.
+
+use crate::error::StoreError;
+use crate::segment::{Block, Columns, Segment, SegmentWriter, StreamRow};
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use strandline_model::{Labels, Metadata};
+
+/// Reads a segment's rows in order, one chunk of streams and one block at a time.
+struct Source {
+    segment: Arc<Segment>,
+    chunk: VecDeque<StreamRow>,
+    next_chunk: usize,
+    next_ordinal: u32,
+    /// The stream at hand.
+    stream: Option<(u32, StreamRow)>,
+    block: Option<(u32, Block)>,
+    /// Rows of the stream in the block that are still to come.
+    rows: std::ops::Range<usize>,
+    packed: Vec<u8>,
+}
+
+impl Source {
+    fn new(segment: Arc<Segment>) -> Result<Self, StoreError> {
+        let mut source = Self {
+            segment,
+            chunk: VecDeque::new(),
+            next_chunk: 0,
+            next_ordinal: 0,
+            stream: None,
+            block: None,
+            rows: 0..0,
+            packed: Vec::new(),
+        };
+        source.next_stream()?;
+        Ok(source)
+    }
+
+    fn labels(&self) -> Option<&Labels> {
+        self.stream.as_ref().map(|(_, row)| &row.labels)
+    }
+
+    fn next_stream(&mut self) -> Result<(), StoreError> {
+        if self.chunk.is_empty() && self.next_chunk < self.segment.chunk_count()? {
+            self.chunk = self.segment.stream_chunk(self.next_chunk)?.into();
+            self.next_chunk += 1;
+        }
+        self.stream = self.chunk.pop_front().map(|row| (self.next_ordinal, row));
+        self.next_ordinal += 1;
+        self.rows = 0..0;
+        if let Some((_, row)) = &self.stream {
+            let first = row.blocks.0;
+            self.enter(first)?;
+        }
+        Ok(())
+    }
+
+    /// Makes `block` the one at hand, with the present stream's rows in it.
+    fn enter(&mut self, block: u32) -> Result<(), StoreError> {
+        if self.block.as_ref().is_none_or(|(at, _)| *at != block) {
+            self.block = None;
+            self.block = Some((block, self.segment.block(block as usize, Columns::ALL)?));
+        }
+        if let (Some((ordinal, _)), Some((_, block))) = (&self.stream, &self.block) {
+            self.rows = block.rows_of(*ordinal);
+        }
+        Ok(())
+    }
+
+    /// Moves to the stream's next row; false when there is none left.
+    fn ready(&mut self) -> Result<bool, StoreError> {
+        while self.rows.is_empty() {
+            let next = match (&self.stream, &self.block) {
+                (Some((_, row)), Some((at, _))) if *at < row.blocks.1 => *at + 1,
+                _ => return Ok(false),
+            };
+            self.enter(next)?;
+        }
+        Ok(true)
+    }
+
+    fn ts(&self) -> i64 {
+        self.block.as_ref().and_then(|(_, b)| b.times.get(self.rows.start)).copied().unwrap_or(i64::MAX)
+    }
+
+    fn row(&mut self) -> (&[u8], Metadata<'_>) {
+        match &self.block {
+            Some((_, block)) => {
+                (block.line(self.rows.start), block.packed_metadata(self.rows.start, &mut self.packed))
+            }
+            None => (&[], Metadata::default()),
+        }
+    }
+}
+
+/// Where merged rows go.
+pub(super) trait Sink {
+    /// The writer for the next rows, and whether it is a new one (so that the stream has to begin again).
+    fn writer(&mut self) -> Result<(&mut SegmentWriter, bool), StoreError>;
+    /// Called between rows: waits when others need the machine. False stops the merge.
+    fn pace(&mut self) -> bool;
+}
+
+/// Rows between two calls of [`Sink::pace`].
+const PACE_ROWS: usize = 2048;
+
+/// Merges `segments` (in order of their sequences) into `sink`. `cutoff` names, per stream, the time before which
+/// rows have expired. Returns false when the sink stopped the merge.
+pub(super) fn merge(
+    segments: Vec<Arc<Segment>>,
+    sink: &mut impl Sink,
+    cutoff: impl Fn(&Labels) -> i64,
+) -> Result<bool, StoreError> {
+    let mut sources = segments.into_iter().map(Source::new).collect::<Result<Vec<_>, _>>()?;
+    let mut rows_until_pause = PACE_ROWS;
+    while let Some(labels) = sources.iter().filter_map(Source::labels).min().cloned() {
+        let mut same: Vec<&mut Source> = sources.iter_mut().filter(|s| s.labels() == Some(&labels)).collect();
+        let mut stream = StreamMerge { labels: &labels, cutoff: cutoff(&labels), begun: false, rows: 0 };
+        stream.run(&mut same, sink)?;
+        if stream.rows >= rows_until_pause {
+            if !sink.pace() {
+                return Ok(false);
+            }
+            rows_until_pause = PACE_ROWS;
+        } else {
+            rows_until_pause -= stream.rows;
+        }
+        for source in same {
+            source.next_stream()?;
+        }
+    }
+    Ok(true)
+}
+
+struct StreamMerge<'a> {
+    labels: &'a Labels,
+    cutoff: i64,
+    begun: bool,
+    rows: usize,
+}
+
+impl StreamMerge<'_> {
+    /// Takes, again and again, all rows with the earliest time: one in the usual case, which is not copied.
+    fn run(&mut self, sources: &mut [&mut Source], sink: &mut impl Sink) -> Result<(), StoreError> {
+        loop {
+            let mut earliest: Option<i64> = None;
+            for source in sources.iter_mut() {
+                if source.ready()? {
+                    earliest = Some(earliest.map_or(source.ts(), |t| t.min(source.ts())));
+                }
+            }
+            let Some(ts) = earliest else { return Ok(()) };
+            self.take(ts, sources, sink)?;
+        }
+    }
+
+    fn take(&mut self, ts: i64, sources: &mut [&mut Source], sink: &mut impl Sink) -> Result<(), StoreError> {
+        let mut seen: HashSet<u128> = HashSet::new();
+        let several = sources.iter().filter(|s| !s.rows.is_empty() && s.ts() == ts).count() > 1;
+        for source in sources.iter_mut() {
+            while source.ready()? && source.ts() == ts {
+                let (line, metadata) = source.row();
+                // Rows of one segment are distinct already; only rows of different ones can repeat.
+                let fresh = !several || seen.insert(super::flush::identity(ts, line, metadata));
+                if fresh {
+                    self.emit(ts, line, metadata, sink)?;
+                }
+                source.rows.start += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn emit(
+        &mut self,
+        ts: i64,
+        line: &[u8],
+        metadata: Metadata<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<(), StoreError> {
+        self.rows += 1;
+        if ts < self.cutoff {
+            return Ok(());
+        }
+        let (writer, is_new) = sink.writer()?;
+        if is_new || !self.begun {
+            writer.begin_stream(self.labels)?;
+            self.begun = true;
+        }
+        writer.push(ts, line, metadata)
+    }
+}

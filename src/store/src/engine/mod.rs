@@ -1,0 +1,119 @@
+//! The engine: ties log, head, segments, manifest and label index together.
+//!
+//! Everything here is synchronous and runs on whatever [`crate::disk::Disk`] and clock it is given, so that crash
+//! tests drive the very code that serves. [`crate::runtime`] adds the threads.
+//!
+//! The order that makes an acknowledged line safe: log frame, sync, head, acknowledgement; later segment file, sync,
+//! rename, folder sync, manifest edit, and only then is the log recycled and the head dropped.
+
+mod catalog;
+mod commit;
+mod config;
+mod flush;
+mod merge;
+mod open;
+mod read;
+mod retain;
+mod settle;
+mod verify;
+
+pub use catalog::SegmentHandle;
+pub use commit::EncodedBatch;
+pub use config::{EngineConfig, Planted, Retention, StreamRetention, TenantRetention};
+pub use open::OpenReport;
+pub use read::{PartitionStats, View};
+pub use verify::{VerifyReport, partition_stats, verify};
+
+use crate::disk::Disk;
+use crate::error::StoreError;
+use crate::head::Head;
+use crate::labels::LabelIndex;
+use crate::manifest::{Edit, Manifest, SegmentId, SegmentMeta};
+use crate::wal::Wal;
+use catalog::{Catalog, OpenSegments};
+use parking_lot::{Mutex, RwLock};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use strandline_model::Clock;
+
+/// The store.
+#[derive(Debug)]
+pub struct Engine {
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    config: EngineConfig,
+    wal: Mutex<Wal>,
+    manifest: Mutex<Manifest>,
+    labels: LabelIndex,
+    state: RwLock<State>,
+    open: Arc<OpenSegments>,
+    /// Makes segment ids unique within a millisecond.
+    counter: AtomicU64,
+    /// One flush, one merge and one retention run at a time.
+    flushing: Mutex<()>,
+    settling: Mutex<settle::Pace>,
+    retaining: Mutex<retain::LastRun>,
+    read_only: Mutex<Option<String>>,
+    /// Monotonic time of the last published flush.
+    last_flush: AtomicI64,
+}
+
+/// What a reader sees; taken as one, so that an entry is in a head or in a segment and never in neither or both.
+#[derive(Debug, Clone)]
+struct State {
+    active: Arc<Head>,
+    /// Oldest first.
+    sealed: VecDeque<Arc<Head>>,
+    catalog: Arc<Catalog>,
+}
+
+impl Engine {
+    /// Settings in force.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// The clock in use.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    fn new_segment_id(&self) -> SegmentId {
+        let ms = (self.clock.now_ns() / 1_000_000).max(0) as u128 & 0xffff_ffff_ffff;
+        let n = self.counter.fetch_add(1, Ordering::Relaxed);
+        let generation = self.manifest.lock().generation() & 0xffff_ffff;
+        SegmentId(ms << 80 | u128::from(generation) << 48 | u128::from(n & 0xffff_ffff_ffff))
+    }
+
+    /// Commits an edit and shows readers the result: the only way in which segments come and go. `index` brings the
+    /// label index up to date; readers see the new segments only after it.
+    fn publish(
+        &self,
+        edit: &Edit,
+        flushed: Option<&Arc<Head>>,
+        index: impl FnOnce(&LabelIndex),
+    ) -> Result<(), StoreError> {
+        let mut manifest = self.manifest.lock();
+        let generation = manifest.commit(edit)?;
+        index(&self.labels);
+        let handle = |meta: &SegmentMeta| SegmentHandle::new(meta.clone(), &self.disk, &self.open);
+        let added: Vec<_> = edit.add.iter().map(handle).collect();
+        {
+            let mut state = self.state.write();
+            for dropped in state.catalog.all().filter(|s| edit.drop.contains(&s.meta().id)) {
+                dropped.doom();
+            }
+            state.catalog = Arc::new(state.catalog.with(&added, &edit.drop));
+            if let Some(head) = flushed {
+                self.last_flush.store(self.clock.monotonic_ns(), Ordering::Relaxed);
+                state.sealed.retain(|h| !Arc::ptr_eq(h, head));
+            }
+        }
+        // Still under the manifest's lock: the image must name the last edit that it has seen, and no later one.
+        if self.labels.is_complete() {
+            self.labels.commit(generation);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,262 @@
+//! Starting: whatever a crash or damage left behind, the store comes up, serves what is sound and says what is not.
+
+use super::catalog::{Catalog, OpenSegments, SegmentHandle};
+use super::{Engine, EngineConfig, State, retain, settle};
+use crate::disk::{Disk, read_all, replace_file};
+use crate::error::{AtPath, Corruption, StoreError};
+use crate::format;
+use crate::head::Head;
+use crate::labels::{LabelIndex, LabelState};
+use crate::manifest::{Edit, Manifest, Opened, SegmentId};
+use crate::segment::Segment;
+use crate::wal::{self, ReplayReport, Wal};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use strandline_model::{Clock, Day, TenantId};
+
+/// What a start found and did.
+#[derive(Debug, Default, Clone)]
+pub struct OpenReport {
+    /// Segments listed.
+    pub segments: usize,
+    /// Listed segments whose file is gone: queries over their time carry a warning.
+    pub missing: Vec<String>,
+    /// Sound segments that the manifest did not list and that were taken up again.
+    pub adopted: Vec<String>,
+    /// Leftovers of interrupted work that were removed.
+    pub removed: usize,
+    /// Files set aside in `quarantine/`.
+    pub quarantined: Vec<String>,
+    /// Damage to the manifest or the log.
+    pub damage: Vec<Corruption>,
+    /// What the log gave back.
+    pub replay: ReplayReport,
+    /// Whether the label index has to be rebuilt (`Engine::rebuild_labels`).
+    pub labels_need_rebuild: bool,
+}
+
+const QUARANTINE: &str = "quarantine";
+
+impl Engine {
+    /// Opens the data directory: format, manifest, segments, log, label index.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        config: EngineConfig,
+    ) -> Result<(Arc<Self>, OpenReport), StoreError> {
+        disk.lock("LOCK").map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => StoreError::Locked,
+            _ => StoreError::Io { path: "LOCK".to_owned(), source },
+        })?;
+        format::migrate(disk.as_ref())?;
+        let mut report = OpenReport::default();
+        let mut manifest = open_manifest(&disk, &mut report)?;
+        adopt(&disk, &mut manifest, &mut report)?;
+        let (labels, labels_state) = LabelIndex::open(disk.local_path("labels"), manifest.generation());
+        report.labels_need_rebuild = !matches!(labels_state, LabelState::Ready);
+        let (sealed, active, wal) = replay(&disk, &clock, &config, manifest.low_water(), &mut report)?;
+        let open = OpenSegments::new(config.cache_bytes);
+        let handles: Vec<_> =
+            manifest.segments().map(|meta| SegmentHandle::new(meta.clone(), &disk, &open)).collect();
+        report.segments = handles.len();
+        let catalog = Arc::new(Catalog::default().with(&handles, &[]));
+        let now = clock.monotonic_ns();
+        let engine = Arc::new(Self {
+            disk,
+            clock,
+            config,
+            wal: Mutex::new(wal),
+            manifest: Mutex::new(manifest),
+            labels,
+            state: RwLock::new(State { active, sealed, catalog }),
+            open,
+            counter: AtomicU64::new(0),
+            flushing: Mutex::new(()),
+            settling: Mutex::new(settle::Pace::default()),
+            retaining: Mutex::new(retain::LastRun::default()),
+            read_only: Mutex::new(None),
+            last_flush: AtomicI64::new(now),
+        });
+        Ok((engine, report))
+    }
+}
+
+fn open_manifest(disk: &Arc<dyn Disk>, report: &mut OpenReport) -> Result<Manifest, StoreError> {
+    match Manifest::open(disk)? {
+        Opened::Sound(manifest) => Ok(manifest),
+        Opened::Missing => Manifest::create(disk, Vec::new()),
+        Opened::Damaged(damage) => {
+            quarantine(disk.as_ref(), &damage.path, report)?;
+            report.damage.push(damage);
+            Manifest::create(disk, Vec::new())
+        }
+    }
+}
+
+/// Keeps a damaged file as evidence.
+fn quarantine(disk: &dyn Disk, path: &str, report: &mut OpenReport) -> Result<(), StoreError> {
+    disk.create_dir(QUARANTINE).at(QUARANTINE)?;
+    let kept = format!("{QUARANTINE}/{}", path.replace('/', "-"));
+    let bytes = read_all(disk, path, 1 << 32).at(path)?;
+    replace_file(disk, &kept, &bytes).at(&kept)?;
+    report.quarantined.push(kept);
+    Ok(())
+}
+
+/// A segment file that the manifest does not list.
+struct Orphan {
+    path: String,
+    segment: Segment,
+}
+
+/// Compares the manifest with the files. In the usual case there is nothing but leftovers of interrupted work. When
+/// edits were lost with a damaged manifest, the segments' own footers say what belongs to the store: every sound
+/// segment that no other one replaces.
+fn adopt(disk: &Arc<dyn Disk>, manifest: &mut Manifest, report: &mut OpenReport) -> Result<(), StoreError> {
+    let listed: BTreeMap<SegmentId, String> = manifest.segments().map(|m| (m.id, m.path())).collect();
+    let mut present = BTreeSet::new();
+    let mut orphans: BTreeMap<SegmentId, Orphan> = BTreeMap::new();
+    for (tenant, day) in partition_dirs(disk.as_ref())? {
+        let dir = crate::manifest::partition_dir(&tenant, day);
+        for name in disk.list(&dir).at(&dir)? {
+            let path = format!("{dir}/{name}");
+            if is_ours(&name, ".tmp") {
+                disk.remove(&path).at(&path)?;
+                report.removed += 1;
+            } else if let Some(id) = name.strip_suffix(".seg").and_then(|stem| stem.parse::<SegmentId>().ok())
+            {
+                if listed.get(&id) == Some(&path) {
+                    present.insert(id);
+                } else {
+                    read_orphan(disk, id, path, &mut orphans, report)?;
+                }
+            }
+        }
+    }
+    report
+        .missing
+        .extend(listed.iter().filter(|(id, _)| !present.contains(id)).map(|(_, path)| path.clone()));
+    resolve(disk, manifest, &listed, &present, orphans, report)
+}
+
+fn is_ours(name: &str, suffix: &str) -> bool {
+    name.strip_suffix(suffix).is_some_and(|stem| stem.parse::<SegmentId>().is_ok())
+}
+
+fn partition_dirs(disk: &dyn Disk) -> Result<Vec<(TenantId, Day)>, StoreError> {
+    let mut found = Vec::new();
+    for tenant in disk.list("tenants").at("tenants")? {
+        let Some(Ok(tenant)) = tenant.strip_suffix('/').map(TenantId::new) else { continue };
+        let dir = format!("tenants/{tenant}");
+        for day in disk.list(&dir).at(&dir)? {
+            if let Some(Ok(day)) = day.strip_suffix('/').map(str::parse) {
+                found.push((tenant.clone(), day));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn read_orphan(
+    disk: &Arc<dyn Disk>,
+    id: SegmentId,
+    path: String,
+    orphans: &mut BTreeMap<SegmentId, Orphan>,
+    report: &mut OpenReport,
+) -> Result<(), StoreError> {
+    match Segment::open(disk.as_ref(), &path) {
+        Ok(segment) if segment.meta().id == id && segment.meta().path() == path => {
+            orphans.insert(id, Orphan { path, segment });
+        }
+        // Segments get their name only when they are whole, so this is damage, not a leftover.
+        Ok(_) | Err(StoreError::Corrupt(_)) => {
+            quarantine(disk.as_ref(), &path, report)?;
+            disk.remove(&path).at(&path)?;
+        }
+        Err(other) => return Err(other),
+    }
+    Ok(())
+}
+
+fn resolve(
+    disk: &Arc<dyn Disk>,
+    manifest: &mut Manifest,
+    listed: &BTreeMap<SegmentId, String>,
+    present: &BTreeSet<SegmentId>,
+    orphans: BTreeMap<SegmentId, Orphan>,
+    report: &mut OpenReport,
+) -> Result<(), StoreError> {
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    // What listed segments replace is known from their footers; only needed when there are orphans at all.
+    let mut replaced: BTreeSet<SegmentId> = BTreeSet::new();
+    for path in listed.iter().filter(|(id, _)| present.contains(id)).map(|(_, path)| path) {
+        if let Ok(segment) = Segment::open(disk.as_ref(), path) {
+            replaced.extend(segment.replaces());
+        }
+    }
+    let is_interrupted_merge = |orphan: &Orphan| {
+        // All inputs are still in place: the merge was not published, or nothing is lost by doing it again.
+        let replaces = orphan.segment.replaces();
+        let mut inputs = replaces.iter().filter(|id| listed.contains_key(id)).peekable();
+        inputs.peek().is_some() && inputs.all(|id| present.contains(id))
+    };
+    let closers: BTreeMap<SegmentId, bool> = orphans
+        .values()
+        .filter(|o| o.segment.meta().settled && !o.segment.replaces().is_empty())
+        .map(|o| (o.segment.group(), is_interrupted_merge(o)))
+        .collect();
+    let complete = |o: &Orphan| {
+        let group = o.segment.group();
+        !o.segment.meta().settled || replaced.contains(&group) || closers.get(&group) == Some(&false)
+    };
+    let mut taken: Vec<&Orphan> = orphans.values().filter(|o| complete(o)).collect();
+    for orphan in &taken {
+        replaced.extend(orphan.segment.replaces());
+    }
+    taken.retain(|o| !replaced.contains(&o.segment.meta().id));
+    let kept: BTreeSet<SegmentId> = taken.iter().map(|o| o.segment.meta().id).collect();
+    let edit = Edit {
+        add: taken.iter().map(|o| o.segment.meta().clone()).collect(),
+        drop: listed.keys().filter(|id| replaced.contains(id)).copied().collect(),
+        low_water: None,
+    };
+    report.adopted.extend(taken.iter().map(|o| o.path.clone()));
+    if !edit.add.is_empty() || !edit.drop.is_empty() {
+        manifest.commit(&edit)?;
+    }
+    for orphan in orphans.values().filter(|o| !kept.contains(&o.segment.meta().id)) {
+        disk.remove(&orphan.path).at(&orphan.path)?;
+        report.removed += 1;
+    }
+    Ok(())
+}
+
+type Replayed = (VecDeque<Arc<Head>>, Arc<Head>, Wal);
+
+fn replay(
+    disk: &Arc<dyn Disk>,
+    clock: &Arc<dyn Clock>,
+    config: &EngineConfig,
+    low_water: u64,
+    report: &mut OpenReport,
+) -> Result<Replayed, StoreError> {
+    let (mut sealed, mut active) = (VecDeque::new(), Arc::new(Head::default()));
+    let (replayed, files, last_seq) = wal::replay(disk.as_ref(), low_water, |seq, batch| {
+        active.insert(seq, Arc::new(batch), clock.monotonic_ns());
+        if active.fill().bytes >= config.head_max_bytes {
+            sealed.push_back(std::mem::take(&mut active));
+        }
+    })?;
+    let damaged: BTreeSet<&String> = replayed.damage.iter().map(|d| &d.path).collect();
+    for path in damaged.into_iter().filter(|path| path.ends_with(".wal")) {
+        quarantine(disk.as_ref(), path, report)?;
+    }
+    report.damage.extend(replayed.damage.iter().cloned());
+    report.replay = replayed;
+    Ok((sealed, active, Wal::new(Arc::clone(disk), config.wal_file_bytes, &files, last_seq)))
+}

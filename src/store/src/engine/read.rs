@@ -1,0 +1,195 @@
+//! What readers get: a consistent set of heads and segments, and the answers of the label index.
+
+use super::catalog::Catalog;
+use super::{Engine, SegmentHandle, flush};
+use crate::error::StoreError;
+use crate::head::Head;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use strandline_model::{Day, Labels, Selector, TenantId, TimeRange};
+
+/// The data of one tenant that may fall in a range of time; stays readable as it is, whatever is flushed, merged or
+/// dropped meanwhile. Entries of a head may also stand in a segment (a repeated push): equal entries of a stream
+/// count once.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Heads, oldest first.
+    pub heads: Vec<Arc<Head>>,
+    /// Segments, by day and age.
+    pub segments: Vec<Arc<SegmentHandle>>,
+}
+
+/// Size of one tenant's day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionStats {
+    /// Owner.
+    pub tenant: TenantId,
+    /// UTC day.
+    pub day: Day,
+    /// Segments, and how many of them come from a merge.
+    pub segments: (usize, usize),
+    /// Entries.
+    pub rows: u64,
+    /// Bytes of the lines.
+    pub raw_bytes: u64,
+    /// Bytes of the files.
+    pub file_bytes: u64,
+}
+
+impl Engine {
+    /// The data of `tenant` that may fall in `range`.
+    pub fn view(&self, tenant: &TenantId, range: TimeRange) -> View {
+        let state = self.state.read().clone();
+        let mut heads: Vec<Arc<Head>> = state.sealed.into();
+        heads.push(state.active);
+        View { heads, segments: state.catalog.segments(tenant, range) }
+    }
+
+    /// Names of the labels that selected streams have in `range` (to the day).
+    pub fn label_names(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        selector: &Selector,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        if self.labels.is_complete() {
+            let mut names = self.labels.label_names(tenant, Some(range), selector);
+            for labels in self.head_series(tenant, range, selector) {
+                names.extend(labels.iter().map(|(name, _)| name.to_owned()));
+            }
+            return Ok(names);
+        }
+        let series = self.series(tenant, range, selector)?;
+        Ok(series.iter().flat_map(|l| l.iter().map(|(n, _)| n.to_owned())).collect())
+    }
+
+    /// Values of one label that selected streams have in `range` (to the day).
+    pub fn label_values(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        range: TimeRange,
+        selector: &Selector,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        if self.labels.is_complete() {
+            let mut values = self.labels.label_values(tenant, name, Some(range), selector);
+            let series = self.head_series(tenant, range, selector);
+            values.extend(series.iter().filter_map(|l| l.get(name).map(str::to_owned)));
+            return Ok(values);
+        }
+        let series = self.series(tenant, range, selector)?;
+        Ok(series.iter().filter_map(|l| l.get(name).map(str::to_owned)).collect())
+    }
+
+    /// The selected streams that have entries in `range` (to the day).
+    pub fn series(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        selector: &Selector,
+    ) -> Result<BTreeSet<Labels>, StoreError> {
+        let mut series: BTreeSet<Labels> = BTreeSet::new();
+        if self.labels.is_complete() {
+            series.extend(self.labels.series(tenant, Some(range), selector, usize::MAX));
+        } else {
+            // While the index is being rebuilt the segments' own tables answer.
+            for handle in self.view(tenant, range).segments {
+                handle.open()?.each_stream(|_, row| {
+                    if selector.matches(&row.labels) && range.overlaps(row.time.0, row.time.1) {
+                        series.insert(row.labels);
+                    }
+                })?;
+            }
+        }
+        series.extend(self.head_series(tenant, range, selector).iter().map(|l| Labels::clone(l)));
+        Ok(series)
+    }
+
+    /// The selected streams, when they are few and the index knows all: then single streams can be looked up in
+    /// segments instead of filtering whole stream tables. Streams that are only in a head are not among them.
+    pub fn select_few(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        selector: &Selector,
+        limit: usize,
+    ) -> Option<Vec<Labels>> {
+        if !self.labels.is_complete() {
+            return None;
+        }
+        self.labels.select(tenant, Some(range), selector, limit)
+    }
+
+    fn head_series(&self, tenant: &TenantId, range: TimeRange, selector: &Selector) -> Vec<Arc<Labels>> {
+        let state = self.state.read().clone();
+        let heads = state.sealed.iter().chain([&state.active]);
+        heads.flat_map(|head| head.series(tenant, range, selector)).collect()
+    }
+
+    /// Tenants with data.
+    pub fn tenants(&self) -> BTreeSet<TenantId> {
+        let state = self.state.read().clone();
+        let mut tenants: BTreeSet<TenantId> =
+            state.catalog.partitions().map(|((t, _), _)| t.clone()).collect();
+        for head in state.sealed.iter().chain([&state.active]) {
+            tenants.extend(head.tenants());
+        }
+        tenants
+    }
+
+    /// Size of every partition's segments.
+    pub fn partition_stats(&self) -> Vec<PartitionStats> {
+        stats_of(&self.state.read().catalog)
+    }
+
+    /// Whether the label index answers (as against being rebuilt).
+    pub fn labels_ready(&self) -> bool {
+        self.labels.is_complete()
+    }
+
+    /// Fills the label index from the segments' stream tables. Queries go on meanwhile, answered by the tables.
+    pub fn rebuild_labels(&self) -> Result<(), StoreError> {
+        // No flush or merge may publish between reading the catalog and declaring the index complete.
+        let _no_flush = self.flushing.lock();
+        let _no_merge = self.settling.lock();
+        self.labels.clear();
+        let catalog = Arc::clone(&self.state.read().catalog);
+        for handle in catalog.all() {
+            match handle.open().and_then(|segment| flush::labels_of(&segment)) {
+                Ok(labels) => self.labels.add(&handle.meta().tenant, handle.meta().day, labels.iter()),
+                Err(e) => handle.note_damage(&e),
+            }
+        }
+        let manifest = self.manifest.lock();
+        self.labels.set_complete(true);
+        self.labels.commit(manifest.generation());
+        Ok(())
+    }
+
+    /// Makes the label index say of one day what its segments say.
+    pub(super) fn reindex_partition(&self, tenant: &TenantId, day: Day) -> Result<(), StoreError> {
+        let catalog = Arc::clone(&self.state.read().catalog);
+        let mut labels = BTreeSet::new();
+        for handle in catalog.partition(tenant, day) {
+            labels.extend(flush::labels_of(handle.open()?.as_ref())?);
+        }
+        self.labels.replace_day(tenant, day, labels.iter());
+        let manifest = self.manifest.lock();
+        if self.labels.is_complete() {
+            self.labels.commit(manifest.generation());
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn stats_of(catalog: &Catalog) -> Vec<PartitionStats> {
+    let stats = |((tenant, day), segments): (&(TenantId, Day), &Vec<Arc<SegmentHandle>>)| PartitionStats {
+        tenant: tenant.clone(),
+        day: *day,
+        segments: (segments.len(), segments.iter().filter(|s| s.meta().settled).count()),
+        rows: segments.iter().map(|s| s.meta().rows).sum(),
+        raw_bytes: segments.iter().map(|s| s.meta().raw_bytes).sum(),
+        file_bytes: segments.iter().map(|s| s.meta().file_bytes).sum(),
+    };
+    catalog.partitions().map(stats).collect()
+}

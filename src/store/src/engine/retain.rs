@@ -1,0 +1,188 @@
+//! Retention: what is too old or too much goes, whole days by unlinking, single streams by rewriting.
+
+use super::{Engine, SegmentHandle, flush};
+use crate::error::StoreError;
+use crate::manifest::Edit;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use strandline_model::{Day, Labels, TenantId, time};
+
+/// How far the wall clock may run ahead of the monotonic one between two runs before it is not believed.
+const MAX_CLOCK_JUMP_NS: i64 = time::HOUR_NS;
+
+/// The clocks at the last run.
+#[derive(Debug, Default)]
+pub(super) struct LastRun {
+    clocks: Option<(i64, i64)>,
+}
+
+type Partition = (TenantId, Day);
+
+impl Engine {
+    /// Applies all retention rules once. Returns the number of segments dropped or rewritten.
+    pub fn retain(&self, pace: &mut dyn FnMut() -> bool) -> Result<usize, StoreError> {
+        let now = self.retention_now();
+        let mut dropped = self.drop_partitions(&self.expired(now))?;
+        dropped += self.drop_over_budget()?;
+        // A merge and a rewrite of the same segments must not overlap.
+        let _one_at_a_time = self.settling.lock();
+        for (partition, segments) in self.partitions() {
+            dropped += self.expire_streams(&partition, &segments, now, pace)?;
+        }
+        Ok(dropped)
+    }
+
+    /// The wall clock, unless it jumped ahead since the last run: then it is taken to have run as the monotonic
+    /// clock did, so that a wrong clock does not delete a year of logs.
+    fn retention_now(&self) -> i64 {
+        let (wall, monotonic) = (self.clock.now_ns(), self.clock.monotonic_ns());
+        let mut last = self.retaining.lock();
+        let believed = match last.clocks {
+            Some((then, then_monotonic)) => {
+                let expected = then.saturating_add(monotonic - then_monotonic);
+                if wall > expected.saturating_add(MAX_CLOCK_JUMP_NS) {
+                    tracing::warn!(
+                        "the wall clock jumped ahead; retention does not follow it before a restart"
+                    );
+                    expected
+                } else {
+                    wall
+                }
+            }
+            None => wall,
+        };
+        last.clocks = Some((believed, monotonic));
+        believed
+    }
+
+    fn partitions(&self) -> Vec<(Partition, Vec<Arc<SegmentHandle>>)> {
+        let catalog = Arc::clone(&self.state.read().catalog);
+        catalog.partitions().map(|(key, segments)| (key.clone(), segments.clone())).collect()
+    }
+
+    /// Age that applies to a tenant's streams without a rule of their own; 0 is for ever.
+    fn tenant_age(&self, tenant: &TenantId) -> i64 {
+        let own =
+            self.config.retention.tenants.iter().find(|t| t.tenant == *tenant).and_then(|t| t.max_age_ns);
+        own.unwrap_or(self.config.retention.max_age_ns)
+    }
+
+    /// Age that applies to a stream; 0 is for ever.
+    fn stream_age(&self, tenant: &TenantId, labels: &Labels) -> i64 {
+        let rules = self.config.retention.streams.iter();
+        rules
+            .filter(|r| r.tenant.as_ref().is_none_or(|t| t == tenant) && r.selector.matches(labels))
+            .max_by_key(|r| r.priority)
+            .map_or_else(|| self.tenant_age(tenant), |r| r.max_age_ns)
+    }
+
+    /// The ages that may apply to streams of `tenant`.
+    fn ages<'a>(&'a self, tenant: &'a TenantId) -> impl Iterator<Item = i64> + 'a {
+        let rules = self.config.retention.streams.iter();
+        let own = rules.filter(move |r| r.tenant.as_ref().is_none_or(|t| t == tenant)).map(|r| r.max_age_ns);
+        own.chain([self.tenant_age(tenant)])
+    }
+
+    /// Partitions in which every stream must be expired.
+    fn expired(&self, now: i64) -> Vec<Partition> {
+        let is_expired = |(tenant, day): &Partition| {
+            self.ages(tenant).all(|age| age > 0 && day.end_ns() <= now.saturating_sub(age))
+        };
+        self.partitions().into_iter().map(|(key, _)| key).filter(is_expired).collect()
+    }
+
+    fn drop_partitions(&self, partitions: &[Partition]) -> Result<usize, StoreError> {
+        let catalog = Arc::clone(&self.state.read().catalog);
+        let segments = partitions.iter().flat_map(|(tenant, day)| catalog.partition(tenant, *day));
+        let drop: Vec<_> = segments.map(|s| s.meta().id).collect();
+        if drop.is_empty() {
+            return Ok(0);
+        }
+        // With the merges' lock: a merge of these very segments must not publish them again.
+        let _no_merge = self.settling.lock();
+        let still_there = Arc::clone(&self.state.read().catalog);
+        let drop: Vec<_> = partitions
+            .iter()
+            .flat_map(|(tenant, day)| still_there.partition(tenant, *day))
+            .map(|s| s.meta().id)
+            .collect();
+        let count = drop.len();
+        self.publish(&Edit { drop, ..Edit::default() }, None, |labels| {
+            for (tenant, day) in partitions {
+                tracing::info!(%tenant, %day, "retention dropped a day");
+                labels.drop_day(tenant, *day);
+            }
+        })?;
+        metrics::counter!("strandline_retention_segments_dropped_total").increment(count as u64);
+        Ok(count)
+    }
+
+    /// Oldest days go while there is too much, per tenant, in all, or on the disk. The newest day always stays.
+    fn drop_over_budget(&self) -> Result<usize, StoreError> {
+        let rules = &self.config.retention;
+        let mut sizes: BTreeMap<(Day, TenantId), u64> = BTreeMap::new();
+        for ((tenant, day), segments) in self.partitions() {
+            sizes.insert((day, tenant), segments.iter().map(|s| s.meta().file_bytes).sum());
+        }
+        let Some(newest) = sizes.keys().next_back().map(|(day, _)| *day) else { return Ok(0) };
+        let mut total: u64 = sizes.values().sum();
+        let mut free = self.disk.free_bytes().unwrap_or(u64::MAX);
+        let mut by_tenant: BTreeMap<TenantId, u64> = BTreeMap::new();
+        for ((_, tenant), size) in &sizes {
+            *by_tenant.entry(tenant.clone()).or_default() += size;
+        }
+        let mut drop = Vec::new();
+        for ((day, tenant), size) in &sizes {
+            let own = by_tenant.entry(tenant.clone()).or_default();
+            let limit = rules.tenants.iter().find(|t| t.tenant == *tenant).map_or(0, |t| t.max_total_bytes);
+            let too_much = (rules.max_total_bytes > 0 && total > rules.max_total_bytes)
+                || (limit > 0 && *own > limit)
+                || free < rules.min_free_bytes;
+            if too_much && *day < newest {
+                total -= size;
+                *own -= size;
+                free = free.saturating_add(*size);
+                drop.push((tenant.clone(), *day));
+            }
+        }
+        self.drop_partitions(&drop)
+    }
+
+    /// Rewrites a closed day's segments without the streams whose own age has passed.
+    fn expire_streams(
+        &self,
+        (tenant, day): &Partition,
+        segments: &[Arc<SegmentHandle>],
+        now: i64,
+        pace: &mut dyn FnMut() -> bool,
+    ) -> Result<usize, StoreError> {
+        let shortest = self.ages(tenant).filter(|age| *age > 0).min();
+        let over = |age: i64| day.end_ns() <= now.saturating_sub(age);
+        if !shortest.is_some_and(over) {
+            return Ok(0);
+        }
+        let is_expired = |labels: &Labels| {
+            let age = self.stream_age(tenant, labels);
+            age > 0 && over(age)
+        };
+        let mut rewritten = 0;
+        for handle in segments.iter().filter(|s| !s.is_damaged()) {
+            let labels = handle.open().and_then(|segment| flush::labels_of(&segment));
+            match labels {
+                Ok(labels) if labels.iter().any(is_expired) => {}
+                Ok(_) => continue,
+                Err(e) => {
+                    handle.note_damage(&e);
+                    continue;
+                }
+            }
+            let cutoff = |labels: &Labels| if is_expired(labels) { i64::MAX } else { i64::MIN };
+            rewritten +=
+                usize::from(self.rewrite(tenant, *day, std::slice::from_ref(handle), pace, cutoff)?);
+        }
+        if rewritten > 0 {
+            self.reindex_partition(tenant, *day)?;
+        }
+        Ok(rewritten)
+    }
+}

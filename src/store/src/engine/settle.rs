@@ -1,0 +1,219 @@
+//! Settling: a partition's segments become few and large, streams together, zstd, one index each.
+
+use super::{Engine, Planted, SegmentHandle, merge};
+use crate::codec::Compression;
+use crate::error::{AtPath, StoreError};
+use crate::manifest::{Edit, SegmentId, SegmentMeta, partition_dir};
+use crate::segment::{Origin, SegmentWriter, WriterOptions};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use strandline_model::{Day, Labels, TenantId, time};
+
+/// Most segments in one merge: each holds a decoded block in memory.
+const MAX_INPUTS: usize = 16;
+/// This many fresh segments are merged whatever their size.
+const MANY_FRESH: usize = 8;
+/// Less than this is merged only when its day is over: one merge must not follow every trickle of lines.
+const MIN_BYTES: u64 = 1 << 20;
+/// A partition without a flush for this long counts as quiet.
+const QUIET_NS: i64 = 3 * time::SECOND_NS;
+/// A day is over this long after its end.
+const CLOSED_NS: i64 = time::HOUR_NS;
+/// A text index under construction that takes more memory ends its segment.
+const MAX_INDEX_BYTES: usize = 64 << 20;
+
+/// What the settling worker remembers between merges.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Inputs of a merge that failed: not tried again before the next start, so that one bad file cannot keep the
+    /// worker busy for ever.
+    failed: BTreeSet<SegmentId>,
+}
+
+/// One merge to do.
+#[derive(Debug)]
+struct Plan {
+    tenant: TenantId,
+    day: Day,
+    inputs: Vec<Arc<SegmentHandle>>,
+}
+
+impl Engine {
+    /// Does the most useful merge, if one is due. `pace` is asked every few thousand rows whether to go on (it may
+    /// wait). Returns whether a merge was done.
+    pub fn settle_one(&self, pace: &mut dyn FnMut() -> bool) -> Result<bool, StoreError> {
+        if !self.config.settle {
+            return Ok(false);
+        }
+        let mut memory = self.settling.lock();
+        let Some(plan) = self.plan_merge(&memory) else { return Ok(false) };
+        let result = self.rewrite(&plan.tenant, plan.day, &plan.inputs, pace, |_| i64::MIN);
+        if result.is_err() {
+            memory.failed.extend(plan.inputs.iter().map(|s| s.meta().id));
+        }
+        result
+    }
+
+    fn plan_merge(&self, memory: &Pace) -> Option<Plan> {
+        let catalog = Arc::clone(&self.state.read().catalog);
+        let quiet = self.clock.monotonic_ns() - self.last_flush_ns() >= QUIET_NS;
+        let now = self.clock.now_ns();
+        for ((tenant, day), segments) in catalog.partitions() {
+            let usable: Vec<&Arc<SegmentHandle>> = segments
+                .iter()
+                .filter(|s| !s.is_damaged() && !memory.failed.contains(&s.meta().id))
+                .collect();
+            let closed = now.saturating_sub(CLOSED_NS) > day.end_ns();
+            if let Some(inputs) = self.choose(&usable, quiet, closed) {
+                return Some(Plan { tenant: tenant.clone(), day: *day, inputs });
+            }
+        }
+        None
+    }
+
+    /// Which of a partition's segments to merge now.
+    fn choose(
+        &self,
+        segments: &[&Arc<SegmentHandle>],
+        quiet: bool,
+        closed: bool,
+    ) -> Option<Vec<Arc<SegmentHandle>>> {
+        let target = self.config.settle_target_bytes;
+        let (fresh, settled): (Vec<_>, Vec<_>) = segments.iter().copied().partition(|s| !s.meta().settled);
+        let fresh_bytes: u64 = fresh.iter().map(|s| s.meta().raw_bytes).sum();
+        let due = fresh.len() >= MANY_FRESH
+            || fresh_bytes >= target
+            || (quiet && fresh_bytes >= MIN_BYTES)
+            || (closed && quiet && !fresh.is_empty());
+        let mut small: Vec<_> = settled.into_iter().filter(|s| s.meta().raw_bytes < target / 2).collect();
+        small.sort_by_key(|s| s.meta().raw_bytes);
+        let mut inputs: Vec<Arc<SegmentHandle>> = Vec::new();
+        if due {
+            inputs.extend(fresh.into_iter().take(MAX_INPUTS).cloned());
+        } else if !(closed && quiet && small.len() >= 2) {
+            return None;
+        }
+        let mut bytes: u64 = inputs.iter().map(|s| s.meta().raw_bytes).sum();
+        for segment in small {
+            let size = segment.meta().raw_bytes;
+            // A large settled segment is not rewritten for a little fresh data: each line moves a few times only.
+            let worth_it = size <= bytes.saturating_mul(4) || (closed && !due);
+            if inputs.len() < MAX_INPUTS && worth_it && bytes + size <= target * 2 {
+                bytes += size;
+                inputs.push(Arc::clone(segment));
+            }
+        }
+        inputs.sort_by_key(|s| (s.meta().seq, s.meta().id));
+        let lone_settled = inputs.len() == 1 && inputs.iter().all(|s| s.meta().settled);
+        (!inputs.is_empty() && !lone_settled).then_some(inputs)
+    }
+
+    /// Merges `inputs` into new segments and publishes them in their place. `cutoff` drops expired rows.
+    pub(super) fn rewrite(
+        &self,
+        tenant: &TenantId,
+        day: Day,
+        inputs: &[Arc<SegmentHandle>],
+        pace: &mut dyn FnMut() -> bool,
+        cutoff: impl Fn(&Labels) -> i64,
+    ) -> Result<bool, StoreError> {
+        let mut segments = Vec::new();
+        for input in inputs {
+            segments.push(input.open()?);
+        }
+        let mut replaces: BTreeSet<SegmentId> = inputs.iter().map(|s| s.meta().id).collect();
+        replaces.extend(segments.iter().flat_map(|s| s.replaces().iter().copied().chain([s.group()])));
+        let seq =
+            inputs.iter().fold((u64::MAX, 0), |s, i| (s.0.min(i.meta().seq.0), s.1.max(i.meta().seq.1)));
+        let group = self.new_segment_id();
+        let mut outputs =
+            Outputs { engine: self, tenant, day, seq, group, writer: None, done: Vec::new(), pace };
+        let went_through = merge::merge(segments, &mut outputs, cutoff).inspect_err(|e| {
+            inputs.iter().for_each(|input| input.note_damage_if_own(e));
+        })?;
+        if !went_through {
+            return Ok(false);
+        }
+        let add = outputs.finish(replaces.into_iter().collect())?;
+        let dir = partition_dir(tenant, day);
+        self.disk.sync_dir(&dir).at(&dir)?;
+        let drop = inputs.iter().map(|s| s.meta().id).collect();
+        let mut edit = Edit { add, drop, low_water: None };
+        if self.config.planted(Planted::MergeWithoutDrop) {
+            edit.drop.clear();
+        }
+        self.publish(&edit, None, |_| ())?;
+        metrics::counter!("strandline_merges_total").increment(1);
+        Ok(true)
+    }
+
+    fn last_flush_ns(&self) -> i64 {
+        self.last_flush.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// The segments that a merge writes: a new one whenever the last is large enough.
+struct Outputs<'a> {
+    engine: &'a Engine,
+    tenant: &'a TenantId,
+    day: Day,
+    seq: (u64, u64),
+    group: SegmentId,
+    writer: Option<SegmentWriter>,
+    done: Vec<SegmentMeta>,
+    pace: &'a mut dyn FnMut() -> bool,
+}
+
+impl Outputs<'_> {
+    fn begin(&mut self) -> Result<SegmentWriter, StoreError> {
+        let id = self.engine.new_segment_id();
+        let origin = Origin {
+            id,
+            group: self.group,
+            tenant: self.tenant.clone(),
+            day: self.day,
+            settled: true,
+            seq: self.seq,
+            replaces: Vec::new(),
+        };
+        let compression = Compression::Zstd(self.engine.config.zstd_level);
+        let options = WriterOptions { block_bytes: self.engine.config.block_bytes, compression, index: true };
+        SegmentWriter::create(&self.engine.disk, origin, options)
+    }
+
+    /// Finishes the last output, which says what the merge replaces; the others must be in place before it.
+    fn finish(mut self, replaces: Vec<SegmentId>) -> Result<Vec<SegmentMeta>, StoreError> {
+        if let Some(mut writer) = self.writer.take() {
+            if !self.done.is_empty() {
+                let dir = partition_dir(self.tenant, self.day);
+                self.engine.disk.sync_dir(&dir).at(&dir)?;
+            }
+            writer.close_group(replaces);
+            self.done.extend(writer.finish()?);
+        }
+        Ok(self.done)
+    }
+}
+
+impl merge::Sink for Outputs<'_> {
+    fn writer(&mut self) -> Result<(&mut SegmentWriter, bool), StoreError> {
+        let full = self.writer.as_ref().is_some_and(|w| {
+            w.raw_bytes() >= self.engine.config.settle_target_bytes || w.index_bytes() >= MAX_INDEX_BYTES
+        });
+        if full && let Some(writer) = self.writer.take() {
+            self.done.extend(writer.finish()?);
+        }
+        let is_new = self.writer.is_none();
+        if is_new {
+            self.writer = Some(self.begin()?);
+        }
+        match self.writer.as_mut() {
+            Some(writer) => Ok((writer, is_new)),
+            None => Err(StoreError::Poisoned),
+        }
+    }
+
+    fn pace(&mut self) -> bool {
+        (self.pace)()
+    }
+}

@@ -1,0 +1,132 @@
+//! The frame that WAL and manifest are made of: stands alone, says where it belongs, checked as a whole.
+//!
+//! Layout (little endian), padded with zeros to a multiple of 512 bytes so that a reader finds the next frame behind
+//! a damaged one by looking at aligned offsets (`schema/wal.md`):
+//!
+//! ```text
+//! 0  magic "SLF1"        4  CRC32C of bytes 8..48+length
+//! 8  epoch u64           number of this use of the file: a recycled file's old frames have another
+//! 16 sequence u64        24 durable u64: every sequence up to this one was synced when the frame was written
+//! 32 length u32          36 raw length u32 (before compression)
+//! 40 kind u8, 41 codec u8, 42..48 zero
+//! 48 payload
+//! ```
+
+use crate::codec::{Codec, decompress};
+use crc32c::crc32c;
+
+/// Frames start at multiples of this: the smallest unit that a disk writes whole.
+pub(crate) const ALIGN: usize = 512;
+/// Bytes in front of the payload.
+pub(crate) const HEADER: usize = 48;
+const MAGIC: [u8; 4] = *b"SLF1";
+/// Largest payload, stored or raw, that a reader accepts.
+pub(crate) const MAX_PAYLOAD: usize = 1 << 30;
+
+/// A compressed payload, ready to be framed.
+#[derive(Debug, Clone)]
+pub(crate) struct Payload {
+    pub(crate) kind: u8,
+    pub(crate) codec: Codec,
+    pub(crate) raw_len: u32,
+    pub(crate) stored: Vec<u8>,
+}
+
+/// Where a frame stands in the order of things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) epoch: u64,
+    pub(crate) seq: u64,
+    pub(crate) durable: u64,
+}
+
+/// A frame as read back; the checksum held.
+#[derive(Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) place: Place,
+    pub(crate) kind: u8,
+    pub(crate) codec: Codec,
+    pub(crate) raw_len: u32,
+    pub(crate) stored: &'a [u8],
+}
+
+impl Frame<'_> {
+    /// The payload, decompressed.
+    pub(crate) fn raw(&self) -> Option<Vec<u8>> {
+        decompress(self.codec, self.stored, self.raw_len as usize)
+    }
+
+    /// Bytes that the frame takes in the file.
+    pub(crate) fn padded_len(&self) -> usize {
+        padded(self.stored.len())
+    }
+}
+
+/// Bytes that a payload of `stored` bytes takes in the file.
+pub(crate) fn padded(stored: usize) -> usize {
+    (HEADER + stored).next_multiple_of(ALIGN)
+}
+
+/// Appends the frame, padded, to `out`.
+pub(crate) fn put_frame(out: &mut Vec<u8>, place: Place, payload: &Payload) {
+    let start = out.len();
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[0; 4]);
+    for n in [place.epoch, place.seq, place.durable] {
+        out.extend_from_slice(&n.to_le_bytes());
+    }
+    out.extend_from_slice(&(payload.stored.len() as u32).to_le_bytes());
+    out.extend_from_slice(&payload.raw_len.to_le_bytes());
+    out.extend_from_slice(&[payload.kind, payload.codec as u8, 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(&payload.stored);
+    let crc = crc32c(out.get(start + 8..).unwrap_or_default());
+    if let Some(slot) = out.get_mut(start + 4..start + 8) {
+        slot.copy_from_slice(&crc.to_le_bytes());
+    }
+    out.resize(start + padded(payload.stored.len()), 0);
+}
+
+/// What stands at the front of `bytes`.
+#[derive(Debug)]
+pub(crate) enum Found<'a> {
+    /// A whole frame.
+    Frame(Frame<'a>),
+    /// Nothing was ever written here (or zeros).
+    Nothing,
+    /// Something that is not a whole frame.
+    Damaged,
+}
+
+/// Reads the frame at the front of `bytes`.
+pub(crate) fn read_frame(bytes: &[u8]) -> Found<'_> {
+    let Some(header) = bytes.first_chunk::<HEADER>() else {
+        return if bytes.iter().all(|b| *b == 0) { Found::Nothing } else { Found::Damaged };
+    };
+    if header.iter().all(|b| *b == 0) {
+        return Found::Nothing;
+    }
+    parse(header, bytes).map_or(Found::Damaged, Found::Frame)
+}
+
+fn parse<'a>(header: &[u8; HEADER], bytes: &'a [u8]) -> Option<Frame<'a>> {
+    if !header.starts_with(&MAGIC) {
+        return None;
+    }
+    let u32_at = |at: usize| header.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+    let u64_at = |at: usize| header.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
+    let (crc, len, raw_len) = (u32_at(4)?, u32_at(32)?, u32_at(36)?);
+    if raw_len as usize > MAX_PAYLOAD {
+        return None;
+    }
+    let checked = bytes.get(8..HEADER.checked_add(len as usize)?)?;
+    if crc32c(checked) != crc {
+        return None;
+    }
+    Some(Frame {
+        place: Place { epoch: u64_at(8)?, seq: u64_at(16)?, durable: u64_at(24)? },
+        kind: header[40],
+        codec: Codec::from_byte(header[41])?,
+        raw_len,
+        stored: bytes.get(HEADER..HEADER + len as usize)?,
+    })
+}

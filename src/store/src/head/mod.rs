@@ -1,0 +1,239 @@
+//! The head: acknowledged entries that are in the log but not yet in a segment; searchable at once.
+//!
+//! Lines stay in the batches they came in (no copy); per stream there is a list of places. A head takes batches until
+//! it is sealed; a sealed head is flushed to segments and dropped.
+
+use parking_lot::RwLock;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use strandline_model::{Batch, Day, Labels, Metadata, Selector, StreamId, TenantId, TimeRange};
+
+/// Memory per entry beside its bytes.
+const ENTRY_BYTES: usize = size_of::<Place>();
+/// Memory per stream beside its labels, roughly.
+const STREAM_BYTES: usize = 160;
+
+/// Entries in memory.
+#[derive(Debug, Default)]
+pub struct Head {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    tenants: HashMap<TenantId, HashMap<StreamId, Stream>>,
+    batches: Vec<Arc<Batch>>,
+    bytes: usize,
+    seq: Option<(u64, u64)>,
+    /// Monotonic time of the first and the latest batch.
+    touched_ns: Option<(i64, i64)>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    labels: Arc<Labels>,
+    places: Vec<Place>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    ts: i64,
+    batch: u32,
+    entry: u32,
+}
+
+/// The entries of one stream in a head: by time, ties in order of arrival, each once.
+#[derive(Debug, Clone)]
+pub struct HeadRows {
+    /// The stream's labels.
+    pub labels: Arc<Labels>,
+    places: Vec<Place>,
+    batches: Arc<Vec<Arc<Batch>>>,
+}
+
+/// How full a head is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Fill {
+    pub(crate) bytes: usize,
+    pub(crate) seq: Option<(u64, u64)>,
+    pub(crate) touched_ns: Option<(i64, i64)>,
+}
+
+impl Head {
+    /// Takes a batch; `seq` is its log sequence, `now_ns` monotonic time.
+    pub(crate) fn insert(&self, seq: u64, batch: Arc<Batch>, now_ns: i64) {
+        let inner = &mut *self.inner.write();
+        let at = inner.batches.len() as u32;
+        inner.bytes += batch.memory_bytes() + batch.entries.len() * ENTRY_BYTES;
+        if !inner.tenants.contains_key(&batch.tenant) {
+            inner.tenants.insert(batch.tenant.clone(), HashMap::new());
+        }
+        let Some(streams) = inner.tenants.get_mut(&batch.tenant) else { return };
+        for stream in &batch.streams {
+            let known = streams.entry(stream.id).or_insert_with(|| {
+                inner.bytes += STREAM_BYTES + stream.labels.memory_bytes();
+                Stream { labels: Arc::clone(&stream.labels), places: Vec::new() }
+            });
+            let entries = batch.stream_entries(stream).iter().zip(stream.entries.clone());
+            known.places.extend(entries.map(|(e, entry)| Place { ts: e.ts, batch: at, entry }));
+        }
+        inner.batches.push(batch);
+        inner.seq = Some((inner.seq.map_or(seq, |s| s.0), seq));
+        inner.touched_ns = Some((inner.touched_ns.map_or(now_ns, |t| t.0), now_ns));
+    }
+
+    pub(crate) fn fill(&self) -> Fill {
+        let inner = self.inner.read();
+        Fill { bytes: inner.bytes, seq: inner.seq, touched_ns: inner.touched_ns }
+    }
+
+    /// The selected streams' entries inside `range`, by label order.
+    pub fn select(&self, tenant: &TenantId, range: TimeRange, selector: &Selector) -> Vec<HeadRows> {
+        self.select_where(tenant, |ts| range.contains(ts), selector)
+    }
+
+    fn select_where(
+        &self,
+        tenant: &TenantId,
+        inside: impl Fn(i64) -> bool,
+        selector: &Selector,
+    ) -> Vec<HeadRows> {
+        let (found, batches) = {
+            let inner = self.inner.read();
+            let Some(streams) = inner.tenants.get(tenant) else { return Vec::new() };
+            let mut found = Vec::new();
+            for stream in streams.values().filter(|s| selector.matches(&s.labels)) {
+                let places: Vec<Place> = stream.places.iter().filter(|p| inside(p.ts)).copied().collect();
+                if !places.is_empty() {
+                    found.push((Arc::clone(&stream.labels), places));
+                }
+            }
+            if found.is_empty() {
+                return Vec::new();
+            }
+            (found, Arc::new(inner.batches.clone()))
+        };
+        let rows = |(labels, places)| HeadRows { labels, places, batches: Arc::clone(&batches) }.in_order();
+        let mut rows: Vec<HeadRows> = found.into_iter().map(rows).collect();
+        rows.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        rows
+    }
+
+    /// All streams' entries from `start` on, the last nanosecond of all included.
+    pub(crate) fn select_from(&self, tenant: &TenantId, start: i64) -> Vec<HeadRows> {
+        self.select_where(tenant, |ts| ts >= start, &Selector::all())
+    }
+
+    /// The labels of selected streams that have an entry inside `range`.
+    pub fn series(&self, tenant: &TenantId, range: TimeRange, selector: &Selector) -> Vec<Arc<Labels>> {
+        let inner = self.inner.read();
+        let streams = inner.tenants.get(tenant).into_iter().flat_map(HashMap::values);
+        let inside =
+            |s: &&Stream| selector.matches(&s.labels) && s.places.iter().any(|p| range.contains(p.ts));
+        streams.filter(inside).map(|s| Arc::clone(&s.labels)).collect()
+    }
+
+    /// The tenants and days that have entries.
+    pub(crate) fn partitions(&self) -> BTreeSet<(TenantId, Day)> {
+        let inner = self.inner.read();
+        let mut found = BTreeSet::new();
+        for (tenant, streams) in &inner.tenants {
+            let days: BTreeSet<Day> =
+                streams.values().flat_map(|s| s.places.iter().map(|p| Day::of(p.ts))).collect();
+            found.extend(days.into_iter().map(|day| (tenant.clone(), day)));
+        }
+        found
+    }
+
+    /// Tenants with entries.
+    pub(crate) fn tenants(&self) -> Vec<TenantId> {
+        self.inner.read().tenants.keys().cloned().collect()
+    }
+}
+
+impl HeadRows {
+    fn in_order(mut self) -> Self {
+        if !self.places.is_sorted_by_key(|p| p.ts) {
+            // Stable: equal times keep their order of arrival.
+            self.places.sort_by_key(|p| p.ts);
+        }
+        self.drop_repeats();
+        self
+    }
+
+    /// Agents send whole batches again; of entries equal in time, line and metadata the first stays.
+    fn drop_repeats(&mut self) {
+        let batches = &self.batches;
+        let mut seen: HashSet<(&[u8], Metadata<'_>)> = HashSet::new();
+        let mut previous: Option<Place> = None;
+        self.places.retain(|place| {
+            let Some(last) = previous.replace(*place).filter(|last| last.ts == place.ts) else {
+                seen.clear();
+                return true;
+            };
+            if seen.is_empty() {
+                seen.insert(content(batches, last));
+            }
+            seen.insert(content(batches, *place))
+        });
+    }
+
+    /// Keeps the rows whose index `keep` accepts.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let mut i = 0;
+        self.places.retain(|_| {
+            i += 1;
+            keep(i - 1)
+        });
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Timestamp of the `i`-th entry.
+    pub fn ts(&self, i: usize) -> i64 {
+        self.places.get(i).map_or(0, |p| p.ts)
+    }
+
+    /// Line and metadata of the `i`-th entry.
+    pub fn content(&self, i: usize) -> (&[u8], Metadata<'_>) {
+        self.places.get(i).map_or((&[], Metadata::default()), |p| content(&self.batches, *p))
+    }
+}
+
+fn content(batches: &[Arc<Batch>], place: Place) -> (&[u8], Metadata<'_>) {
+    let batch = batches.get(place.batch as usize);
+    batch
+        .and_then(|b| b.entries.get(place.entry as usize).map(|e| (b.line(e), b.metadata(e))))
+        .unwrap_or((&[], Metadata::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::batch_of;
+
+    #[test]
+    fn entries_come_by_time_each_once_ties_in_order_of_arrival() {
+        let head = Head::default();
+        let a = r#"{app="a"}"#;
+        head.insert(1, Arc::new(batch_of("t", &[(a, 5, b"five"), (a, 3, b"three")])), 10);
+        head.insert(2, Arc::new(batch_of("t", &[(a, 5, b"five"), (a, 5, b"other"), (a, 4, b"four")])), 11);
+        head.insert(3, Arc::new(batch_of("u", &[(a, 5, b"foreign")])), 12);
+        let rows = head.select(&TenantId::new("t").unwrap(), TimeRange::ALL, &Selector::all());
+        let lines: Vec<_> = (0..rows[0].len()).map(|i| rows[0].content(i).0).collect();
+        assert_eq!(lines, [&b"three"[..], b"four", b"five", b"other"]);
+        let rows = head.select(&TenantId::new("t").unwrap(), TimeRange::new(4, 5), &Selector::all());
+        assert_eq!((rows.len(), rows[0].len(), rows[0].ts(0)), (1, 1, 4));
+        let fill = head.fill();
+        assert_eq!((fill.seq, fill.touched_ns), (Some((1, 3)), Some((10, 12))));
+        assert_eq!(head.partitions().len(), 2);
+    }
+}

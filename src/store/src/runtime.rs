@@ -1,0 +1,315 @@
+//! The engine's threads: one that commits, one that flushes, one that merges and applies retention.
+//!
+//! Pushes wait in a queue bounded by bytes; the committer takes all that wait as one group, so that many pushes share
+//! one sync. When flushing falls behind, the committer waits, then refuses: memory stays bounded.
+
+use crate::engine::{EncodedBatch, Engine};
+use crate::error::StoreError;
+use crate::wal::SyncMode;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use strandline_model::time::MINUTE_NS;
+
+/// Most bytes that wait for the log; one batch may be larger when it is alone.
+const MAX_QUEUE_BYTES: usize = 32 << 20;
+/// Most bytes written and synced as one group.
+const MAX_GROUP_BYTES: usize = 4 << 20;
+/// How long a group waits for room in the heads before it is refused.
+const MAX_STALL: Duration = Duration::from_secs(10);
+/// The committer looks this often whether an idle log has something to note or to sync.
+const IDLE_TICK: Duration = Duration::from_millis(100);
+const FLUSH_TICK: Duration = Duration::from_millis(500);
+const SETTLE_TICK: Duration = Duration::from_secs(1);
+/// A flush that failed is tried again after this.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Called once with the outcome of a batch.
+pub type Done = Box<dyn FnOnce(Result<(), Arc<StoreError>>) + Send>;
+
+/// A running store.
+pub struct Runtime {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Shared {
+    engine: Arc<Engine>,
+    queue: Mutex<Queue>,
+    /// Signalled when a batch waits or the runtime stops.
+    arrived: Condvar,
+    /// Guards nothing but the two signals below.
+    turns: Mutex<()>,
+    /// A head was sealed.
+    sealed: Condvar,
+    /// A head was flushed: there is room again.
+    flushed: Condvar,
+    stopping: AtomicBool,
+    poisoned: AtomicBool,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<(EncodedBatch, Done)>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// Starts the threads. `rebuild_labels` fills the label index in the background.
+    pub fn start(engine: Arc<Engine>, rebuild_labels: bool) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            engine,
+            queue: Mutex::default(),
+            arrived: Condvar::new(),
+            turns: Mutex::new(()),
+            sealed: Condvar::new(),
+            flushed: Condvar::new(),
+            stopping: AtomicBool::new(false),
+            poisoned: AtomicBool::new(false),
+        });
+        let mut threads = Vec::new();
+        let mut spawn = |name: &str, body: fn(&Shared)| {
+            let shared = Arc::clone(&shared);
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || body(&shared))?;
+            threads.push(thread);
+            std::io::Result::Ok(())
+        };
+        spawn("commit", commit_loop)?;
+        spawn("flush", flush_loop)?;
+        spawn("settle", settle_loop)?;
+        if rebuild_labels {
+            spawn("labels", |shared| {
+                if let Err(error) = shared.engine.rebuild_labels() {
+                    tracing::error!(%error, "the label index could not be rebuilt; stream tables answer instead");
+                }
+            })?;
+        }
+        Ok(Self { shared, threads: Mutex::new(threads) })
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.shared.engine
+    }
+
+    /// Hands a batch to the log. `done` is called when it is safe, or refused. Never blocks: when too much waits
+    /// already, the answer is [`StoreError::Busy`] at once.
+    pub fn submit(&self, batch: EncodedBatch, done: Done) -> Result<(), StoreError> {
+        if self.shared.poisoned.load(Ordering::Relaxed) {
+            return Err(StoreError::Poisoned);
+        }
+        let mut queue = self.shared.queue.lock();
+        if queue.closed {
+            return Err(StoreError::Stopping);
+        }
+        let bytes = batch.memory_bytes();
+        if queue.bytes > 0 && queue.bytes + bytes > MAX_QUEUE_BYTES {
+            metrics::counter!("strandline_push_refused_total", "reason" => "queue_full").increment(1);
+            return Err(StoreError::Busy);
+        }
+        queue.bytes += bytes;
+        queue.jobs.push_back((batch, done));
+        drop(queue);
+        self.shared.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Writes everything in memory to segments: for `/flush`.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        let result = self.shared.engine.flush_all();
+        self.shared.notify_flushed();
+        result
+    }
+
+    /// Stops in order: no new batches, those that wait are committed, heads are flushed, threads end.
+    pub fn stop(&self) -> Result<(), StoreError> {
+        self.shared.queue.lock().closed = true;
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.shared.arrived.notify_all();
+        self.shared.notify_sealed();
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store ended by a panic");
+            }
+        }
+        if self.shared.poisoned.load(Ordering::Relaxed) {
+            return Err(StoreError::Poisoned);
+        }
+        // What is in the log is safe already; a flush now makes the next start shorter.
+        self.shared.engine.flush_all()
+    }
+}
+
+impl Shared {
+    fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    fn notify_sealed(&self) {
+        let _turn = self.turns.lock();
+        self.sealed.notify_all();
+    }
+
+    fn notify_flushed(&self) {
+        let _turn = self.turns.lock();
+        self.flushed.notify_all();
+    }
+
+    /// The next group; empty after an idle moment; `None` when the queue is closed and empty.
+    fn next_group(&self) -> Option<Vec<(EncodedBatch, Done)>> {
+        let mut queue = self.queue.lock();
+        if queue.jobs.is_empty() {
+            if queue.closed {
+                return None;
+            }
+            self.arrived.wait_for(&mut queue, IDLE_TICK);
+        }
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        while let Some((batch, _)) = queue.jobs.front() {
+            let size = batch.memory_bytes();
+            if bytes > 0 && bytes + size > MAX_GROUP_BYTES {
+                break;
+            }
+            bytes += size;
+            group.extend(queue.jobs.pop_front());
+        }
+        queue.bytes -= bytes;
+        Some(group)
+    }
+
+    /// Waits until the heads have room. False when they still have none after a while.
+    fn wait_for_room(&self) -> bool {
+        let budget = self.engine.config().head_max_bytes * 2;
+        let mut waited = Duration::ZERO;
+        while self.engine.head_bytes() > budget {
+            if waited >= MAX_STALL {
+                return false;
+            }
+            let mut turn = self.turns.lock();
+            self.flushed.wait_for(&mut turn, IDLE_TICK);
+            waited += IDLE_TICK;
+        }
+        true
+    }
+
+    fn commit(&self, group: Vec<(EncodedBatch, Done)>) {
+        let (batches, dones): (Vec<EncodedBatch>, Vec<Done>) = group.into_iter().unzip();
+        let commit =
+            || if self.wait_for_room() { self.engine.commit(&batches) } else { Err(StoreError::Busy) };
+        let result = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|_| {
+            // Nobody knows what the log and the head hold now: no acknowledgement may follow.
+            self.poisoned.store(true, Ordering::Relaxed);
+            Err(StoreError::Poisoned)
+        });
+        let result = result.map_err(Arc::new);
+        for done in dones {
+            done(result.clone());
+        }
+    }
+}
+
+fn commit_loop(shared: &Shared) {
+    let engine = &shared.engine;
+    let interval = match engine.config().sync {
+        SyncMode::Interval(ns) => Some(ns),
+        _ => None,
+    };
+    let mut last_sync = engine.clock().monotonic_ns();
+    while let Some(group) = shared.next_group() {
+        if group.is_empty() {
+            // Failures are logged and counted where they happen, and the next group meets them again.
+            let _ = engine.log_idle();
+        } else if shared.poisoned.load(Ordering::Relaxed) {
+            group.into_iter().for_each(|(_, done)| done(Err(Arc::new(StoreError::Poisoned))));
+            continue;
+        } else {
+            shared.commit(group);
+            if engine.has_sealed() {
+                shared.notify_sealed();
+            }
+        }
+        let now = engine.clock().monotonic_ns();
+        if interval.is_some_and(|ns| now - last_sync >= ns) {
+            let _ = engine.sync_log();
+            last_sync = now;
+        }
+    }
+    if engine.config().sync != SyncMode::Off {
+        let _ = engine.sync_log();
+    }
+    let _ = engine.log_idle();
+}
+
+fn flush_loop(shared: &Shared) {
+    while !shared.stopping() {
+        shared.engine.seal_if_due();
+        match catch_unwind(AssertUnwindSafe(|| shared.engine.flush_one())) {
+            Ok(Ok(true)) => shared.notify_flushed(),
+            Ok(Ok(false)) => {
+                let mut turn = shared.turns.lock();
+                if !shared.engine.has_sealed() && !shared.stopping() {
+                    shared.sealed.wait_for(&mut turn, FLUSH_TICK);
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a flush failed; the lines stay in the log and in memory");
+                metrics::counter!("strandline_flush_errors_total").increment(1);
+                let mut turn = shared.turns.lock();
+                shared.sealed.wait_for(&mut turn, RETRY);
+            }
+            Err(_) => std::thread::sleep(RETRY),
+        }
+    }
+}
+
+fn settle_loop(shared: &Shared) {
+    let engine = &shared.engine;
+    let mut last_retention: Option<i64> = None;
+    while !shared.stopping() {
+        // Merges give way to flushes: those free memory for which pushes wait.
+        let mut pace = || {
+            for _ in 0..100 {
+                if shared.stopping() {
+                    return false;
+                }
+                if !engine.has_sealed() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            true
+        };
+        let now = engine.clock().monotonic_ns();
+        let retention_due = last_retention.is_none_or(|last| now - last >= 5 * MINUTE_NS);
+        let work = || {
+            if retention_due {
+                engine.retain(&mut pace)?;
+            }
+            engine.settle_one(&mut pace)
+        };
+        if retention_due {
+            last_retention = Some(now);
+        }
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Ok(true)) => continue,
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => tracing::error!(%error, "merging or retention failed; the old segments stay"),
+            Err(_) => tracing::error!("merging panicked; the old segments stay"),
+        }
+        let mut turn = shared.turns.lock();
+        if !shared.stopping() {
+            shared.flushed.wait_for(&mut turn, SETTLE_TICK);
+        }
+    }
+}

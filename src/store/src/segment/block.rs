@@ -1,0 +1,226 @@
+//! A block: a run of entries sorted by stream and time, its columns apart so that a query decodes what it needs.
+
+use super::column::{MetadataBuilder, encode_lengths, encode_runs, encode_times};
+pub use super::column::{MetadataColumn, Run};
+use super::table::{BlockRow, LevelCount, MinuteCount};
+use crate::wire::put_bytes;
+use std::collections::BTreeMap;
+use strandline_model::{Metadata, time::MINUTE_NS};
+
+/// Most distinct metadata names in one block; a row with a new name beyond it begins the next block, so that names
+/// made up by a client cannot multiply columns by rows.
+const MAX_NAMES: usize = 256;
+/// Most rows in one block.
+const MAX_ROWS: usize = 1 << 16;
+/// Per-minute counts are kept where they are far smaller than the timestamps they stand for.
+const MIN_ROWS_PER_MINUTE: usize = 8;
+
+/// Which columns of a block to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// Timestamps.
+    pub times: bool,
+    /// Streams.
+    pub streams: bool,
+    /// Line lengths.
+    pub lengths: bool,
+    /// Line bytes (and lengths).
+    pub lines: bool,
+    /// All structured metadata.
+    pub metadata: bool,
+}
+
+impl Columns {
+    /// Everything.
+    pub const ALL: Self = Self { times: true, streams: true, lengths: true, lines: true, metadata: true };
+}
+
+/// A block as read back. Columns that were not asked for are empty.
+#[derive(Debug, Clone, Default)]
+pub struct Block {
+    /// Number of entries.
+    pub rows: usize,
+    /// Timestamps, ascending within a stream.
+    pub times: Vec<i64>,
+    /// Streams.
+    pub runs: Vec<Run>,
+    /// `rows + 1` offsets into `lines`; line `i` is `lines[starts[i]..starts[i + 1] - 1]`.
+    pub starts: Vec<u32>,
+    /// The lines, each followed by a newline.
+    pub lines: Vec<u8>,
+    /// One column per metadata name, by name.
+    pub metadata: Vec<MetadataColumn>,
+}
+
+impl Block {
+    /// The line of `row`.
+    pub fn line(&self, row: usize) -> &[u8] {
+        match (self.starts.get(row), self.starts.get(row + 1)) {
+            (Some(&start), Some(&end)) => {
+                self.lines.get(start as usize..end as usize - 1).unwrap_or_default()
+            }
+            _ => &[],
+        }
+    }
+
+    /// Length of the line of `row`.
+    pub fn line_len(&self, row: usize) -> u32 {
+        match (self.starts.get(row), self.starts.get(row + 1)) {
+            (Some(start), Some(end)) => end - start - 1,
+            _ => 0,
+        }
+    }
+
+    /// The rows of the stream with this ordinal.
+    pub fn rows_of(&self, stream: u32) -> std::ops::Range<usize> {
+        let at = self.runs.partition_point(|run| run.stream < stream);
+        match self.runs.get(at).filter(|run| run.stream == stream) {
+            Some(run) => run.start as usize..(run.start + run.rows) as usize,
+            None => 0..0,
+        }
+    }
+
+    /// Metadata of `row`, packed into `buffer`.
+    pub fn packed_metadata<'a>(&self, row: usize, buffer: &'a mut Vec<u8>) -> Metadata<'a> {
+        buffer.clear();
+        for (name, value) in self.metadata_of(row) {
+            put_bytes(buffer, name.as_bytes());
+            put_bytes(buffer, value.as_bytes());
+        }
+        Metadata(buffer)
+    }
+
+    /// Metadata of `row`, by name.
+    pub fn metadata_of(&self, row: usize) -> impl Iterator<Item = (&str, &str)> {
+        self.metadata.iter().filter_map(move |c| c.get(row).map(|v| (&*c.name, v)))
+    }
+}
+
+/// An encoded column, not yet compressed.
+#[derive(Debug)]
+pub(crate) struct RawColumn {
+    pub(crate) kind: u8,
+    /// For metadata the index in the segment's name table.
+    pub(crate) name: u32,
+    pub(crate) bytes: Vec<u8>,
+}
+
+pub(crate) const TIMES: u8 = 0;
+pub(crate) const STREAMS: u8 = 1;
+pub(crate) const LENGTHS: u8 = 2;
+pub(crate) const LINES: u8 = 3;
+pub(crate) const METADATA: u8 = 4;
+
+/// Collects rows until the block is full.
+#[derive(Debug, Default)]
+pub(crate) struct BlockBuilder {
+    times: Vec<i64>,
+    runs: Vec<Run>,
+    lengths: Vec<u32>,
+    lines: Vec<u8>,
+    metadata: BTreeMap<u32, MetadataBuilder>,
+    metadata_bytes: usize,
+}
+
+impl BlockBuilder {
+    pub(crate) fn rows(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Bytes of lines and distinct metadata so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lines.len() + self.metadata_bytes
+    }
+
+    /// Whether a row with these metadata names still fits.
+    pub(crate) fn has_room(&self, names: &[u32], block_bytes: usize) -> bool {
+        let new_names = names.iter().filter(|n| !self.metadata.contains_key(n)).count();
+        self.rows() < MAX_ROWS && self.bytes() < block_bytes && self.metadata.len() + new_names <= MAX_NAMES
+    }
+
+    /// Adds a row; `names` are the indices of the metadata names in the segment's name table.
+    pub(crate) fn push(&mut self, stream: u32, ts: i64, line: &[u8], metadata: Metadata<'_>, names: &[u32]) {
+        let row = self.rows();
+        match self.runs.last_mut() {
+            Some(run) if run.stream == stream => run.rows += 1,
+            _ => self.runs.push(Run { stream, start: row as u32, rows: 1 }),
+        }
+        self.times.push(ts);
+        self.lengths.push(line.len() as u32);
+        self.lines.extend_from_slice(line);
+        self.lines.push(b'\n');
+        for ((_, value), name) in metadata.iter().zip(names) {
+            self.metadata_bytes += self.metadata.entry(*name).or_default().set(row, value);
+        }
+    }
+
+    /// The line column, for the text index.
+    pub(crate) fn lines(&self) -> &[u8] {
+        &self.lines
+    }
+
+    /// The distinct metadata of the block: name index and value.
+    pub(crate) fn metadata(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.metadata.iter().flat_map(|(name, column)| column.values().map(move |v| (*name, v)))
+    }
+
+    /// Encodes and empties the block: its columns, and its row of the block table without the columns' places.
+    pub(crate) fn finish(&mut self, level_name: Option<u32>) -> (Vec<RawColumn>, BlockRow) {
+        let rows = self.rows();
+        let level = level_name.and_then(|name| self.metadata.get(&name));
+        let summary = BlockRow {
+            offset: 0,
+            rows: rows as u32,
+            line_bytes: self.lines.len() as u64 - rows as u64,
+            time: (
+                self.times.iter().copied().min().unwrap_or(0),
+                self.times.iter().copied().max().unwrap_or(0),
+            ),
+            streams: (self.runs.first().map_or(0, |r| r.stream), self.runs.last().map_or(0, |r| r.stream)),
+            levels: level.map(|column| self.level_counts(column)).unwrap_or_default(),
+            minutes: self.minute_counts(),
+            columns: Vec::new(),
+        };
+        let plain = |kind, bytes| RawColumn { kind, name: 0, bytes };
+        let mut columns = vec![
+            plain(TIMES, encode_times(&self.times)),
+            plain(STREAMS, encode_runs(&self.runs)),
+            plain(LENGTHS, encode_lengths(&self.lengths)),
+            plain(LINES, std::mem::take(&mut self.lines)),
+        ];
+        for (name, column) in &mut self.metadata {
+            columns.push(RawColumn { kind: METADATA, name: *name, bytes: column.encode(rows) });
+        }
+        *self = Self {
+            lines: Vec::with_capacity(columns.get(3).map_or(0, |c| c.bytes.len())),
+            ..Self::default()
+        };
+        (columns, summary)
+    }
+
+    fn level_counts(&self, column: &MetadataBuilder) -> Vec<LevelCount> {
+        let mut counts: Vec<LevelCount> =
+            column.values().map(|v| LevelCount { level: v.into(), rows: 0, bytes: 0 }).collect();
+        for (code, length) in column.codes.iter().zip(&self.lengths) {
+            if let Some(count) = (*code as usize).checked_sub(1).and_then(|i| counts.get_mut(i)) {
+                count.rows += 1;
+                count.bytes += u64::from(*length);
+            }
+        }
+        // A client's own levels can be anything; a table of them would not be a summary.
+        if counts.len() > 16 { Vec::new() } else { counts }
+    }
+
+    fn minute_counts(&self) -> Vec<MinuteCount> {
+        let mut minutes: BTreeMap<i64, (u32, u64)> = BTreeMap::new();
+        for (ts, length) in self.times.iter().zip(&self.lengths) {
+            let count = minutes.entry(ts.div_euclid(MINUTE_NS)).or_default();
+            count.0 += 1;
+            count.1 += u64::from(*length);
+            if minutes.len() * MIN_ROWS_PER_MINUTE > self.rows() {
+                return Vec::new();
+            }
+        }
+        minutes.into_iter().map(|(minute, (rows, bytes))| MinuteCount { minute, rows, bytes }).collect()
+    }
+}

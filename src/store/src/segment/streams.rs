@@ -1,0 +1,127 @@
+//! The stream table: which streams a segment holds, in order, in chunks, so that one stream is found by reading one.
+
+use crate::codec::Codec;
+use crate::wire::{Reader, put_bytes, put_signed, put_varint};
+use strandline_model::Labels;
+
+/// Streams per chunk.
+pub(crate) const CHUNK: usize = 256;
+
+/// One stream of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamRow {
+    /// Its labels; rows of the table are sorted by them.
+    pub labels: Labels,
+    /// Entries.
+    pub rows: u64,
+    /// Bytes of their lines.
+    pub line_bytes: u64,
+    /// Earliest and latest timestamp.
+    pub time: (i64, i64),
+    /// First and last block with entries of the stream; all blocks between hold nothing else.
+    pub blocks: (u32, u32),
+}
+
+/// Where a chunk lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ChunkPlace {
+    pub(crate) first: Labels,
+    pub(crate) rows: u32,
+    pub(crate) codec: Codec,
+    /// From the start of the file.
+    pub(crate) offset: u64,
+    pub(crate) stored_len: u32,
+    pub(crate) raw_len: u32,
+    pub(crate) crc: u32,
+}
+
+/// Appends a label set.
+pub(crate) fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
+    put_varint(out, labels.len() as u64);
+    for (name, value) in labels.iter() {
+        put_bytes(out, name.as_bytes());
+        put_bytes(out, value.as_bytes());
+    }
+}
+
+pub(crate) fn take_labels(reader: &mut Reader<'_>) -> Option<Labels> {
+    let mut pairs = Vec::new();
+    for _ in 0..reader.count(2)? {
+        pairs.push((reader.text()?, reader.text()?));
+    }
+    Labels::from_pairs(&pairs).ok()
+}
+
+pub(crate) fn encode_chunk(rows: &[StreamRow]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(rows.len() * 96);
+    for row in rows {
+        put_labels(&mut out, &row.labels);
+    }
+    let (mut block, mut time) = (0, 0);
+    for row in rows {
+        put_varint(&mut out, row.rows);
+        put_varint(&mut out, row.line_bytes);
+        put_signed(&mut out, row.time.0.wrapping_sub(time));
+        put_signed(&mut out, row.time.1.wrapping_sub(row.time.0));
+        put_varint(&mut out, u64::from(row.blocks.0 - block));
+        put_varint(&mut out, u64::from(row.blocks.1 - row.blocks.0));
+        (block, time) = (row.blocks.0, row.time.0);
+    }
+    out
+}
+
+pub(crate) fn decode_chunk(bytes: &[u8], rows: usize) -> Option<Vec<StreamRow>> {
+    if rows > CHUNK {
+        return None;
+    }
+    let mut reader = Reader::new(bytes);
+    let labels = (0..rows).map(|_| take_labels(&mut reader)).collect::<Option<Vec<_>>>()?;
+    let (mut block, mut time) = (0u32, 0i64);
+    let rows = labels
+        .into_iter()
+        .map(|labels| {
+            let (rows, line_bytes) = (reader.varint()?, reader.varint()?);
+            time = time.wrapping_add(reader.signed()?);
+            let last_time = time.wrapping_add(reader.signed()?);
+            block = block.checked_add(reader.u32()?)?;
+            let last = block.checked_add(reader.u32()?)?;
+            Some(StreamRow { labels, rows, line_bytes, time: (time, last_time), blocks: (block, last) })
+        })
+        .collect::<Option<Vec<_>>>()?;
+    reader.end()?;
+    Some(rows)
+}
+
+pub(crate) fn encode_directory(chunks: &[ChunkPlace]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, chunks.len() as u64);
+    for chunk in chunks {
+        put_labels(&mut out, &chunk.first);
+        put_varint(&mut out, u64::from(chunk.rows));
+        out.push(chunk.codec as u8);
+        put_varint(&mut out, chunk.offset);
+        put_varint(&mut out, u64::from(chunk.stored_len));
+        put_varint(&mut out, u64::from(chunk.raw_len));
+        out.extend_from_slice(&chunk.crc.to_le_bytes());
+    }
+    out
+}
+
+pub(crate) fn decode_directory(bytes: &[u8]) -> Option<Vec<ChunkPlace>> {
+    let mut reader = Reader::new(bytes);
+    let chunks = (0..reader.count(9)?)
+        .map(|_| {
+            Some(ChunkPlace {
+                first: take_labels(&mut reader)?,
+                rows: reader.u32()?,
+                codec: Codec::from_byte(reader.byte()?)?,
+                offset: reader.varint()?,
+                stored_len: reader.u32()?,
+                raw_len: reader.u32()?,
+                crc: u32::from_le_bytes(reader.fixed()?),
+            })
+        })
+        .collect::<Option<Vec<_>>>()?;
+    reader.end()?;
+    Some(chunks)
+}

@@ -1,0 +1,114 @@
+//! Reading the log back at start: every sound frame behind the low-water mark, whatever stands between them.
+
+use super::record::{KIND_BATCH, KIND_WITNESS, decode_batch};
+use super::writer::OldFile;
+use super::{DIR, file_number, file_path};
+use crate::disk::{Disk, read_all};
+use crate::error::{AtPath, Corruption, StoreError};
+use crate::frame::{ALIGN, Found, Frame, MAX_PAYLOAD, read_frame};
+use std::collections::BTreeSet;
+use strandline_model::Batch;
+
+/// What a replay found.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct ReplayReport {
+    /// Frames that were handed on.
+    pub frames: u64,
+    /// Lines in them.
+    pub lines: u64,
+    /// Sequences that were durable once and are not there any more: acknowledged pushes that are lost.
+    pub lost: u64,
+    /// Where damage was found.
+    pub damage: Vec<Corruption>,
+}
+
+/// What stands in one file.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    pub(crate) last_seq: u64,
+    pub(crate) durable: u64,
+    pub(crate) seqs: BTreeSet<u64>,
+    /// Offsets at which something stood that is neither a frame nor empty, before or between sound frames.
+    pub(crate) damaged_at: Vec<usize>,
+}
+
+/// Hands every sound frame of this file's epoch to `each`, in order, resyncing behind damage.
+pub(crate) fn scan_file(number: u64, bytes: &[u8], mut each: impl FnMut(&Frame<'_>)) -> Scan {
+    let mut scan = Scan::default();
+    let (mut at, mut suspect) = (0, None);
+    while at < bytes.len() {
+        match read_frame(bytes.get(at..).unwrap_or_default()) {
+            Found::Frame(frame) if frame.place.epoch == number => {
+                scan.damaged_at.extend(suspect.take());
+                scan.durable = scan.durable.max(frame.place.durable);
+                if frame.kind != KIND_WITNESS {
+                    scan.last_seq = scan.last_seq.max(frame.place.seq);
+                    scan.seqs.insert(frame.place.seq);
+                }
+                at += frame.padded_len();
+                each(&frame);
+            }
+            // A frame of the file's former use: the end of this use, or a lost write. Sequences tell which.
+            Found::Frame(_) | Found::Nothing => at += ALIGN,
+            Found::Damaged => {
+                suspect.get_or_insert(at);
+                at += ALIGN;
+            }
+        }
+    }
+    scan
+}
+
+/// Replays all files. Batches with a sequence above `low_water` go to `apply`, oldest first.
+pub(crate) fn replay(
+    disk: &dyn Disk,
+    low_water: u64,
+    mut apply: impl FnMut(u64, Batch),
+) -> Result<(ReplayReport, Vec<OldFile>, u64), StoreError> {
+    let mut report = ReplayReport::default();
+    let (mut files, mut seen, mut durable) = (Vec::new(), BTreeSet::new(), low_water);
+    let mut damaged = Vec::new();
+    for name in disk.list(DIR).at(DIR)? {
+        let Some(number) = file_number(&name) else { continue };
+        let path = file_path(number);
+        let bytes = read_all(disk, &path, MAX_PAYLOAD as u64 * 2).at(&path)?;
+        let scan = scan_file(number, &bytes, |frame| {
+            if frame.place.seq <= low_water || frame.kind != KIND_BATCH {
+                return;
+            }
+            match frame.raw().as_deref().and_then(decode_batch) {
+                Some(batch) => {
+                    report.frames += 1;
+                    report.lines += batch.entries.len() as u64;
+                    apply(frame.place.seq, batch);
+                }
+                None => {
+                    let what = format!("frame {} does not decode", frame.place.seq);
+                    report.damage.push(Corruption::new(&path, "frame", what));
+                    report.lost += 1;
+                }
+            }
+        });
+        durable = durable.max(scan.durable);
+        damaged.extend(scan.damaged_at.iter().map(|at| (path.clone(), *at)));
+        seen.extend(scan.seqs.into_iter().filter(|seq| *seq > low_water));
+        files.push(OldFile { number, last_seq: scan.last_seq });
+    }
+    // A torn frame that was never acknowledged is no loss: only sequences up to the last durable one count.
+    let missing = (low_water + 1..=durable).filter(|seq| !seen.contains(seq)).count() as u64;
+    if missing > 0 {
+        report.lost += missing;
+        for (path, at) in damaged {
+            report.damage.push(Corruption::new(
+                &path,
+                format!("frame at byte {at}"),
+                "checksum does not hold",
+            ));
+        }
+        if report.damage.is_empty() {
+            report.damage.push(Corruption::new(DIR, "sequence", format!("{missing} frames are gone")));
+        }
+    }
+    let last_seq = seen.last().copied().unwrap_or(0).max(low_water);
+    Ok((report, files, last_seq))
+}

@@ -1,0 +1,123 @@
+//! The log against damage: every bit, every length, stale frames, failed syncs.
+
+use super::*;
+use crate::disk::sim::SimDisk;
+use crate::disk::{Disk, read_all};
+use crate::testing::batch_of;
+use std::sync::Arc;
+use strandline_model::Batch;
+
+fn numbered(n: i64) -> Batch {
+    batch_of("t", &[(r#"{a="b"}"#, n, format!("line {n}").as_bytes())])
+}
+
+fn replayed(disk: &dyn Disk, low_water: u64) -> (Vec<i64>, ReplayReport) {
+    let mut found = Vec::new();
+    let (report, _, _) = replay(disk, low_water, |_, batch| found.push(batch.entries[0].ts)).unwrap();
+    (found, report)
+}
+
+fn written(n: i64) -> (SimDisk, Wal) {
+    let disk = SimDisk::new(1);
+    disk.create_dir(DIR).unwrap();
+    let mut wal = Wal::new(Arc::new(disk.clone()), 1 << 20, &[], 0);
+    for i in 1..=n {
+        let payload = encode_batch(&numbered(i));
+        assert_eq!(wal.append(&[&payload], true).unwrap(), i as u64);
+    }
+    (disk, wal)
+}
+
+#[test]
+fn what_was_appended_comes_back_in_order_behind_the_low_water_mark() {
+    let (disk, _wal) = written(5);
+    disk.crash();
+    assert_eq!(replayed(&disk, 0).0, [1, 2, 3, 4, 5]);
+    assert_eq!(replayed(&disk, 3), (vec![4, 5], ReplayReport { frames: 2, lines: 2, ..Default::default() }));
+}
+
+#[test]
+fn every_flipped_bit_costs_at_most_its_own_frame_and_is_reported() {
+    let (disk, mut wal) = written(4);
+    wal.witness().unwrap();
+    let path = file_path(1);
+    let used = 5 * crate::frame::ALIGN;
+    let original = read_all(&disk, &path, 1 << 30).unwrap();
+    for bit in 0..used * 8 {
+        let mut bytes = original[..used].to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        disk.write_file(&path, &bytes).unwrap();
+        let (found, report) = replayed(&disk, 0);
+        let hit = (bit / 8 / crate::frame::ALIGN) as i64 + 1;
+        let without: Vec<i64> = (1..=4).filter(|n| *n != hit).collect();
+        if found == [1, 2, 3, 4] {
+            assert!(report.damage.is_empty(), "harmless only in padding and witness: bit {bit}");
+        } else {
+            assert_eq!(found, without, "bit {bit}");
+            assert!(report.lost == 1 && !report.damage.is_empty(), "bit {bit}: {report:?}");
+        }
+    }
+}
+
+#[test]
+fn every_truncation_keeps_the_frames_before_it() {
+    let (disk, _wal) = written(4);
+    let path = file_path(1);
+    let original = read_all(&disk, &path, 1 << 30).unwrap();
+    for len in 0..4 * crate::frame::ALIGN {
+        disk.write_file(&path, &original[..len]).unwrap();
+        let (found, _) = replayed(&disk, 0);
+        let whole: Vec<i64> = (1..=4).filter(|n| found.contains(n)).collect();
+        assert_eq!(found, whole);
+        assert!(found.len() >= len / crate::frame::ALIGN, "{len} bytes hold {found:?}");
+    }
+}
+
+#[test]
+fn frames_of_a_recycled_files_former_use_are_not_taken_for_data() {
+    let (disk, mut wal) = written(3);
+    wal.retire(3).unwrap();
+    // A group larger than the file moves the log on; then the first file is recycled for the next one.
+    let large = encode_batch(&batch_of("t", &[(r#"{a="b"}"#, 4, &vec![7u8; 300_000])]));
+    let random: Vec<u8> =
+        (0..2_000_000u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect();
+    let huge = encode_batch(&batch_of("t", &[(r#"{a="b"}"#, 5, &random)]));
+    wal.append(&[&large], true).unwrap();
+    wal.append(&[&huge], true).unwrap();
+    wal.retire(4).unwrap();
+    let again = encode_batch(&batch_of("t", &[(r#"{a="b"}"#, 6, &random)]));
+    wal.append(&[&again], true).unwrap();
+    disk.crash();
+    assert_eq!(replayed(&disk, 4).0, [5, 6]);
+    // The newest file was another one before: by its epoch only its own frame counts, whatever the mark says.
+    let newest = disk.list(DIR).unwrap().pop().unwrap();
+    let bytes = read_all(&disk, &format!("{DIR}/{newest}"), 1 << 30).unwrap();
+    let scan = super::replay::scan_file(file_number(&newest).unwrap(), &bytes, |_| ());
+    assert_eq!(scan.seqs.into_iter().collect::<Vec<_>>(), [6]);
+}
+
+#[test]
+fn a_failed_sync_acknowledges_nothing_and_moves_to_a_new_file() {
+    let (disk, mut wal) = written(1);
+    disk.fail_next_sync(1);
+    let payload = encode_batch(&numbered(2));
+    assert!(wal.append(&[&payload], true).is_err());
+    wal.append(&[&payload], true).unwrap();
+    disk.crash();
+    let (found, report) = replayed(&disk, 0);
+    assert!(found == [1, 2] || found == [1, 2, 2], "{found:?}");
+    assert_eq!(report.lost, 0);
+}
+
+#[test]
+fn released_space_is_given_back_and_sequences_go_on() {
+    let (disk, mut wal) = written(3);
+    wal.release(2).unwrap();
+    assert!(wal.holds_files(), "frame 3 is not in a segment yet");
+    wal.release(3).unwrap();
+    assert!(disk.list(DIR).unwrap().is_empty());
+    wal.append(&[&encode_batch(&numbered(4))], true).unwrap();
+    assert_eq!(wal.last_seq(), 4);
+    disk.crash();
+    assert_eq!(replayed(&disk, 3).0, [4]);
+}
