@@ -1,1 +1,3 @@
 //! The api room.
+
+pub mod push;

@@ -1,0 +1,162 @@
+//! What lies in the body of a push, and how is it unpacked without trusting what it says about its size?
+
+use super::error::PushError;
+use flate2::read::MultiGzDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
+use std::borrow::Cow;
+use std::io::Read;
+
+/// How much a body may grow on unpacking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyLimits {
+    /// Most bytes of the unpacked body.
+    pub max_decompressed: usize,
+    /// Most unpacked bytes per packed byte; counts from 4 MiB on, for short bodies of repeated lines pack very well.
+    pub max_ratio: usize,
+}
+
+/// From here on the ratio counts.
+const RATIO_FROM_BYTES: usize = 4 << 20;
+/// Snappy's densest element makes 64 bytes of 3.
+const SNAPPY_MAX_RATIO: usize = 22;
+
+impl Default for BodyLimits {
+    fn default() -> Self {
+        Self { max_decompressed: 64 << 20, max_ratio: 400 }
+    }
+}
+
+impl BodyLimits {
+    /// The bytes that a body of `packed` bytes may become, and the error when it becomes more.
+    fn allowed(&self, packed: usize) -> (usize, PushError) {
+        let by_ratio = packed.saturating_mul(self.max_ratio).max(RATIO_FROM_BYTES);
+        if by_ratio < self.max_decompressed {
+            (by_ratio, PushError::Bomb(self.max_ratio))
+        } else {
+            (self.max_decompressed, PushError::TooLarge(self.max_decompressed))
+        }
+    }
+}
+
+/// What the unpacked body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    /// Snappy-packed protobuf: whatever is not JSON, as in Loki.
+    Protobuf,
+}
+
+impl Format {
+    /// The format that a `Content-Type` announces. Parameters are ignored.
+    pub(super) fn of(content_type: Option<&str>) -> Result<Self, PushError> {
+        let media_type = content_type.unwrap_or("").split(';').next().unwrap_or("").trim();
+        if media_type.is_empty() {
+            return Err(PushError::NoMediaType);
+        }
+        let token = |part: &str| !part.is_empty() && part.bytes().all(is_token_byte);
+        let well_formed = match media_type.split_once('/') {
+            Some((main, sub)) => token(main) && token(sub),
+            None => token(media_type),
+        };
+        if !well_formed {
+            return Err(PushError::MediaType);
+        }
+        Ok(if media_type.eq_ignore_ascii_case("application/json") { Self::Json } else { Self::Protobuf })
+    }
+}
+
+fn is_token_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+}
+
+/// How the body is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Plain,
+    Gzip,
+    Deflate,
+}
+
+impl Encoding {
+    /// The packing that a `Content-Encoding` announces. `snappy` says nothing: protobuf is snappy anyway, and Loki
+    /// takes JSON under it as it is.
+    pub(super) fn of(content_encoding: Option<&str>) -> Result<Self, PushError> {
+        let name = content_encoding.unwrap_or("").trim();
+        match name.to_ascii_lowercase().as_str() {
+            "" | "identity" | "snappy" => Ok(Self::Plain),
+            "gzip" => Ok(Self::Gzip),
+            "deflate" => Ok(Self::Deflate),
+            _ => Err(PushError::Encoding(name.to_owned())),
+        }
+    }
+
+    /// The body without its packing.
+    pub(super) fn unpack<'a>(self, body: &'a [u8], limits: &BodyLimits) -> Result<Cow<'a, [u8]>, PushError> {
+        match self {
+            Self::Plain if body.len() > limits.max_decompressed => {
+                Err(PushError::TooLarge(limits.max_decompressed))
+            }
+            Self::Plain => Ok(Cow::Borrowed(body)),
+            Self::Gzip => gunzip(body, limits).map(Cow::Owned),
+            Self::Deflate => inflate(body, limits).map(Cow::Owned),
+        }
+    }
+}
+
+fn gunzip(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
+    let (allowed, error) = limits.allowed(body.len());
+    let mut out = Vec::with_capacity(body.len().saturating_mul(4).min(allowed));
+    MultiGzDecoder::new(body).take(allowed as u64 + 1).read_to_end(&mut out).map_err(PushError::Gzip)?;
+    if out.len() > allowed { Err(error) } else { Ok(out) }
+}
+
+/// Deflate, with zlib's wrapping or (as Loki wants it) without.
+fn inflate(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
+    let (allowed, error) = limits.allowed(body.len());
+    let mut state = Decompress::new(is_zlib_header(body));
+    let mut out = Vec::with_capacity(body.len().saturating_mul(4).clamp(1, allowed + 1));
+    loop {
+        if out.len() > allowed {
+            return Err(error);
+        }
+        if out.len() == out.capacity() {
+            // Doubles, but never sets aside more than one byte too many.
+            out.reserve_exact(out.len().max(64 * 1024).min(allowed + 1 - out.len()));
+        }
+        let before = (state.total_in(), state.total_out());
+        let rest = usize::try_from(before.0).ok().and_then(|at| body.get(at..)).unwrap_or_default();
+        let status = state.decompress_vec(rest, &mut out, FlushDecompress::None);
+        match status.map_err(|_| PushError::Deflate("corrupt input"))? {
+            Status::StreamEnd if out.len() > allowed => return Err(error),
+            Status::StreamEnd => return Ok(out),
+            // Neither input taken nor output made: the input has ended before the stream.
+            _ if before == (state.total_in(), state.total_out()) => {
+                return Err(PushError::Deflate("unexpected EOF"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether `body` begins as zlib data do: method, window and a check on both. Raw deflate cannot begin so in practice:
+/// it would be a stored block with padding bits set.
+fn is_zlib_header(body: &[u8]) -> bool {
+    match body {
+        [first, second, ..] => {
+            first & 0x8f == 0x08 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0
+        }
+        _ => false,
+    }
+}
+
+/// Unpacks snappy's block format. What it declares as its size is checked before a byte is set aside for it.
+pub(super) fn unsnappy(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
+    let declared = snap::raw::decompress_len(body).map_err(|_| PushError::Snappy)?;
+    if declared > body.len().saturating_mul(SNAPPY_MAX_RATIO) {
+        return Err(PushError::Snappy);
+    }
+    if declared > limits.max_decompressed {
+        return Err(PushError::TooLarge(limits.max_decompressed));
+    }
+    snap::raw::Decoder::new().decompress_vec(body).map_err(|_| PushError::Snappy)
+}

@@ -1,0 +1,69 @@
+//! Why was a push refused, and with which HTTP status?
+
+use super::json_reader::JsonError;
+use super::wire::WireError;
+use strandline_ingest::IntakeError;
+
+/// Why a whole push is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// No `Content-Type`.
+    #[error("mime: no media type")]
+    NoMediaType,
+    /// A `Content-Type` that is no media type.
+    #[error("mime: unexpected content after media subtype")]
+    MediaType,
+    /// A `Content-Encoding` that is not taken here.
+    #[error("Content-Encoding {0:?} not supported")]
+    Encoding(String),
+    /// The unpacked body would be larger than allowed.
+    #[error("request body too large: more than {0} bytes after decompression")]
+    TooLarge(usize),
+    /// The body grows on unpacking as no log does.
+    #[error("request body too large: it grows more than {0}-fold on decompression")]
+    Bomb(usize),
+    /// The body is not snappy's block format.
+    #[error("snappy: corrupt input")]
+    Snappy,
+    /// The body is not gzip, or is cut off.
+    #[error("gzip: {0}")]
+    Gzip(std::io::Error),
+    /// The body is not deflate, or is cut off.
+    #[error("flate: {0}")]
+    Deflate(&'static str),
+    /// The message is not a push in protobuf.
+    #[error(transparent)]
+    Protobuf(#[from] WireError),
+    /// The text is not a push in JSON.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// The streams are not acceptable.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    /// A push without a stream.
+    #[error("error at least one valid stream is required for ingestion")]
+    NoStreams,
+}
+
+impl PushError {
+    /// The HTTP status that tells the client.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::TooLarge(_) | Self::Bomb(_) => 413,
+            Self::Intake(e) => match e {
+                IntakeError::TooManyStreams(_) | IntakeError::TooManyLines(_) | IntakeError::TooLarge => 413,
+                IntakeError::NoStream => 500,
+                IntakeError::Labels(_) => 400,
+            },
+            Self::NoStreams => 422,
+            _ => 400,
+        }
+    }
+
+    /// The error in one line of bounded length: it may quote what the client sent.
+    pub fn message(&self) -> String {
+        let text = self.to_string();
+        let one_line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+        one_line.take(1000).collect()
+    }
+}

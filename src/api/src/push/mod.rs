@@ -1,0 +1,47 @@
+//! How does the body of a push become entries? By its headers: unpacked, then read as protobuf or JSON.
+//!
+//! Nothing here knows HTTP's machinery: a body and two header values go in, an [`Intake`] is fed, and a [`PushError`]
+//! knows its status.
+
+mod body;
+mod error;
+mod json;
+mod json_reader;
+mod protobuf;
+mod wire;
+
+pub use body::BodyLimits;
+pub use error::PushError;
+
+use body::{Encoding, Format};
+use strandline_ingest::Intake;
+
+/// Reads a push (`POST /loki/api/v1/push` and its older alias) into `intake`. On an error nothing of the push may be
+/// stored; entries that were dropped one by one are in what the intake's `finish` returns.
+pub fn decode_push(
+    content_type: Option<&str>,
+    content_encoding: Option<&str>,
+    body: &[u8],
+    limits: &BodyLimits,
+    intake: &mut Intake<'_>,
+) -> Result<(), PushError> {
+    let format = Format::of(content_type)?;
+    let unpacked = Encoding::of(content_encoding)?.unpack(body, limits)?;
+    match format {
+        Format::Json => {
+            intake.expect_bytes(unpacked.len());
+            json::read_push(&unpacked, intake)?;
+        }
+        Format::Protobuf => {
+            let message = body::unsnappy(&unpacked, limits)?;
+            intake.expect_bytes(message.len());
+            protobuf::read_push(&message, intake)?;
+        }
+    }
+    if intake.streams() == 0 { Err(PushError::NoStreams) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod encoder;
+#[cfg(test)]
+mod tests;
