@@ -1,0 +1,232 @@
+//! Which lines does a chain of line filters keep? Compiled so that an executor can test a line or search a whole block.
+
+use crate::ast::{LineFilterExpr, LineFilterOp, Stage};
+use crate::error::ParseError;
+use crate::needle;
+use crate::pattern::Pattern;
+use memchr::memmem::Finder;
+use regex::bytes::Regex;
+use strandline_model::Needle;
+
+/// Most regexes of one query: each may take 2 MiB compiled.
+const MAX_REGEXES: usize = 50;
+
+/// A text to find.
+#[derive(Debug, Clone)]
+pub struct Literal {
+    finder: Finder<'static>,
+}
+
+impl Literal {
+    fn new(text: &[u8]) -> Self {
+        Self { finder: Finder::new(text).into_owned() }
+    }
+
+    /// The text.
+    pub fn bytes(&self) -> &[u8] {
+        self.finder.needle()
+    }
+
+    /// The search for it, over any bytes.
+    pub fn finder(&self) -> &Finder<'static> {
+        &self.finder
+    }
+}
+
+/// A pattern to find.
+#[derive(Debug, Clone)]
+pub struct LinePattern {
+    regex: Regex,
+    needle: Needle,
+    looks_around: bool,
+}
+
+impl LinePattern {
+    /// The search for it, over any bytes.
+    pub fn regex(&self) -> &Regex {
+        &self.regex
+    }
+
+    /// What every line that matches must contain.
+    pub fn needle(&self) -> &Needle {
+        &self.needle
+    }
+
+    /// Whether a match depends on what stands beside it (`^ $ \b`): such a pattern can only be tested line by line.
+    pub fn looks_around(&self) -> bool {
+        self.looks_around
+    }
+}
+
+/// One condition on a line.
+#[derive(Debug, Clone)]
+pub enum LineFilter {
+    /// At least one of the texts is there.
+    Contains(Vec<Literal>),
+    /// None of the texts is there.
+    NotContains(Vec<Literal>),
+    /// At least one of the patterns matches somewhere.
+    Regex(Vec<LinePattern>),
+    /// None of the patterns matches anywhere.
+    NotRegex(Vec<LinePattern>),
+}
+
+impl LineFilter {
+    /// Whether the condition holds for `line`.
+    pub fn is_match(&self, line: &[u8]) -> bool {
+        let any_text = |texts: &[Literal]| texts.iter().any(|t| t.finder.find(line).is_some());
+        let any_pattern = |patterns: &[LinePattern]| patterns.iter().any(|p| p.regex.is_match(line));
+        match self {
+            Self::Contains(texts) => any_text(texts),
+            Self::NotContains(texts) => !any_text(texts),
+            Self::Regex(patterns) => any_pattern(patterns),
+            Self::NotRegex(patterns) => !any_pattern(patterns),
+        }
+    }
+}
+
+/// The line filters of a query, all of which must hold.
+#[derive(Debug, Clone, Default)]
+pub struct LineFilters {
+    filters: Vec<LineFilter>,
+}
+
+impl LineFilters {
+    /// Compiles the line filters among `stages`.
+    pub(crate) fn compile(stages: &[Stage]) -> Result<Self, ParseError> {
+        let mut regexes = 0;
+        let mut filters = Vec::with_capacity(stages.len());
+        for Stage::LineFilter(expr) in stages {
+            let filter = line_filter(expr).map_err(|e| ParseError::whole(format!("stage '{expr}' : {e}")))?;
+            if let LineFilter::Regex(patterns) | LineFilter::NotRegex(patterns) = &filter {
+                regexes += patterns.len();
+            }
+            if regexes > MAX_REGEXES {
+                return Err(ParseError::whole(format!(
+                    "more than {MAX_REGEXES} regular expressions in one query"
+                )));
+            }
+            filters.push(filter);
+        }
+        Ok(Self { filters })
+    }
+
+    /// The conditions, in the query's order.
+    pub fn filters(&self) -> &[LineFilter] {
+        &self.filters
+    }
+
+    /// Whether every line passes.
+    pub fn is_empty(&self) -> bool {
+        self.filters.is_empty()
+    }
+
+    /// Whether `line` passes.
+    pub fn is_match(&self, line: &[u8]) -> bool {
+        self.filters.iter().all(|filter| filter.is_match(line))
+    }
+
+    /// What every line that passes must contain, as far as an index can use it.
+    pub fn needle(&self) -> Needle {
+        needle::of_filters(&self.filters)
+    }
+}
+
+fn line_filter(expr: &LineFilterExpr) -> Result<LineFilter, String> {
+    let literals = || expr.operands.iter().map(|text| Literal::new(text)).collect();
+    match expr.op {
+        LineFilterOp::Contains => Ok(LineFilter::Contains(literals())),
+        LineFilterOp::NotContains => Ok(LineFilter::NotContains(literals())),
+        LineFilterOp::Matches | LineFilterOp::NotMatches => pattern_filter(expr),
+    }
+}
+
+/// A filter by patterns. Patterns that are plain text become texts: finding these is several times faster.
+fn pattern_filter(expr: &LineFilterExpr) -> Result<LineFilter, String> {
+    if expr.operands.len() > MAX_REGEXES {
+        return Err(format!("more than {MAX_REGEXES} patterns"));
+    }
+    let patterns = expr.operands.iter().map(|operand| {
+        let text =
+            std::str::from_utf8(operand).map_err(|_| "error parsing regexp: invalid UTF-8".to_owned())?;
+        Pattern::parse(text)
+    });
+    let patterns: Vec<Pattern> = patterns.collect::<Result<_, _>>()?;
+    let literals: Option<Vec<Vec<u8>>> = patterns.iter().map(Pattern::as_literal).collect();
+    let negative = expr.op == LineFilterOp::NotMatches;
+    if let Some(texts) = literals {
+        let texts = texts.iter().map(|text| Literal::new(text)).collect();
+        return Ok(if negative { LineFilter::NotContains(texts) } else { LineFilter::Contains(texts) });
+    }
+    let compiled = patterns.iter().map(|pattern| {
+        Ok(LinePattern {
+            regex: pattern.unanchored()?,
+            needle: needle::of_pattern(&pattern.hir),
+            looks_around: !pattern.hir.properties().look_set().is_empty(),
+        })
+    });
+    let compiled = compiled.collect::<Result<_, String>>()?;
+    Ok(if negative { LineFilter::NotRegex(compiled) } else { LineFilter::Regex(compiled) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse;
+
+    fn filters(query: &str) -> LineFilters {
+        LineFilters::compile(&parse(&format!("{{}} {query}")).unwrap().stages).unwrap()
+    }
+
+    #[test]
+    fn lines_are_kept_as_loki_keeps_them() {
+        #[rustfmt::skip]
+        let table: &[(&str, &[u8], bool)] = &[
+            ("", b"x", true),
+            (r#"|= "b""#, b"abc", true), (r#"|= "B""#, b"abc", false), (r#"|= """#, b"", true), (r#"!= """#, b"x", false),
+            (r#"|= "x" or "c""#, b"abc", true), (r#"!= "x" or "c""#, b"abc", false), (r#"!= "x" or "y""#, b"abc", true),
+            (r#"|~ "x" or "^a.c$""#, b"abc", true), (r#"!~ "x" or "^a.c$""#, b"abc", false),
+            (r#"|= "a" != "z" |~ "c$""#, b"abc", true), (r#"|= "a" |= "z""#, b"abc", false),
+            (r#"|= "\xff""#, b"a\xffb", true), (r#"|~ "b""#, b"a\xffb", true), ("|~ `^$`", b"", true),
+            ("|~ `.*`", b"\xff", true),
+        ];
+        for (query, line, wanted) in table {
+            assert_eq!(filters(query).is_match(line), *wanted, "{query}");
+        }
+    }
+
+    #[test]
+    fn plain_patterns_become_texts() {
+        let shape = |query: &str| match filters(query).filters() {
+            [LineFilter::Contains(texts)] => format!("contains {}", texts.len()),
+            [LineFilter::NotContains(texts)] => format!("lacks {}", texts.len()),
+            [LineFilter::Regex(patterns)] => {
+                format!("matches {} {}", patterns.len(), patterns[0].looks_around())
+            }
+            [LineFilter::NotRegex(patterns)] => format!("fails {}", patterns.len()),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(shape(r#"|~ "abc" or "(d)""#), "contains 2");
+        assert_eq!(shape(r#"!~ ".*abc.*""#), "lacks 1");
+        assert_eq!(shape(r#"|~ "abc" or "d.e""#), "matches 2 false");
+        assert_eq!(shape(r#"|~ `\babc`"#), "matches 1 true");
+        assert_eq!(shape(r#"!~ "(?i)abc""#), "fails 1");
+    }
+
+    #[test]
+    fn mistakes_name_their_stage() {
+        let error = |query: &str| {
+            LineFilters::compile(&parse(&format!("{{}} {query}")).unwrap().stages).unwrap_err().to_string()
+        };
+        assert_eq!(
+            error(r#"|~ "(?<!a)b""#),
+            "parse error : stage '|~ \"(?<!a)b\"' : error parsing regexp: invalid named capture: `(?<!a)b`"
+        );
+        assert_eq!(
+            error(r#"|~ "\xff""#),
+            "parse error : stage '|~ \"\\xff\"' : error parsing regexp: invalid UTF-8"
+        );
+        let many = "|~ `a.b` ".repeat(51);
+        assert_eq!(error(&many), "parse error : more than 50 regular expressions in one query");
+    }
+}
