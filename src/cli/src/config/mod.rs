@@ -86,11 +86,17 @@ pub struct StorageConfig {
     pub data_dir: PathBuf,
     /// Free disk below which the store turns read-only.
     pub min_free_bytes: u64,
+    /// Memory for tables and text indexes of open segments.
+    pub cache_bytes: u64,
 }
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        Self { data_dir: PathBuf::from("./strandline-data"), min_free_bytes: 256 * MIB }
+        Self {
+            data_dir: PathBuf::from("./strandline-data"),
+            min_free_bytes: 256 * MIB,
+            cache_bytes: 48 * MIB,
+        }
     }
 }
 

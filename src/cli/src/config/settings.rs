@@ -107,6 +107,12 @@ pub const SETTINGS: &[Setting] = &[
         "free disk below which the store turns read-only"
     ),
     row!(
+        "storage.cache_bytes",
+        size,
+        storage.cache_bytes,
+        "memory for tables and text indexes of open segments"
+    ),
+    row!(
         "wal.sync",
         wal_sync,
         wal.sync,
