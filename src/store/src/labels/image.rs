@@ -1,0 +1,345 @@
+//! How does the catalogue survive a restart, and how is a wrong image told from a right one? The only file that
+//! names sled.
+//!
+//! An image is a set of records (one page of one tenant each), cut into pieces of a few kilobytes, since sled puts
+//! large values into files of their own. A `meta` record has the manifest's generation number and the sum of the
+//! hashes of all pieces: a piece that is lost, altered, left over or older than the others changes the sum. sled
+//! checks nothing of that kind and is known to come up with a part of what it was given.
+//!
+//! sled's `flush` writes without `fsync`; what makes an image durable is [`Image::save`]'s own sync of its files.
+
+use super::guard::guarded;
+use crate::disk::{Disk, RealDisk};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use strandline_model::TenantId;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// sled keeps up to 20 values in a node and puts a node above a quarter of the segment (128 KiB) into a file apart,
+/// outside what we sync. 20 pieces with their keys stay below it.
+const PIECE_BYTES: usize = if cfg!(test) { 64 } else { 4096 };
+const SEGMENT_BYTES: usize = 512 * 1024;
+const CACHE_BYTES: u64 = 8 << 20;
+/// sled's file of data, on which it holds a lock.
+const DB_FILE: &str = "db";
+/// Milliseconds that a close waits for sled's threads.
+const RELEASE_TRIES: u32 = 2000;
+const META_KEY: &[u8] = b"m";
+const META_VERSION: u8 = 1;
+const META_BYTES: usize = 1 + 8 + 8 + 4;
+
+/// Why there is no image to use.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// There is none.
+    #[error("there is no saved label index")]
+    Missing,
+    /// It belongs to another state of the store.
+    #[error("the saved label index has generation {found}, the manifest has {wanted}")]
+    Stale {
+        /// The number in the image.
+        found: u64,
+        /// The manifest's number.
+        wanted: u64,
+    },
+    /// Its content is not what was saved.
+    #[error("the saved label index is damaged: {0}")]
+    Damaged(&'static str),
+    /// sled refused.
+    #[error("the saved label index cannot be used: {0}")]
+    Sled(String),
+    /// sled panicked.
+    #[error("the saved label index cannot be used, sled panicked: {0}")]
+    Panicked(String),
+    /// The file system refused.
+    #[error("the saved label index cannot be used: {0}")]
+    Disk(#[from] io::Error),
+}
+
+/// What a record holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// Labels of a page of streams.
+    Labels,
+    /// Days of a page of streams.
+    Days,
+}
+
+/// Names a record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RecordKey {
+    pub(super) kind: Kind,
+    pub(super) tenant: TenantId,
+    pub(super) page: u32,
+}
+
+/// A record with its content.
+pub(super) type Record = (RecordKey, Vec<u8>);
+
+/// The saved catalogues.
+pub(super) struct Image {
+    db: sled::Db,
+    /// sled's folder.
+    files: RealDisk,
+    /// Hash of each piece, by sled's key.
+    pieces: BTreeMap<Vec<u8>, u64>,
+}
+
+fn attempt<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, ImageError> {
+    match guarded(call) {
+        Ok(result) => result.map_err(|e| ImageError::Sled(e.to_string())),
+        Err(panic) => Err(ImageError::Panicked(panic)),
+    }
+}
+
+fn piece_hash(key: &[u8], value: &[u8]) -> u64 {
+    xxh3_64_with_seed(value, xxh3_64(key))
+}
+
+impl RecordKey {
+    /// `kind tenant / page piece`: pages of a tenant and pieces of a page come in order.
+    fn piece_key(&self, piece: u16) -> Vec<u8> {
+        let kind = match self.kind {
+            Kind::Labels => b'l',
+            Kind::Days => b't',
+        };
+        let tenant = self.tenant.as_str().as_bytes();
+        [&[kind], tenant, b"/", &self.page.to_be_bytes(), &piece.to_be_bytes()].concat()
+    }
+
+    fn parse(key: &[u8]) -> Option<(Self, u16)> {
+        let (rest, piece) = key.split_last_chunk::<2>()?;
+        let (rest, page) = rest.split_last_chunk::<4>()?;
+        let (kind, tenant) = rest.strip_suffix(b"/")?.split_first()?;
+        let kind = match kind {
+            b'l' => Kind::Labels,
+            b't' => Kind::Days,
+            _ => return None,
+        };
+        let tenant = TenantId::new(std::str::from_utf8(tenant).ok()?).ok()?;
+        Some((Self { kind, tenant, page: u32::from_be_bytes(*page) }, u16::from_be_bytes(*piece)))
+    }
+}
+
+/// `version, generation, sum of the pieces' hashes, their number`.
+fn meta(generation: u64, pieces: &BTreeMap<Vec<u8>, u64>) -> Vec<u8> {
+    let sum = pieces.values().fold(0u64, |sum, hash| sum.wrapping_add(*hash));
+    let count = pieces.len() as u32;
+    [&[META_VERSION][..], &generation.to_le_bytes(), &sum.to_le_bytes(), &count.to_le_bytes()].concat()
+}
+
+fn generation_of(meta: &[u8]) -> Option<u64> {
+    let (version, rest) = meta.split_first()?;
+    let generation = rest.first_chunk::<8>()?;
+    (meta.len() == META_BYTES && *version == META_VERSION).then(|| u64::from_le_bytes(*generation))
+}
+
+fn open_sled(path: &Path) -> Result<sled::Db, ImageError> {
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(CACHE_BYTES)
+        .segment_size(SEGMENT_BYTES)
+        .mode(sled::Mode::LowSpace)
+        // We flush when there is something to flush.
+        .flush_every_ms(None);
+    attempt(|| config.open())
+}
+
+impl Image {
+    /// Makes an empty image at `path`, where nothing may be.
+    pub(super) fn create(path: &Path) -> Result<Self, ImageError> {
+        let files = RealDisk::new(path)?;
+        Ok(Self { db: open_sled(path)?, files, pieces: BTreeMap::new() })
+    }
+
+    /// Opens the image at `path` if it is whole and has this generation; with all its records in order of their keys.
+    pub(super) fn open(path: &Path, wanted: u64) -> Result<(Self, Vec<Record>), ImageError> {
+        let db = open_sled(path)?;
+        let found = attempt(|| db.iter().collect::<sled::Result<Vec<_>>>());
+        let checked = found.and_then(|found| {
+            let all = found.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
+            check(all, wanted)
+        });
+        match checked {
+            Ok((pieces, records)) => Ok((Self { db, files: RealDisk::new(path)?, pieces }, records)),
+            Err(e) => {
+                close_sled(db);
+                Err(e)
+            }
+        }
+    }
+
+    /// Saves changed records, drops those that `stays` does not know, and makes all of it durable.
+    pub(super) fn save(
+        &mut self,
+        generation: u64,
+        changed: &[Record],
+        stays: impl Fn(&RecordKey) -> bool,
+    ) -> Result<(), ImageError> {
+        let mut batch = sled::Batch::default();
+        self.pieces.retain(|key, _| {
+            let stays = RecordKey::parse(key).is_some_and(|(record, _)| stays(&record));
+            if !stays {
+                batch.remove(key.as_slice());
+            }
+            stays
+        });
+        for (key, content) in changed {
+            self.put(&mut batch, key, content)?;
+        }
+        batch.insert(META_KEY, meta(generation, &self.pieces));
+        let db = &self.db;
+        attempt(|| db.apply_batch(batch).and_then(|()| db.flush()))?;
+        sync_files(&self.files)
+    }
+
+    fn put(&mut self, batch: &mut sled::Batch, key: &RecordKey, content: &[u8]) -> Result<(), ImageError> {
+        let n_pieces = content.chunks(PIECE_BYTES).len();
+        let end = u16::try_from(n_pieces).map_err(|_| ImageError::Damaged("a record is too large"))?;
+        for (piece, bytes) in (0u16..).zip(content.chunks(PIECE_BYTES)) {
+            let key = key.piece_key(piece);
+            self.pieces.insert(key.clone(), piece_hash(&key, bytes));
+            batch.insert(key, bytes);
+        }
+        // The record may have been longer before.
+        let left_over: Vec<Vec<u8>> = self
+            .pieces
+            .range(key.piece_key(end)..=key.piece_key(u16::MAX))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in left_over {
+            self.pieces.remove(&key);
+            batch.remove(key);
+        }
+        Ok(())
+    }
+
+    /// Lets go of the files; what sled writes on that occasion becomes durable too.
+    pub(super) fn close(self) -> Result<(), ImageError> {
+        close_sled(self.db);
+        wait_for_release(self.files.local_path(""));
+        sync_files(&self.files)
+    }
+
+    /// Gives up after an error. sled's own end would write, or wait for a thread that is no more.
+    pub(super) fn abandon(self) {
+        std::mem::forget(self.db);
+    }
+}
+
+fn close_sled(db: sled::Db) {
+    if let Err(panic) = guarded(|| drop(db)) {
+        tracing::debug!(%panic, "sled panicked while closing");
+    }
+}
+
+/// sled's own threads may work on for a moment after its end, and hold the lock on its file as long as they do.
+fn wait_for_release(dir: Option<PathBuf>) {
+    let released =
+        || dir.as_deref().is_none_or(|dir| RealDisk::new(dir).and_then(|d| d.lock(DB_FILE)).is_ok());
+    let mut tries = 0;
+    while !released() && tries < RELEASE_TRIES {
+        std::thread::sleep(Duration::from_millis(1));
+        tries += 1;
+    }
+}
+
+/// sled's `flush` promises what it does not do (60 of 60 power cuts lost data without this).
+fn sync_files(files: &RealDisk) -> Result<(), ImageError> {
+    for name in files.list("")?.iter().filter(|name| !name.ends_with('/')) {
+        match files.open(name).and_then(|file| file.sync()) {
+            // sled drops old snapshots by itself.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+    }
+    Ok(files.sync_dir("")?)
+}
+
+type Checked = (BTreeMap<Vec<u8>, u64>, Vec<Record>);
+
+/// Puts the pieces together if they are the ones that were saved last, under this generation.
+fn check<'a>(all: impl Iterator<Item = (&'a [u8], &'a [u8])>, wanted: u64) -> Result<Checked, ImageError> {
+    let mut pieces = BTreeMap::new();
+    let mut records: Vec<Record> = Vec::new();
+    let mut found_meta = None;
+    for (key, value) in all {
+        if key == META_KEY {
+            found_meta = Some(value.to_vec());
+            continue;
+        }
+        let (record, _) = RecordKey::parse(key).ok_or(ImageError::Damaged("a key is not ours"))?;
+        pieces.insert(key.to_vec(), piece_hash(key, value));
+        match records.last_mut() {
+            Some((last, content)) if *last == record => content.extend_from_slice(value),
+            _ => records.push((record, value.to_vec())),
+        }
+    }
+    let found_meta = found_meta.ok_or(ImageError::Damaged("it has no meta record"))?;
+    let found = generation_of(&found_meta).ok_or(ImageError::Damaged("its meta record is not ours"))?;
+    if found != wanted {
+        return Err(ImageError::Stale { found, wanted });
+    }
+    if found_meta != meta(found, &pieces) {
+        return Err(ImageError::Damaged("its records are not those that were saved"));
+    }
+    Ok((pieces, records))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pieces of two records with their meta record, as sled should give them back.
+    fn saved() -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut all = BTreeMap::new();
+        let mut pieces = BTreeMap::new();
+        for (kind, page) in [(Kind::Labels, 0), (Kind::Labels, 1), (Kind::Days, 0)] {
+            let key = RecordKey { kind, tenant: TenantId::default_tenant(), page };
+            for piece in 0..3u16 {
+                let (key, value) = (key.piece_key(piece), vec![page as u8, piece as u8]);
+                pieces.insert(key.clone(), piece_hash(&key, &value));
+                all.insert(key, value);
+            }
+        }
+        all.insert(META_KEY.to_vec(), meta(5, &pieces));
+        all
+    }
+
+    fn checked(all: &BTreeMap<Vec<u8>, Vec<u8>>, wanted: u64) -> Result<Vec<Record>, ImageError> {
+        check(all.iter().map(|(k, v)| (k.as_slice(), v.as_slice())), wanted).map(|(_, records)| records)
+    }
+
+    #[test]
+    fn pieces_become_records_again() {
+        let records = checked(&saved(), 5).unwrap();
+        let bytes: Vec<&[u8]> = records.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+        assert_eq!(bytes, [[0, 0, 0, 1, 0, 2], [1, 0, 1, 1, 1, 2], [0, 0, 0, 1, 0, 2]]);
+        assert!(matches!(checked(&saved(), 6), Err(ImageError::Stale { found: 5, wanted: 6 })));
+        assert!(checked(&BTreeMap::new(), 0).is_err());
+    }
+
+    #[test]
+    fn a_piece_that_is_lost_altered_or_left_over_is_noticed() {
+        let keys: Vec<Vec<u8>> = saved().into_keys().collect();
+        for key in &keys {
+            let mut lost = saved();
+            lost.remove(key);
+            assert!(checked(&lost, 5).is_err());
+            let mut swapped = saved();
+            let last = swapped.remove(keys.last().unwrap()).unwrap();
+            swapped.insert(key.clone(), last);
+            assert!(key == keys.last().unwrap() || checked(&swapped, 5).is_err());
+            for bit in 0..16 {
+                let mut altered = saved();
+                altered.get_mut(key).unwrap()[bit / 8] ^= 1 << (bit % 8);
+                assert!(checked(&altered, 5).is_err());
+            }
+            let mut left_over = saved();
+            left_over.insert([key.as_slice(), b"x"].concat(), vec![1]);
+            assert!(checked(&left_over, 5).is_err());
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! How do catalogues get into the image and back, and what happens when they cannot?
+
+use super::Shared;
+use super::catalogue::{Catalogue, LABEL_PAGE};
+use super::days::Days;
+use super::folder::Folder;
+use super::image::{Image, ImageError, Kind, Record, RecordKey};
+use super::pages::{BadPage, Packer, Unpacker};
+use parking_lot::RwLockWriteGuard;
+use std::collections::BTreeMap;
+use std::path::Path;
+use strandline_model::TenantId;
+
+/// Where the image is.
+pub(super) enum Store {
+    /// Nowhere: there is no folder for it, or it failed.
+    Off,
+    /// The folder is free; the first commit makes the image.
+    Empty(Folder),
+    Open(Image),
+}
+
+type Tenants = BTreeMap<TenantId, Catalogue>;
+
+impl Store {
+    /// Saves what changed in the catalogues, which are all there are.
+    pub(super) fn save(
+        &mut self,
+        generation: u64,
+        catalogues: Vec<(TenantId, Shared)>,
+    ) -> Result<(), ImageError> {
+        if let Self::Empty(folder) = self {
+            let image = Image::create(folder.path())?;
+            folder.sync_name()?;
+            *self = Self::Open(image);
+        }
+        let Self::Open(image) = self else { return Ok(()) };
+        let mut packer = Packer::new()?;
+        let mut changed: Vec<Record> = Vec::new();
+        let mut n_pages: BTreeMap<TenantId, (usize, usize)> = BTreeMap::new();
+        for (tenant, catalogue) in catalogues {
+            let mut catalogue = catalogue.write();
+            let (label_pages, day_pages) = catalogue.take_dirty();
+            // Queries go on while pages are packed.
+            let catalogue = RwLockWriteGuard::downgrade(catalogue);
+            for page in label_pages {
+                let key = RecordKey { kind: Kind::Labels, tenant: tenant.clone(), page };
+                changed.push((key, packer.labels(&catalogue, page)?));
+            }
+            for page in day_pages {
+                let key = RecordKey { kind: Kind::Days, tenant: tenant.clone(), page };
+                changed.push((key, packer.days(&catalogue, page)?));
+            }
+            n_pages.insert(tenant, catalogue.n_pages());
+        }
+        let stays = |key: &RecordKey| {
+            let (labels, days) = n_pages.get(&key.tenant).copied().unwrap_or_default();
+            (key.page as usize) < if key.kind == Kind::Labels { labels } else { days }
+        };
+        image.save(generation, &changed, stays)
+    }
+
+    /// Gives the image up; the index goes on without.
+    pub(super) fn abandon(&mut self) {
+        if let Self::Open(image) = std::mem::replace(self, Self::Off) {
+            image.abandon();
+        }
+    }
+
+    /// Lets go of the image.
+    pub(super) fn close(&mut self) -> Result<(), ImageError> {
+        match std::mem::replace(self, Self::Off) {
+            Self::Open(image) => image.close(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Opens the image in `dir`, if it has this generation and is whole, with what it holds.
+pub(super) fn read_image(dir: &Path, generation: u64) -> Result<(Image, Tenants), ImageError> {
+    if !Folder::new(dir)?.exists()? {
+        return Err(ImageError::Missing);
+    }
+    let (image, records) = Image::open(dir, generation)?;
+    match read_records(&records) {
+        Ok(tenants) => Ok((image, tenants)),
+        Err(e) => {
+            image.close()?;
+            Err(e)
+        }
+    }
+}
+
+fn read_records(records: &[Record]) -> Result<Tenants, ImageError> {
+    let mut unpacker = Unpacker::new()?;
+    let mut read = Tenants::new();
+    let mut days: BTreeMap<TenantId, Vec<Days>> = BTreeMap::new();
+    let bad = |_: BadPage| ImageError::Damaged("a page is not well-formed");
+    // Of all pages of a tenant only the last may not be full.
+    for (key, _) in records.iter().rev().filter(|(key, _)| key.kind == Kind::Labels) {
+        read.entry(key.tenant.clone())
+            .or_insert_with(|| Catalogue::with_room(key.page as usize * LABEL_PAGE));
+    }
+    for (key, content) in records {
+        match key.kind {
+            Kind::Labels => {
+                let catalogue = read.entry(key.tenant.clone()).or_default();
+                unpacker.labels(catalogue, key.page, content).map_err(bad)?;
+            }
+            Kind::Days => {
+                days.entry(key.tenant.clone()).or_default().extend(unpacker.days(content).map_err(bad)?);
+            }
+        }
+    }
+    for (tenant, catalogue) in &mut read {
+        if !catalogue.set_days(days.remove(tenant).unwrap_or_default()) {
+            return Err(ImageError::Damaged("streams and days do not belong together"));
+        }
+    }
+    if days.is_empty() { Ok(read) } else { Err(ImageError::Damaged("days without streams")) }
+}
+
+/// Makes room for a new image where one is that cannot be used.
+pub(super) fn clear_place(dir: &Path, why: &ImageError) -> Store {
+    let cleared = Folder::new(dir).and_then(|folder| {
+        match why {
+            ImageError::Missing => {}
+            // Every unclean stop leaves one of these: nothing to learn from it.
+            ImageError::Stale { .. } => folder.remove()?,
+            _ => folder.set_aside()?,
+        }
+        Ok(folder)
+    });
+    match cleared {
+        Ok(folder) => {
+            tracing::info!("the label index starts empty: {why}");
+            Store::Empty(folder)
+        }
+        Err(e) => {
+            tracing::warn!("labels stay in memory: {why}, and its folder cannot be cleared: {e}");
+            Store::Off
+        }
+    }
+}
