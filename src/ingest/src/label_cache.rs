@@ -12,8 +12,9 @@ use std::sync::Arc;
 use strandline_model::{LabelError, Labels, StreamId, TenantId};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-/// Bytes that a cache holds unless told otherwise.
-pub const DEFAULT_CACHE_BYTES: usize = 16 << 20;
+/// Bytes that a cache holds unless told otherwise: room for 100,000 label sets of the usual size. Most of it is shared with
+/// the head, which holds the same labels.
+pub const DEFAULT_CACHE_BYTES: usize = 32 << 20;
 const SHARDS: usize = 16;
 /// Bytes of the maps and of the allocator per cached label set, measured roughly.
 const OVERHEAD_BYTES: usize = 112;

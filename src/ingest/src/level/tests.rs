@@ -160,7 +160,11 @@ mod reference {
             let mut value = Vec::new();
             if line.get(i) == Some(&b'=') && line.get(i + 1) == Some(&b'"') {
                 i += 2;
-                value = string(line, &mut i)?.into_iter().collect();
+                match string(line, &mut i) {
+                    Some(quoted) => value = quoted,
+                    // An open quote ends the reading; what was read before it counts.
+                    None => break,
+                }
             } else {
                 let pair = line.get(i) == Some(&b'=');
                 i += usize::from(pair);
@@ -228,6 +232,12 @@ fn lines_as_loki_reads_them() {
         ("level=wrn level=dbg", "warn"),
         ("/a?level=dbg=1 lvl=trc", "trace"),
         (r#"level="err" x"#, "error"),
+        ("Severity=wrn", "warn"),
+        ("SeverityText=trc", "trace"),
+        ("x=1 severity_Text=dbg", "debug"),
+        ("LOG.level=inf", "info"),
+        ("xlevel=wrn", "unknown"),
+        ("severity=wrn level=\"", "warn"),
     ];
     for (line, level) in table {
         assert_eq!(of_line(line.as_bytes()).as_str(), *level, "{line}");
@@ -315,6 +325,10 @@ fn piece() -> impl Strategy<Value = String> {
         "\"severity\":\"info\"",
         "{\"a\":{",
         "level=\"",
+        "severity=wrn ",
+        " lvl=trc",
+        "Severity_Text=dbg",
+        "=inf ",
         "0",
         "null",
         "the quick brown fox jumps over the lazy dog and on and on",
