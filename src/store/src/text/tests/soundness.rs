@@ -158,3 +158,23 @@ fn a_run_in_very_many_terms_narrows_nothing() {
     assert!(index.candidates(&literal("tok29")).iter().eq([0, 1]));
     assert!(index.candidates(&literal("ther")).iter().eq([2]));
 }
+
+#[test]
+fn many_common_terms_keep_their_own_blocks() {
+    let stands = |term: usize, block: usize| term % 9 == block || term % 7 == block || term % 5 == block;
+    let blocks: Vec<Block> = (0..9)
+        .map(|block| {
+            let terms = || (0..500).filter(move |&term| stands(term, block));
+            let lines: String = terms().map(|term| format!("id{term:03}x\n")).collect();
+            let pairs = terms().map(|term| ("id".to_owned(), term.to_string())).collect();
+            Block { lines: lines.into_bytes(), pairs }
+        })
+        .collect();
+    let index = index(&blocks);
+    for term in 0..500 {
+        let needle = literal(format!("{term:03}x"));
+        assert_eq!(index.candidates(&needle), scan(&blocks, &needle));
+        let pair = Needle::Metadata { name: "id".to_owned(), value: term.to_string() };
+        assert_eq!(index.candidates(&pair), scan(&blocks, &pair));
+    }
+}
