@@ -11,6 +11,8 @@ const FIRST_SLOTS: usize = 1 << 12;
 /// The part of a block's bytes that long tokens may add to the index. Blocks of encoded binary data reach it; without
 /// a limit, their index would be as large as they are.
 const LONG_SHARE: usize = 16;
+/// What long tokens may add to the index even in a small block.
+const LONG_ROOM: usize = 4 * MAX_TERM_BYTES;
 
 /// A hash that an attacker cannot steer: the seed is drawn per builder and never reaches the encoded index.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +80,7 @@ impl BlockTerms {
         self.slots.resize(FIRST_SLOTS, Slot::default());
         self.terms.clear();
         self.truncated = false;
-        let mut long_bytes = (lines.len() / LONG_SHARE).max(MAX_TERM_BYTES);
+        let mut long_bytes = (lines.len() / LONG_SHARE).max(LONG_ROOM);
         for_each_token(lines, |start, end| {
             let len = end - start;
             if len <= CUT_BYTES {
