@@ -1,3 +1,19 @@
-//! The api room.
+//! The door: what did the client mean, and what does it get back?
+//!
+//! Loki's API over axum. Handlers read parameters, hand CPU work to blocking threads, and write the answer; business
+//! rules live in the rooms below.
 
+mod config;
+mod http;
+mod loki;
+mod operate;
 pub mod push;
+mod router;
+mod state;
+
+pub use config::ApiConfig;
+pub use http::serve::{ApiError, serve};
+pub use state::ApiState;
+
+#[cfg(test)]
+mod tests;

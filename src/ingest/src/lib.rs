@@ -9,9 +9,11 @@ pub mod level;
 mod metadata;
 pub mod rejections;
 mod rfc3339;
+pub mod submit;
 mod validate;
 
 pub use intake::{Accepted, Intake, IntakeError};
 pub use label_cache::LabelCache;
 pub use level::Level;
 pub use rejections::{Reason, Rejections};
+pub use submit::Submitter;

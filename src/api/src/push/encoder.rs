@@ -4,41 +4,41 @@ use std::fmt::Write;
 
 /// A stream to encode: label text and entries.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stream {
-    pub(super) labels: String,
-    pub(super) entries: Vec<Entry>,
+pub(crate) struct Stream {
+    pub(crate) labels: String,
+    pub(crate) entries: Vec<Entry>,
 }
 
 /// A stream's labels as pairs, and its entries.
-pub(super) type Pushed = (Vec<(String, String)>, Vec<Entry>);
+pub(crate) type Pushed = (Vec<(String, String)>, Vec<Entry>);
 
 /// An entry to encode.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Entry {
-    pub(super) ts: i64,
-    pub(super) line: Vec<u8>,
-    pub(super) metadata: Vec<(String, String)>,
+pub(crate) struct Entry {
+    pub(crate) ts: i64,
+    pub(crate) line: Vec<u8>,
+    pub(crate) metadata: Vec<(String, String)>,
 }
 
-pub(super) fn varint(out: &mut Vec<u8>, n: u64) {
+pub(crate) fn varint(out: &mut Vec<u8>, n: u64) {
     strandline_model::metadata::put_varint(out, n);
 }
 
 /// A field of bytes.
-pub(super) fn field(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
+pub(crate) fn field(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
     varint(out, number << 3 | 2);
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// A field of an integer.
-pub(super) fn int_field(out: &mut Vec<u8>, number: u64, n: u64) {
+pub(crate) fn int_field(out: &mut Vec<u8>, number: u64, n: u64) {
     varint(out, number << 3);
     varint(out, n);
 }
 
 /// A `PushRequest`, not packed.
-pub(super) fn protobuf(streams: &[Stream]) -> Vec<u8> {
+pub(crate) fn protobuf(streams: &[Stream]) -> Vec<u8> {
     let mut out = Vec::new();
     for stream in streams {
         let mut message = Vec::new();
@@ -70,7 +70,7 @@ fn protobuf_entry(entry: &Entry) -> Vec<u8> {
 }
 
 /// The same in JSON, from pairs of labels; lines must be UTF-8.
-pub(super) fn json(streams: &[Pushed]) -> String {
+pub(crate) fn json(streams: &[Pushed]) -> String {
     let quoted = |text: &str| serde_json::to_string(text).unwrap();
     let object = |pairs: &[(String, String)]| {
         let pairs: Vec<String> = pairs.iter().map(|(n, v)| format!("{}: {}", quoted(n), quoted(v))).collect();
@@ -99,23 +99,23 @@ pub(super) fn json(streams: &[Pushed]) -> String {
     out
 }
 
-pub(super) fn snappy(body: &[u8]) -> Vec<u8> {
+pub(crate) fn snappy(body: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(body).unwrap()
 }
 
-pub(super) fn gzip(body: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut encoder, body).unwrap();
     encoder.finish().unwrap()
 }
 
-pub(super) fn deflate(body: &[u8]) -> Vec<u8> {
+pub(crate) fn deflate(body: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut encoder, body).unwrap();
     encoder.finish().unwrap()
 }
 
-pub(super) fn zlib(body: &[u8]) -> Vec<u8> {
+pub(crate) fn zlib(body: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut encoder, body).unwrap();
     encoder.finish().unwrap()

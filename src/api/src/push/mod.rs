@@ -42,6 +42,6 @@ pub fn decode_push(
 }
 
 #[cfg(test)]
-mod encoder;
+pub(crate) mod encoder;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,111 @@
+//! Why does a request get no answer, and how is that said?
+
+use crate::http::respond;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use std::fmt::Display;
+use strandline_query::QueryError;
+
+/// Longest error text; it may quote what the client sent.
+const MAX_TEXT_CHARS: usize = 2000;
+/// What Loki (and nginx before it) says when the client has gone.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// A refused request: its status and one line of text.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    status: StatusCode,
+    text: String,
+    retry: bool,
+}
+
+impl Failure {
+    /// A failure with this status; the text is cut to one line of bounded length.
+    pub(crate) fn new(status: StatusCode, text: impl Display) -> Self {
+        Self { status, text: one_line(&text.to_string()), retry: false }
+    }
+
+    /// The client's mistake.
+    pub(crate) fn bad_request(text: impl Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    /// Not now: the client is to try again in a moment.
+    pub(crate) fn busy(text: impl Display) -> Self {
+        Self { retry: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
+    }
+
+    /// A part of the server broke; the log says more.
+    pub(crate) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+    }
+
+    /// The same with a newline at its end, as Loki's push path has it.
+    pub(crate) fn with_newline(mut self) -> Self {
+        if !self.text.ends_with('\n') {
+            self.text.push('\n');
+        }
+        self
+    }
+
+    /// The status.
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// The text.
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// `text` without control characters, cut off where it gets too long.
+pub(crate) fn one_line(text: &str) -> String {
+    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut line: String = clean.take(MAX_TEXT_CHARS).collect();
+    if line.len() < text.len() && text.chars().nth(MAX_TEXT_CHARS).is_some() {
+        line.push_str("...");
+    }
+    line
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Self {
+        let status = match error {
+            QueryError::Parse(_) | QueryError::Unsupported(_) | QueryError::TooLarge(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            QueryError::Cancelled => StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default(),
+            QueryError::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            QueryError::Store(_) | QueryError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = respond::text(self.status, self.text);
+        if self.retry {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_one_line_of_bounded_length() {
+        assert_eq!(one_line("a\nb\tc"), "a b c");
+        assert_eq!(one_line(&"é".repeat(5000)).chars().count(), MAX_TEXT_CHARS + 3);
+        assert_eq!(Failure::bad_request("x").with_newline().text(), "x\n");
+        assert_eq!(Failure::from(QueryError::TimedOut).status(), 504);
+        assert_eq!(Failure::from(QueryError::Cancelled).status(), 499);
+    }
+}

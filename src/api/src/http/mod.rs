@@ -1,0 +1,12 @@
+//! What has to be done for every request, whatever it asks?
+
+pub(crate) mod answer;
+pub(crate) mod blocking;
+pub(crate) mod body;
+pub(crate) mod failure;
+pub(crate) mod inflight;
+pub(crate) mod params;
+pub(crate) mod respond;
+pub(crate) mod serve;
+pub(crate) mod tenant;
+pub(crate) mod watch;

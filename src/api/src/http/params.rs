@@ -1,0 +1,116 @@
+//! What did the client ask for? Parameters of the URL and of a form in the body, merged as Go merges them.
+
+use crate::http::body::{self, BodyError};
+use crate::http::failure::Failure;
+use crate::state::Door;
+use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Method, StatusCode};
+use std::convert::Infallible;
+
+/// Largest form.
+const MAX_FORM_BYTES: usize = 4 << 20;
+
+/// Names and values, those of the body before those of the URL.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    /// Reads the parameters of `request`; its headers come back with them.
+    pub(crate) async fn of(state: &Door, request: Request) -> Result<(Self, HeaderMap), Failure> {
+        let (parts, body) = request.into_parts();
+        let mut params = Self::default();
+        if parts.method == Method::POST && is_form(&parts.headers) {
+            let no_bound = |_| Ok::<(), Infallible>(());
+            let form =
+                body::read(body, &parts.headers, MAX_FORM_BYTES, state.config.body_pause, no_bound).await;
+            params.add(&form.map_err(unread)?);
+        }
+        params.add(parts.uri.query().unwrap_or("").as_bytes());
+        Ok((params, parts.headers))
+    }
+
+    fn add(&mut self, encoded: &[u8]) {
+        for pair in encoded.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
+            let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
+            let value = pair.get(at + 1..).unwrap_or_default();
+            self.0.push((decoded(pair.get(..at).unwrap_or_default()), decoded(value)));
+        }
+    }
+
+    /// The first value of `name`; an empty one counts as none.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let value = self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        value.filter(|v| !v.is_empty())
+    }
+
+    /// All values of any of `names`.
+    pub(crate) fn all<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(|(n, _)| names.contains(&n.as_str())).map(|(_, v)| v.as_str())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn from_query(query: &str) -> Self {
+        let mut params = Self::default();
+        params.add(query.as_bytes());
+        params
+    }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let media_type = media_type.split(';').next().unwrap_or("").trim();
+    media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+fn unread(error: BodyError<Infallible>) -> Failure {
+    match error {
+        BodyError::TooLarge(_) => Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error),
+        BodyError::Slow => Failure::new(StatusCode::REQUEST_TIMEOUT, error),
+        BodyError::Cut => Failure::bad_request(error),
+        BodyError::Refused(never) => match never {},
+    }
+}
+
+/// Resolves `+` and `%xx`; what is not UTF-8 afterwards is replaced.
+fn decoded(text: &[u8]) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        match (first, tail) {
+            (b'+', _) => out.push(b' '),
+            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => {
+                    out.push(high << 4 | low);
+                    rest = after;
+                }
+                _ => out.push(b'%'),
+            },
+            (other, _) => out.push(*other),
+        }
+    }
+    String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_decoded_and_the_first_value_counts() {
+        let params = Params::from_query(
+            "query=%7Ba%3D%22b+c%22%7D&match[]=1&match%5B%5D=2&match=3&&empty=&end&q=%zz%4&u=%ff",
+        );
+        assert_eq!(params.get("query"), Some("{a=\"b c\"}"));
+        assert_eq!(params.all(&["match[]", "match"]).collect::<Vec<_>>(), ["1", "2", "3"]);
+        assert_eq!(params.get("match[]"), Some("1"));
+        assert_eq!((params.get("empty"), params.get("end"), params.get("absent")), (None, None, None));
+        assert_eq!(params.get("q"), Some("%zz%4"));
+        assert_eq!(params.get("u"), Some("\u{fffd}"));
+    }
+}

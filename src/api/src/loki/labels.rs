@@ -1,0 +1,116 @@
+//! Which labels, values and streams are there?
+
+use super::json::{put_object, put_texts};
+use super::window::{self, Window};
+use crate::http::answer::{Answer, takes_gzip};
+use crate::http::blocking;
+use crate::http::failure::Failure;
+use crate::http::params::Params;
+use crate::http::tenant::{self, Access};
+use crate::state::Door;
+use axum::extract::{Path, Request, State};
+use axum::http::HeaderMap;
+use std::collections::BTreeSet;
+use strandline_model::{Labels, Selector, TenantId, TimeRange};
+use strandline_query::{QueryEngine, QueryError, parse_selector};
+
+/// What all three questions have in common.
+struct Question {
+    params: Params,
+    headers: HeaderMap,
+    tenant: TenantId,
+    range: TimeRange,
+}
+
+impl Question {
+    async fn of(state: &Door, request: Request) -> Result<Self, Failure> {
+        let (params, headers) = Params::of(state, request).await?;
+        let tenant = tenant::of(&headers, state.config.auth_enabled, Access::Read)?;
+        let Window { start, end } = window::window(&params, state.query.clock().now_ns())?;
+        if end < start {
+            return Err(Failure::bad_request(
+                "this data is no longer available, it is past now - max_query_lookback (0s)",
+            ));
+        }
+        Ok(Self { params, headers, tenant, range: TimeRange::new(start, end.saturating_add(1)) })
+    }
+
+    fn selector(&self) -> Result<Selector, Failure> {
+        self.params.get("query").map_or_else(|| Ok(Selector::all()), |text| Ok(parse_selector(text)?))
+    }
+}
+
+/// `GET|POST /loki/api/v1/labels` and its older names.
+pub(crate) async fn names(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
+    let question = Question::of(&state, request).await?;
+    let selector = question.selector()?;
+    texts(&state, question, move |engine, q| engine.label_names(&q.tenant, q.range, &selector)).await
+}
+
+/// `GET|POST /loki/api/v1/label/{name}/values` and its older name.
+pub(crate) async fn values(
+    State(state): State<Door>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Answer, Failure> {
+    let question = Question::of(&state, request).await?;
+    let selector = question.selector()?;
+    texts(&state, question, move |engine, q| engine.label_values(&q.tenant, &name, q.range, &selector)).await
+}
+
+async fn texts(
+    state: &Door,
+    question: Question,
+    ask: impl FnOnce(&QueryEngine, &Question) -> Result<BTreeSet<String>, QueryError> + Send + 'static,
+) -> Result<Answer, Failure> {
+    let engine = state.query.clone();
+    blocking::read(state, move |_| {
+        let found = ask(&engine, &question)?;
+        let mut out = b"{\"status\":\"success\"".to_vec();
+        // Loki leaves the key out when there is nothing.
+        if !found.is_empty() {
+            out.extend_from_slice(b",\"data\":");
+            put_texts(&mut out, found.iter().map(String::as_str));
+        }
+        out.extend_from_slice(b"}\n");
+        Ok(Answer::json(out).packed_if(takes_gzip(&question.headers)))
+    })
+    .await
+}
+
+/// `GET|POST /loki/api/v1/series` and its older name.
+pub(crate) async fn series(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
+    let question = Question::of(&state, request).await?;
+    let selectors = selectors(&question.params)?;
+    let engine = state.query.clone();
+    blocking::read(&state, move |_| {
+        let found = engine.series(&question.tenant, question.range, &selectors)?;
+        Ok(Answer::json(encode_series(&found)).packed_if(takes_gzip(&question.headers)))
+    })
+    .await
+}
+
+/// The selectors of `match`; none, or a single empty one, means all streams.
+fn selectors(params: &Params) -> Result<Vec<Selector>, Failure> {
+    let texts: Vec<&str> = params.all(&["match[]", "match"]).collect();
+    match texts.as_slice() {
+        [] => return Ok(vec![Selector::all()]),
+        [one] if one.chars().filter(|c| !c.is_whitespace()).eq("{}".chars()) => {
+            return Ok(vec![Selector::all()]);
+        }
+        _ => {}
+    }
+    texts.into_iter().map(|text| parse_selector(text).map_err(Failure::from)).collect()
+}
+
+fn encode_series(found: &BTreeSet<Labels>) -> Vec<u8> {
+    let mut out = b"{\"status\":\"success\",\"data\":[".to_vec();
+    for (i, labels) in found.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        put_object(&mut out, labels.iter());
+    }
+    out.extend_from_slice(b"]}\n");
+    out
+}

@@ -1,0 +1,135 @@
+//! Which lines? `query_range`, and `query` as far as it can be answered without metrics.
+
+use super::{streams, window};
+use crate::http::answer::{Answer, takes_gzip};
+use crate::http::blocking;
+use crate::http::failure::Failure;
+use crate::http::params::Params;
+use crate::http::tenant::{self, Access};
+use crate::state::Door;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use strandline_model::{Limits, TenantId, TimeRange};
+use strandline_query::{CancelFlag, Direction, LogQuery, LogRequest};
+
+const ENCODING_FLAGS: &str = "x-loki-response-encoding-flags";
+const DEFAULT_LIMIT: usize = 100;
+
+/// `GET|POST /loki/api/v1/query_range`
+pub(crate) async fn query_range(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
+    let (params, headers) = Params::of(&state, request).await?;
+    let tenant = tenant::of(&headers, state.config.auth_enabled, Access::Read)?;
+    let window = window::window(&params, state.query.clock().now_ns())?;
+    if window.end < window.start {
+        return Err(Failure::bad_request("end timestamp must not be before or equal to start time"));
+    }
+    window::check_step(&params, window)?;
+    let range = TimeRange::new(window.start, window.end);
+    let request = log_request(&params, &headers, tenant, range, &state.config.limits)?;
+    answer(state, request, takes_gzip(&headers)).await
+}
+
+/// `GET|POST /loki/api/v1/query`: the newest lines up to `time`.
+pub(crate) async fn query(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
+    let (params, headers) = Params::of(&state, request).await?;
+    let tenant = tenant::of(&headers, state.config.auth_enabled, Access::Read)?;
+    let time = window::timestamp(&params, "time")?.unwrap_or_else(|| state.query.clock().now_ns());
+    let range = TimeRange::new(time.saturating_sub(window::since(&params)?), time.saturating_add(1));
+    let request = log_request(&params, &headers, tenant, range, &state.config.limits)?;
+    answer(state, request, takes_gzip(&headers)).await
+}
+
+fn log_request(
+    params: &Params,
+    headers: &HeaderMap,
+    tenant: TenantId,
+    range: TimeRange,
+    limits: &Limits,
+) -> Result<LogRequest, Failure> {
+    Ok(LogRequest {
+        tenant,
+        limit: limit(params, limits.max_entries_per_query)?,
+        direction: direction(params)?,
+        interval_ns: window::interval(params)?,
+        query: LogQuery::parse(params.get("query").unwrap_or(""))?,
+        range,
+        categorize: categorize(headers),
+        cancel: CancelFlag::default(),
+    })
+}
+
+/// Runs the query and writes its answer, all on one blocking thread.
+async fn answer(state: Door, mut request: LogRequest, gzip: bool) -> Result<Answer, Failure> {
+    let query = state.query.clone();
+    blocking::read(&state, move |cancel| {
+        request.cancel = cancel;
+        let result = query.logs(&request)?;
+        Ok(Answer::json(streams::encode(&result, request.categorize)).packed_if(gzip))
+    })
+    .await
+}
+
+fn limit(params: &Params, max: usize) -> Result<usize, Failure> {
+    let Some(text) = params.get("limit") else { return Ok(DEFAULT_LIMIT.min(max)) };
+    let limit: i64 = text.parse().map_err(|e: std::num::ParseIntError| {
+        let why = match e.kind() {
+            std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        Failure::bad_request(format!("strconv.Atoi: parsing {text:?}: {why}"))
+    })?;
+    match usize::try_from(limit) {
+        Err(_) | Ok(0) => Err(Failure::bad_request("limit must be a positive value")),
+        Ok(limit) if limit > max => Err(Failure::bad_request(format!(
+            "max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {max})"
+        ))),
+        Ok(limit) => Ok(limit),
+    }
+}
+
+fn direction(params: &Params) -> Result<Direction, Failure> {
+    match params.get("direction") {
+        None => Ok(Direction::Backward),
+        Some(text) if text.eq_ignore_ascii_case("backward") => Ok(Direction::Backward),
+        Some(text) if text.eq_ignore_ascii_case("forward") => Ok(Direction::Forward),
+        Some(text) => Err(Failure::bad_request(format!("invalid direction '{text}'"))),
+    }
+}
+
+/// Whether the client wants structured metadata apart from the labels.
+fn categorize(headers: &HeaderMap) -> bool {
+    let flags = headers.get_all(ENCODING_FLAGS);
+    flags
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .any(|v| v.split(',').any(|f| f.trim() == "categorize-labels"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_and_directions() {
+        let of = |query: &str| limit(&Params::from_query(query), 5000).map_err(|f| f.text().to_owned());
+        assert_eq!((of(""), of("limit=7")), (Ok(100), Ok(7)));
+        for (query, text) in [
+            ("limit=0", "limit must be a positive value"),
+            ("limit=-1", "limit must be a positive value"),
+            ("limit=ten", "strconv.Atoi: parsing \"ten\": invalid syntax"),
+            (
+                "limit=99999999999999999999",
+                "strconv.Atoi: parsing \"99999999999999999999\": value out of range",
+            ),
+            (
+                "limit=6000",
+                "max entries limit per query exceeded, limit > max_entries_limit_per_query (6000 > 5000)",
+            ),
+        ] {
+            assert_eq!(of(query).unwrap_err(), text);
+        }
+        let of = |query: &str| direction(&Params::from_query(query)).map_err(|f| f.text().to_owned());
+        assert_eq!((of(""), of("direction=FORWARD")), (Ok(Direction::Backward), Ok(Direction::Forward)));
+        assert_eq!(of("direction=up").unwrap_err(), "invalid direction 'up'");
+    }
+}

@@ -1,0 +1,10 @@
+//! How does Loki's API read requests and write answers?
+
+mod duration;
+mod json;
+pub(crate) mod labels;
+pub(crate) mod logs;
+pub(crate) mod push;
+mod stats;
+mod streams;
+mod window;

@@ -1,0 +1,62 @@
+//! Is the server well, and what does it count?
+
+use crate::http::answer::Answer;
+use crate::http::failure::Failure;
+use crate::http::respond;
+use crate::state::Door;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use std::sync::atomic::Ordering;
+
+/// The Loki that clients may take this server for: some compare version numbers.
+const LOKI_VERSION: &str = "3.5.0";
+
+/// `GET /ready`: whether requests are taken. `?verbose` says more.
+pub(crate) async fn ready(State(state): State<Door>, RawQuery(query): RawQuery) -> Response {
+    if state.stopping.load(Ordering::Relaxed) {
+        return respond::text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
+    }
+    let mut text = "ready\n".to_owned();
+    if query.is_some_and(|q| q.contains("verbose")) {
+        match state.query.read_only() {
+            Some(reason) => text.push_str(&format!("read-only: {reason}\n")),
+            None => text.push_str("writes are taken\n"),
+        }
+    }
+    respond::text(StatusCode::OK, text)
+}
+
+/// `GET /health`: whether the process answers at all.
+pub(crate) async fn health() -> Response {
+    respond::text(StatusCode::OK, "ok\n".to_owned())
+}
+
+/// `GET /metrics`: Prometheus' text format.
+pub(crate) async fn metrics(State(state): State<Door>) -> Response {
+    let read_only = f64::from(u8::from(state.query.read_only().is_some()));
+    metrics::gauge!("strandline_read_only").set(read_only);
+    metrics::gauge!("strandline_push_inflight_bytes").set(state.inflight.bytes() as f64);
+    let content_type = [("content-type", "text/plain; version=0.0.4; charset=utf-8")];
+    (content_type, state.prometheus.render()).into_response()
+}
+
+/// `GET|POST /flush`: writes what is in memory to segments, and answers when it is done.
+pub(crate) async fn flush(State(state): State<Door>) -> Result<Response, Failure> {
+    let submitter = state.submitter.clone();
+    match tokio::task::spawn_blocking(move || submitter.flush()).await {
+        Ok(Ok(())) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(Err(error)) => Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error)),
+        Err(_) => Err(Failure::internal()),
+    }
+}
+
+/// `GET /loki/api/v1/status/buildinfo`
+pub(crate) async fn buildinfo(headers: HeaderMap) -> Response {
+    let body = format!(
+        "{{\"version\":\"{LOKI_VERSION}\",\"revision\":\"strandline-{}\",\"branch\":\"\",\"buildUser\":\"\",\
+         \"buildDate\":\"\",\"goVersion\":\"\"}}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    Answer::json(body.into_bytes()).packed_for(&headers).into_response()
+}

@@ -1,0 +1,50 @@
+//! Which path leads where?
+
+use crate::http::respond::{self, internal_error};
+use crate::http::watch;
+use crate::loki::{labels, logs, push};
+use crate::operate;
+use crate::state::Door;
+use axum::Router;
+use axum::handler::Handler;
+use axum::middleware;
+use axum::routing::{MethodRouter, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// Loki answers a wrong method on a reading path as if the path were unknown.
+fn read<H, T>(handler: H) -> MethodRouter<Door>
+where
+    H: Handler<T, Door>,
+    T: 'static,
+{
+    get(handler.clone()).post(handler).fallback(not_found)
+}
+
+async fn not_found() -> axum::response::Response {
+    respond::not_found()
+}
+
+/// All paths.
+pub(crate) fn router(state: Door) -> Router {
+    Router::new()
+        .route("/loki/api/v1/push", post(push::push))
+        .route("/api/prom/push", post(push::push))
+        .route("/loki/api/v1/query_range", read(logs::query_range))
+        .route("/loki/api/v1/query", read(logs::query))
+        .route("/loki/api/v1/labels", read(labels::names))
+        .route("/loki/api/v1/label", read(labels::names))
+        .route("/api/prom/label", read(labels::names))
+        .route("/loki/api/v1/label/{name}/values", read(labels::values))
+        .route("/api/prom/label/{name}/values", read(labels::values))
+        .route("/loki/api/v1/series", read(labels::series))
+        .route("/api/prom/series", read(labels::series))
+        .route("/loki/api/v1/status/buildinfo", get(operate::buildinfo))
+        .route("/ready", get(operate::ready))
+        .route("/health", get(operate::health))
+        .route("/metrics", get(operate::metrics))
+        .route("/flush", get(operate::flush).post(operate::flush))
+        .fallback(not_found)
+        .layer(middleware::from_fn(watch::count))
+        .layer(CatchPanicLayer::custom(|_| internal_error()))
+        .with_state(state)
+}

@@ -1,0 +1,71 @@
+//! What do all requests share?
+
+use crate::config::ApiConfig;
+use crate::http::inflight::Inflight;
+use crate::push::BodyLimits;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use strandline_ingest::{LabelCache, Submitter};
+use strandline_query::QueryEngine;
+use tokio::sync::Semaphore;
+
+/// Requests that hold a blocking thread for a read, at most. More wait their turn without one: tokio's blocking threads
+/// are also those that pushes are decoded on.
+const MAX_BLOCKING_READS: usize = 64;
+
+/// Everything that requests share. Clones share it too.
+#[derive(Clone)]
+pub struct ApiState(pub(crate) Door);
+
+/// The shared parts, as handlers get them.
+pub(crate) type Door = Arc<Shared>;
+
+/// The shared parts.
+pub(crate) struct Shared {
+    pub(crate) submitter: Submitter,
+    pub(crate) query: Arc<QueryEngine>,
+    pub(crate) config: ApiConfig,
+    pub(crate) body_limits: BodyLimits,
+    pub(crate) prometheus: PrometheusHandle,
+    pub(crate) labels: LabelCache,
+    pub(crate) inflight: Inflight,
+    /// Pushes being decoded: CPU work with up to `max_decompressed_bytes` of memory each.
+    pub(crate) decoding: Semaphore,
+    pub(crate) reading: Arc<Semaphore>,
+    /// The server finishes what it has begun and takes nothing new.
+    pub(crate) stopping: AtomicBool,
+}
+
+impl std::fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiState").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+impl ApiState {
+    /// Ties the rooms below to the door.
+    pub fn new(
+        submitter: Submitter,
+        query: Arc<QueryEngine>,
+        config: ApiConfig,
+        prometheus: PrometheusHandle,
+    ) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self(Arc::new(Shared {
+            submitter,
+            query,
+            body_limits: BodyLimits {
+                max_decompressed: config.max_decompressed_bytes,
+                ..BodyLimits::default()
+            },
+            prometheus,
+            labels: LabelCache::new(config.label_cache_bytes),
+            inflight: Inflight::new(config.max_inflight_push_bytes),
+            decoding: Semaphore::new(cores.max(2)),
+            reading: Arc::new(Semaphore::new(MAX_BLOCKING_READS)),
+            stopping: AtomicBool::new(false),
+            config,
+        }))
+    }
+}

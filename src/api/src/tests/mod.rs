@@ -1,0 +1,6 @@
+//! Does the door work? Requests over real connections to a store in a temporary folder.
+
+mod ask;
+mod limits;
+mod rig;
+mod write;

@@ -1,0 +1,62 @@
+//! How does a batch reach the log? Encoded on the caller's thread, handed over without blocking, counted.
+
+use crate::intake::Accepted;
+use crate::rejections::Rejections;
+use std::sync::Arc;
+use strandline_model::{Batch, Clock};
+use strandline_store::{EncodedBatch, Runtime, StoreError};
+
+/// Hands batches to a running store. Clones hand over to the same one.
+#[derive(Debug, Clone)]
+pub struct Submitter {
+    runtime: Arc<Runtime>,
+}
+
+impl Submitter {
+    /// A submitter to `runtime`.
+    pub fn new(runtime: Arc<Runtime>) -> Self {
+        Self { runtime }
+    }
+
+    /// The clock of the store.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        self.runtime.engine().clock()
+    }
+
+    /// Compresses the batch for the log, which is CPU work, and hands it over. `done` is called once, from another
+    /// thread, when the lines are safe and searchable, or refused. An error here means that `done` is never called.
+    pub fn submit(
+        &self,
+        batch: Batch,
+        done: impl FnOnce(Result<(), Arc<StoreError>>) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let (lines, bytes) = (batch.entries.len() as u64, batch.bytes.len() as u64);
+        let counted = move |result: Result<(), Arc<StoreError>>| {
+            if result.is_ok() {
+                metrics::counter!("strandline_ingested_lines_total").increment(lines);
+                metrics::counter!("strandline_ingested_bytes_total").increment(bytes);
+            }
+            done(result);
+        };
+        self.runtime.submit(EncodedBatch::new(batch), Box::new(counted))
+    }
+
+    /// Writes everything in memory to segments; blocks until it is done.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.runtime.flush()
+    }
+}
+
+/// Counts what an intake refused or changed.
+pub fn count_refused(accepted: &Accepted) {
+    count_rejections(&accepted.rejected);
+    if accepted.replaced_lines > 0 {
+        metrics::counter!("strandline_replaced_lines_total").increment(accepted.replaced_lines);
+    }
+}
+
+fn count_rejections(rejections: &Rejections) {
+    for (reason, lines) in rejections.counts() {
+        metrics::counter!("strandline_rejected_lines_total", "reason" => reason.as_str()).increment(lines);
+    }
+}

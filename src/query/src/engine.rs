@@ -1,0 +1,210 @@
+//! Where does a question go in, and the answer come out?
+
+use crate::error::QueryError;
+use crate::execute::{Outcome, Run};
+use crate::gate::Gate;
+use crate::group;
+use crate::pool::{Pool, Work};
+use crate::request::{CancelFlag, Direction, LogRequest};
+use crate::result::LogResult;
+use crate::stats::QueryStats;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use strandline_model::time::SECOND_NS;
+use strandline_model::{Clock, Labels, Selector, TenantId, TimeRange};
+use strandline_store::Engine;
+
+/// With at most this many selected streams, segments are asked for each instead of for all they have.
+const FEW_STREAMS: usize = 64;
+
+/// Settings of the query engine.
+#[derive(Debug, Clone)]
+pub struct QueryConfig {
+    /// `query.threads`: threads that scan; 0 is one per core.
+    pub threads: usize,
+    /// `query.timeout` (ns): time after which a query is given up, waiting included.
+    pub timeout_ns: i64,
+    /// `query.max_concurrent`: queries that run at once, more wait; 0 is twice the threads.
+    pub max_concurrent: usize,
+    /// Most bytes of one answer in memory.
+    pub max_result_bytes: usize,
+}
+
+impl Default for QueryConfig {
+    fn default() -> Self {
+        Self { threads: 0, timeout_ns: 60 * SECOND_NS, max_concurrent: 0, max_result_bytes: 256 << 20 }
+    }
+}
+
+/// Answers queries over a store.
+#[derive(Debug)]
+pub struct QueryEngine {
+    engine: Arc<Engine>,
+    config: QueryConfig,
+    gate: Gate,
+    pool: Pool,
+}
+
+/// When to stop working on a query.
+#[derive(Debug, Clone)]
+pub(crate) struct Deadline {
+    clock: Arc<dyn Clock>,
+    at_ns: i64,
+    cancel: CancelFlag,
+}
+
+impl Deadline {
+    /// Why to stop now, if there is a reason.
+    pub(crate) fn passed(&self) -> Option<QueryError> {
+        if self.cancel.is_cancelled() {
+            Some(QueryError::Cancelled)
+        } else if self.clock.monotonic_ns() >= self.at_ns {
+            Some(QueryError::TimedOut)
+        } else {
+            None
+        }
+    }
+}
+
+impl QueryEngine {
+    /// Starts the threads.
+    pub fn new(engine: Arc<Engine>, config: QueryConfig) -> std::io::Result<Self> {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = if config.threads == 0 { cores() } else { config.threads };
+        let inside = if config.max_concurrent == 0 { 2 * threads } else { config.max_concurrent };
+        Ok(Self { engine, config, gate: Gate::new(inside), pool: Pool::start(threads)? })
+    }
+
+    /// The clock of the store.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        self.engine.clock()
+    }
+
+    /// Why the store takes no writes at the moment, if so.
+    pub fn read_only(&self) -> Option<String> {
+        self.engine.read_only()
+    }
+
+    /// Finds log lines. Blocks the calling thread; the work is done by the engine's own threads.
+    pub fn logs(&self, request: &LogRequest) -> Result<LogResult, QueryError> {
+        let clock = self.engine.clock();
+        let started = clock.monotonic_ns();
+        let at_ns = started.saturating_add(self.config.timeout_ns);
+        let deadline = Deadline { clock: Arc::clone(clock), at_ns, cancel: request.cancel.clone() };
+        let _turn = self.gate.enter(|| deadline.passed())?;
+        let begun = clock.monotonic_ns();
+        let mut stats = QueryStats { queue_ns: begun - started, ..QueryStats::default() };
+        let outcome = self.thinned(request, &deadline, &mut stats)?;
+        stats.duplicates = outcome.duplicates;
+        stats.entries = outcome.found.len() as u64;
+        let streams = group::streams(outcome.found, request.direction, request.categorize);
+        stats.exec_ns = clock.monotonic_ns() - begun;
+        Ok(LogResult { streams, stats, warnings: outcome.warnings })
+    }
+
+    /// Runs the query, more than once if entries are to keep a distance: where they lie close, the next one is behind
+    /// any limit that a single run could have.
+    fn thinned(
+        &self,
+        request: &LogRequest,
+        deadline: &Deadline,
+        stats: &mut QueryStats,
+    ) -> Result<Outcome, QueryError> {
+        let mut all = self.run(request, request.range, request.limit, deadline, stats)?;
+        if request.interval_ns <= 0 {
+            return Ok(all);
+        }
+        let mut kept = Vec::new();
+        let mut range = request.range;
+        loop {
+            let page = std::mem::take(&mut all.found);
+            let more = page.len() >= request.limit;
+            for found in page {
+                let ts = request.direction.ts(found.key);
+                if kept.len() < request.limit && range.contains(ts) {
+                    range = beyond(range, request.direction, ts, request.interval_ns);
+                    kept.push(found);
+                }
+            }
+            if !more || kept.len() >= request.limit {
+                all.found = kept;
+                return Ok(all);
+            }
+            let next = self.run(request, range, request.limit, deadline, stats)?;
+            all.found = next.found;
+            all.duplicates += next.duplicates;
+            all.warnings.extend(next.warnings);
+            all.warnings.sort_unstable();
+            all.warnings.dedup();
+        }
+    }
+
+    fn run(
+        &self,
+        request: &LogRequest,
+        range: TimeRange,
+        limit: usize,
+        deadline: &Deadline,
+        stats: &mut QueryStats,
+    ) -> Result<Outcome, QueryError> {
+        let (tenant, selector) = (&request.tenant, request.query.selector());
+        if limit == 0 || range.start >= range.end {
+            return Ok(Outcome::default());
+        }
+        let view = self.engine.view(tenant, range);
+        let few = match view.segments.len() {
+            0 => None,
+            _ => self.engine.select_few(tenant, range, selector, FEW_STREAMS),
+        };
+        let bounds = (deadline.clone(), self.config.max_result_bytes);
+        let run = Arc::new(Run::new(request, range, limit, view, few, bounds));
+        self.pool.offer(Arc::clone(&run) as Arc<dyn Work>);
+        run.wait()?;
+        stats.add(&run.counters.snapshot());
+        Ok(run.into_outcome())
+    }
+
+    /// Names of the labels that selected streams have in `range` (to the day).
+    pub fn label_names(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        selector: &Selector,
+    ) -> Result<BTreeSet<String>, QueryError> {
+        Ok(self.engine.label_names(tenant, range, selector)?)
+    }
+
+    /// Values of the label `name` that selected streams have in `range` (to the day).
+    pub fn label_values(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        range: TimeRange,
+        selector: &Selector,
+    ) -> Result<BTreeSet<String>, QueryError> {
+        Ok(self.engine.label_values(tenant, name, range, selector)?)
+    }
+
+    /// The streams that any of the selectors selects and that have entries in `range` (to the day).
+    pub fn series(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        selectors: &[Selector],
+    ) -> Result<BTreeSet<Labels>, QueryError> {
+        let mut all = BTreeSet::new();
+        for selector in selectors {
+            all.append(&mut self.engine.series(tenant, range, selector)?);
+        }
+        Ok(all)
+    }
+}
+
+/// What is left of `range` beyond an entry at `ts`, at least `interval_ns` away from it.
+fn beyond(mut range: TimeRange, direction: Direction, ts: i64, interval_ns: i64) -> TimeRange {
+    match direction {
+        Direction::Forward => range.start = ts.saturating_add(interval_ns),
+        Direction::Backward => range.end = ts.saturating_sub(interval_ns).saturating_add(1),
+    }
+    range
+}

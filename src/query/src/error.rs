@@ -1,0 +1,32 @@
+//! Why does a query have no answer?
+
+use strandline_store::StoreError;
+
+/// Why a query failed as a whole. What could not be read of its data is a warning beside the answer instead.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The text is not LogQL.
+    #[error("{0}")]
+    Parse(String),
+    /// The text is LogQL, but nothing that can be asked here.
+    #[error("{0}")]
+    Unsupported(String),
+    /// Nobody waits for the answer any more.
+    #[error("the request was cancelled by the client")]
+    Cancelled,
+    /// The deadline passed.
+    #[error(
+        "request timed out, decrease the duration of the request or add more label matchers (prefer exact match \
+         over regex match) to reduce the amount of data processed"
+    )]
+    TimedOut,
+    /// The answer would not fit into the memory set aside for one.
+    #[error("the answer is larger than {0} bytes: lower the limit or narrow the query")]
+    TooLarge(usize),
+    /// The store could not answer at all.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A part of the query engine broke.
+    #[error("the query failed by an internal error")]
+    Internal,
+}

@@ -1,0 +1,133 @@
+//! Which label set does each entry of the answer belong to?
+//!
+//! A stream's entries fall apart by their structured metadata, whose names and values join the labels, unless the
+//! client wants them kept with the entries.
+
+use crate::merge::Found;
+use crate::request::Direction;
+use crate::result::{ResultEntry, ResultStream};
+use std::collections::HashMap;
+use std::sync::Arc;
+use strandline_model::labels::write_quoted;
+use strandline_model::{Labels, Metadata};
+
+/// What metadata named like a stream label gets behind its name.
+const RENAMED: &str = "_extracted";
+
+/// The answer's streams, by label text.
+pub(crate) fn streams(found: Vec<Found>, direction: Direction, categorize: bool) -> Vec<ResultStream> {
+    let mut streams: Vec<ResultStream> = Vec::new();
+    let mut by_labels: HashMap<Vec<(String, String)>, usize> = HashMap::new();
+    // Merging labels once per stream and metadata, not once per entry.
+    let mut by_source: HashMap<(*const Labels, Box<[u8]>), usize> = HashMap::new();
+    let mut homes: Vec<usize> = Vec::with_capacity(found.len());
+    for entry in &found {
+        let joined: &[u8] = if categorize { &[] } else { &entry.metadata };
+        let source = (Arc::as_ptr(&entry.labels), Box::from(joined));
+        homes.push(*by_source.entry(source).or_insert_with(|| {
+            let labels = merged(&entry.labels, Metadata(joined));
+            *by_labels.entry(labels.clone()).or_insert_with(|| {
+                streams.push(ResultStream { labels, entries: Vec::new() });
+                streams.len() - 1
+            })
+        }));
+    }
+    for (entry, home) in found.into_iter().zip(homes) {
+        let packed_metadata =
+            if categorize { kept_apart(&entry.labels, entry.metadata) } else { Box::default() };
+        if let Some(stream) = streams.get_mut(home) {
+            let ts = direction.ts(entry.key);
+            stream.entries.push(ResultEntry { ts, line: entry.line, packed_metadata });
+        }
+    }
+    streams.sort_by_cached_key(|stream| label_text(&stream.labels));
+    streams
+}
+
+/// Labels and metadata as one set.
+fn merged(labels: &Labels, metadata: Metadata<'_>) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> =
+        labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    all.extend(renamed(labels, metadata));
+    all.sort_unstable();
+    // `a` renamed may meet an `a_extracted` of the client's own: one of them has to go.
+    all.dedup_by(|next, kept| next.0 == kept.0);
+    all
+}
+
+fn renamed(labels: &Labels, metadata: Metadata<'_>) -> impl Iterator<Item = (String, String)> {
+    metadata.iter().map(|(name, value)| {
+        let taken = labels.get(name).is_some();
+        (format!("{name}{}", if taken { RENAMED } else { "" }), value.to_owned())
+    })
+}
+
+/// Packed metadata without clashes with the stream's labels.
+fn kept_apart(labels: &Labels, packed: Box<[u8]>) -> Box<[u8]> {
+    if Metadata(&packed).iter().all(|(name, _)| labels.get(name).is_none()) {
+        return packed;
+    }
+    let pairs: Vec<(String, String)> = renamed(labels, Metadata(&packed)).collect();
+    let mut out = Vec::with_capacity(packed.len() + RENAMED.len());
+    Metadata::pack(&mut out, &mut pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect());
+    out.into()
+}
+
+fn label_text(labels: &[(String, String)]) -> String {
+    let mut text = String::from("{");
+    for (i, (name, value)) in labels.iter().enumerate() {
+        text.push_str(if i > 0 { ", " } else { "" });
+        text.push_str(name);
+        text.push('=');
+        // Writing into a string does not fail.
+        let _ = write_quoted(&mut text, value);
+    }
+    text.push('}');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(labels: &Arc<Labels>, ts: i64, pairs: &[(&str, &str)]) -> Found {
+        let mut metadata = Vec::new();
+        Metadata::pack(&mut metadata, &mut pairs.to_vec());
+        Found {
+            key: ts,
+            labels: Arc::clone(labels),
+            arrival: 0,
+            line: b"x".as_slice().into(),
+            metadata: metadata.into(),
+        }
+    }
+
+    #[test]
+    fn metadata_joins_the_labels_or_stays_with_its_entry() {
+        let a = Arc::new(Labels::parse(r#"{app="b", env="p"}"#).unwrap());
+        let b = Arc::new(Labels::parse(r#"{app="a"}"#).unwrap());
+        let c = Arc::new(Labels::parse(r#"{app="a", k="v"}"#).unwrap());
+        let all = vec![
+            found(&a, 9, &[("env", "q"), ("zone", "1")]),
+            found(&b, 8, &[("k", "v")]),
+            found(&c, 7, &[]),
+            found(&a, 6, &[("env", "q"), ("zone", "1")]),
+        ];
+        let shown = |streams: &[ResultStream]| -> Vec<(String, Vec<i64>)> {
+            let times = |s: &ResultStream| s.entries.iter().map(|e| e.ts).collect();
+            streams.iter().map(|s| (label_text(&s.labels), times(s))).collect()
+        };
+        let merged = streams(all.clone(), Direction::Backward, false);
+        let wanted = [
+            (r#"{app="a", k="v"}"#.to_owned(), vec![8, 7]),
+            (r#"{app="b", env="p", env_extracted="q", zone="1"}"#.to_owned(), vec![9, 6]),
+        ];
+        assert_eq!(shown(&merged), wanted);
+        assert!(merged.iter().all(|s| s.entries.iter().all(|e| e.packed_metadata.is_empty())));
+        let apart = streams(all, Direction::Backward, true);
+        let texts: Vec<String> = apart.iter().map(|s| label_text(&s.labels)).collect();
+        assert_eq!(texts, [r#"{app="a", k="v"}"#, r#"{app="a"}"#, r#"{app="b", env="p"}"#]);
+        let pairs: Vec<_> = apart[2].entries[0].metadata().iter().collect();
+        assert_eq!(pairs, [("env_extracted", "q"), ("zone", "1")]);
+    }
+}

@@ -1,0 +1,150 @@
+//! What does a query ask for, in the words that the executor understands?
+
+use crate::error::QueryError;
+use memchr::memmem::Finder;
+use regex::bytes::Regex;
+use std::sync::Arc;
+use strandline_logql::{LineFilter, LineFilters, ParseError, compile, require_non_empty_matcher};
+use strandline_model::{Needle, Selector};
+
+/// A parsed query for log lines: which streams, and which of their lines. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LogQuery(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    selector: Selector,
+    filters: LineFilters,
+    needle: Needle,
+    search: Search,
+}
+
+/// How the rows that may pass are found in a whole column of lines.
+#[derive(Debug)]
+pub(crate) enum Search {
+    /// Every row may pass.
+    All,
+    /// Rows without this text cannot pass.
+    Literal(Box<Finder<'static>>),
+    /// Rows without a match cannot pass; a match does not depend on what stands beside it.
+    Pattern(Regex),
+    /// Nothing can be told without a look at each row.
+    EachLine,
+}
+
+/// A shorter text is in so many lines that searching for the pattern around it is faster.
+const MIN_TELLING_BYTES: usize = 3;
+
+impl LogQuery {
+    /// Reads LogQL.
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
+        let query = compile(text)?;
+        require_non_empty_matcher(&query.selector)?;
+        let needle = query.filters.needle();
+        let search = search(&query.filters, &needle);
+        Ok(Self(Arc::new(Inner { selector: query.selector, filters: query.filters, needle, search })))
+    }
+
+    /// Which streams.
+    pub fn selector(&self) -> &Selector {
+        &self.0.selector
+    }
+
+    /// Whether a line is wanted.
+    pub(crate) fn takes(&self, line: &[u8]) -> bool {
+        self.0.filters.is_match(line)
+    }
+
+    /// What every wanted line contains, for the text index.
+    pub(crate) fn needle(&self) -> &Needle {
+        &self.0.needle
+    }
+
+    /// How to find the rows that may be wanted.
+    pub(crate) fn search(&self) -> &Search {
+        &self.0.search
+    }
+}
+
+/// Reads a bare stream selector, as parameters hold it.
+pub fn parse_selector(text: &str) -> Result<Selector, QueryError> {
+    let query = LogQuery::parse(text)?;
+    if query.0.filters.is_empty() {
+        Ok(query.0.selector.clone())
+    } else {
+        Err(QueryError::Unsupported("only label matchers are supported".to_owned()))
+    }
+}
+
+impl From<ParseError> for QueryError {
+    fn from(error: ParseError) -> Self {
+        Self::Parse(error.to_string())
+    }
+}
+
+fn search(filters: &LineFilters, needle: &Needle) -> Search {
+    if filters.is_empty() {
+        return Search::All;
+    }
+    let literal = longest_literal(needle);
+    let pattern = filters.filters().iter().find_map(|filter| match filter {
+        LineFilter::Regex(patterns) => match patterns.as_slice() {
+            [pattern] if !pattern.looks_around() => Some(pattern.regex()),
+            _ => None,
+        },
+        _ => None,
+    });
+    match (literal, pattern) {
+        (Some(literal), Some(pattern)) if literal.len() < MIN_TELLING_BYTES => {
+            Search::Pattern(pattern.clone())
+        }
+        (Some(literal), _) => Search::Literal(Box::new(Finder::new(literal).into_owned())),
+        (None, Some(pattern)) => Search::Pattern(pattern.clone()),
+        (None, None) => Search::EachLine,
+    }
+}
+
+/// The longest text that must be there whatever else is.
+fn longest_literal(needle: &Needle) -> Option<&[u8]> {
+    match needle {
+        Needle::Literal(bytes) if !bytes.is_empty() => Some(bytes),
+        Needle::All(needles) => needles.iter().filter_map(longest_literal).max_by_key(|bytes| bytes.len()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_search_uses_what_is_cheapest_to_find() {
+        let shape = |filters: &str| match LogQuery::parse(&format!("{{a=\"b\"}} {filters}")).unwrap().search()
+        {
+            Search::All => "all".to_owned(),
+            Search::Literal(finder) => format!("literal {}", String::from_utf8_lossy(finder.needle())),
+            Search::Pattern(regex) => format!("pattern {regex}"),
+            Search::EachLine => "each line".to_owned(),
+        };
+        for (filters, wanted) in [
+            ("", "all"),
+            (r#"|= "ab" |= "abcd" != "zzzzzz""#, "literal abcd"),
+            (r#"|~ "time[d ]?out after [0-9]+""#, "literal out after "),
+            (r#"!= "x""#, "each line"),
+            (r#"|= "x" or "y""#, "each line"),
+            ("|~ `^[0-9]`", "each line"),
+        ] {
+            assert_eq!(shape(filters), wanted, "{filters}");
+        }
+        assert!(shape("|~ `[0-9]{3}-[a-f]`").starts_with("pattern "));
+    }
+
+    #[test]
+    fn selectors_stand_alone_and_select_something() {
+        assert!(parse_selector(r#"{a="b"}"#).is_ok());
+        let error = |text: &str| parse_selector(text).unwrap_err().to_string();
+        assert_eq!(error(r#"{a="b"} |= "x""#), "only label matchers are supported");
+        assert!(error(r#"{a=~".*"}"#).starts_with("parse error : queries require at least one"));
+        assert!(error("{").starts_with("parse error at line 1, col"));
+    }
+}

@@ -1,0 +1,91 @@
+//! What is asked?
+
+use crate::language::LogQuery;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use strandline_model::{TenantId, TimeRange};
+
+/// From which end entries are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// Oldest first.
+    Forward,
+    /// Newest first.
+    #[default]
+    Backward,
+}
+
+impl Direction {
+    /// A key by which the better of two timestamps is the greater: all code behind it looks one way only.
+    pub(crate) fn key(self, ts: i64) -> i64 {
+        match self {
+            Self::Forward => !ts,
+            Self::Backward => ts,
+        }
+    }
+
+    /// The timestamp of a key.
+    pub(crate) fn ts(self, key: i64) -> i64 {
+        // Its own inverse.
+        self.key(key)
+    }
+
+    /// The best key that a timestamp between these two can have.
+    pub(crate) fn best_key(self, (first, last): (i64, i64)) -> i64 {
+        self.key(first).max(self.key(last))
+    }
+}
+
+/// Says that nobody waits for an answer any more. Clones are the same flag.
+#[derive(Debug, Clone, Default)]
+pub struct CancelFlag(Arc<AtomicBool>);
+
+impl CancelFlag {
+    /// Asks the query to stop.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A question for log lines.
+#[derive(Debug, Clone)]
+pub struct LogRequest {
+    /// Whose lines.
+    pub tenant: TenantId,
+    /// Which lines.
+    pub query: LogQuery,
+    /// From when; the end is not inside.
+    pub range: TimeRange,
+    /// Most entries wanted.
+    pub limit: usize,
+    /// From which end.
+    pub direction: Direction,
+    /// Least time between two entries of the answer, over all its streams; 0 leaves none out.
+    pub interval_ns: i64,
+    /// Whether structured metadata stays with the entries instead of joining the labels.
+    pub categorize: bool,
+    /// Set when the answer is no longer wanted.
+    pub cancel: CancelFlag,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn keys_order_timestamps_in_the_query_s_direction(a in any::<i64>(), b in any::<i64>()) {
+            let (forward, backward) = (Direction::Forward, Direction::Backward);
+            prop_assert_eq!(a.cmp(&b), backward.key(a).cmp(&backward.key(b)));
+            prop_assert_eq!(a.cmp(&b), forward.key(b).cmp(&forward.key(a)));
+            prop_assert_eq!(forward.ts(forward.key(a)), a);
+            prop_assert_eq!(forward.best_key((a.min(b), a.max(b))), !a.min(b));
+        }
+    }
+}

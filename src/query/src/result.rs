@@ -1,0 +1,49 @@
+//! What comes back?
+
+use crate::stats::QueryStats;
+use strandline_model::Metadata;
+
+/// The answer to a question for log lines.
+#[derive(Debug, Clone, Default)]
+pub struct LogResult {
+    /// By label text.
+    pub streams: Vec<ResultStream>,
+    /// What it took.
+    pub stats: QueryStats,
+    /// What the answer lacks because it could not be read.
+    pub warnings: Vec<String>,
+}
+
+impl LogResult {
+    /// Entries of all streams.
+    pub fn entries(&self) -> usize {
+        self.streams.iter().map(|s| s.entries.len()).sum()
+    }
+}
+
+/// The entries that share a label set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultStream {
+    /// By name. Structured metadata is among them unless the request keeps it apart.
+    pub labels: Vec<(String, String)>,
+    /// In the query's direction.
+    pub entries: Vec<ResultEntry>,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultEntry {
+    /// Nanoseconds since the epoch.
+    pub ts: i64,
+    /// The line, not always UTF-8.
+    pub line: Box<[u8]>,
+    /// Packed structured metadata, if the request keeps it apart; otherwise empty.
+    pub packed_metadata: Box<[u8]>,
+}
+
+impl ResultEntry {
+    /// The structured metadata, if the request keeps it apart.
+    pub fn metadata(&self) -> Metadata<'_> {
+        Metadata(&self.packed_metadata)
+    }
+}

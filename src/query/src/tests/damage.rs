@@ -1,0 +1,77 @@
+//! Does an answer say what it lacks? Every part of a segment is damaged in turn.
+
+use super::rig::{Rig, Row, row, shown};
+use crate::{Direction, QueryConfig};
+use std::collections::HashMap;
+use strandline_model::TimeRange;
+use strandline_store::disk::sim::SimDisk;
+use strandline_store::disk::{Disk, read_all};
+
+const QUERIES: [&str; 3] = [r#"{env=~".+"}"#, r#"{n="1"} |= "needle3""#, r#"{env=~".+"} |= "absent""#];
+
+fn filled() -> (SimDisk, Vec<Row>, String) {
+    let disk = SimDisk::new(3);
+    let rig = Rig::on(&disk, QueryConfig { threads: 1, ..QueryConfig::default() });
+    let rows: Vec<Row> =
+        (0..60).map(|i| row((i % 3) as u8, i, &format!("line {i} of needle{}", i % 7))).collect();
+    rig.push(&rows);
+    rig.engine.flush_all().unwrap();
+    let folder = "tenants/t/1970-01-01";
+    let path = format!("{folder}/{}", disk.list(folder).unwrap()[0]);
+    (disk, rows, path)
+}
+
+#[test]
+fn no_line_is_left_out_in_silence_and_none_is_altered() {
+    let (disk, rows, path) = filled();
+    let sound = read_all(&disk, &path, 1 << 20).unwrap();
+    let clean = Rig::new();
+    clean.push(&rows);
+    let wanted: HashMap<&str, Vec<String>> = QUERIES.iter().map(|q| (*q, clean.lines(q))).collect();
+    let mut warned = 0;
+    let mut complete = 0;
+    for at in (0..sound.len()).step_by(7) {
+        let rig = Rig::on(&disk, QueryConfig { threads: 2, ..QueryConfig::default() });
+        if at % 2 == 0 {
+            rig.engine.rebuild_labels().unwrap();
+        }
+        let file = disk.open(&path).unwrap();
+        file.write_at(&[sound[at] ^ 0x40], at as u64).unwrap();
+        for query in QUERIES {
+            let wanted = &wanted[query];
+            let found = rig.logs(query, TimeRange::ALL, 1000, Direction::Backward);
+            let lines = shown(&found);
+            assert!(lines.iter().all(|line| wanted.contains(line)), "byte {at}, {query}: altered");
+            if found.warnings.is_empty() {
+                complete += 1;
+                assert_eq!(&lines, wanted, "byte {at}, {query}: left out in silence");
+            } else {
+                warned += 1;
+                assert!(found.warnings.iter().all(|w| w.contains("are missing") && w.contains("segment")));
+            }
+        }
+        file.write_at(&[sound[at]], at as u64).unwrap();
+        drop(rig);
+    }
+    assert!(warned > 50 && complete > 50, "{warned} warned, {complete} complete");
+}
+
+#[test]
+fn a_missing_segment_is_named_with_its_lines() {
+    let (disk, rows, path) = filled();
+    disk.remove(&path).unwrap();
+    let rig = Rig::on(&disk, QueryConfig::default());
+    let found = rig.logs(r#"{env=~".+"}"#, TimeRange::ALL, 10, Direction::Forward);
+    assert_eq!(found.streams, []);
+    assert_eq!(found.warnings.len(), 1);
+    let warning = &found.warnings[0];
+    assert!(warning.contains(&format!("up to {} lines", rows.len())), "{warning}");
+    assert!(warning.contains("1970-01-01T00:00:00Z"), "{warning}");
+    // What is new is answered all the same.
+    rig.push(&[row(1, 99, "new")]);
+    let found = rig.logs(r#"{n="1"}"#, TimeRange::ALL, 10, Direction::Backward);
+    assert_eq!((shown(&found), found.warnings.len()), (vec!["env=odd,n=1 99 new".to_owned()], 1));
+    // A range that the missing segment does not touch has no warning.
+    let found = rig.logs(r#"{n="1"}"#, TimeRange::new(90, 100), 10, Direction::Backward);
+    assert_eq!((found.entries(), found.warnings.len()), (1, 0));
+}

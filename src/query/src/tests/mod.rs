@@ -1,0 +1,6 @@
+//! Are answers right, over stores in every state?
+
+mod damage;
+mod model;
+mod rig;
+mod run;

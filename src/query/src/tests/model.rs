@@ -1,0 +1,180 @@
+//! Is an answer what a plain look at all pushed lines gives, wherever these lie by now?
+
+use super::rig::{Rig, Row, labels, shown};
+use crate::{Direction, LogResult, ResultEntry, ResultStream};
+use proptest::prelude::*;
+use regex::bytes::Regex;
+use std::collections::{BTreeMap, HashSet};
+use strandline_model::{TimeRange, labels::write_quoted};
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push(Vec<Row>),
+    /// An earlier push again.
+    Repeat(usize),
+    Seal,
+    Flush,
+    Settle,
+    /// From here on the label index answers.
+    Index,
+}
+
+#[derive(Debug, Clone)]
+struct Ask {
+    selector: usize,
+    filter: usize,
+    range: TimeRange,
+    limit: usize,
+    direction: Direction,
+}
+
+/// Whether a stream is selected.
+type Selects = fn(u8) -> bool;
+
+const SELECTORS: [(&str, Selects); 4] = [
+    (r#"{env=~".+"}"#, |_| true),
+    (r#"{n="1"}"#, |n| n == 1),
+    (r#"{env="even", n!="2"}"#, |n| n.is_multiple_of(2) && n != 2),
+    (r#"{n="9"}"#, |n| n == 9),
+];
+
+/// Filters with the patterns of which all must match, and those of which none may.
+const FILTERS: [(&str, &[&str], &[&str]); 11] = [
+    ("", &[], &[]),
+    (r#"|= "ab""#, &["ab"], &[]),
+    (r#"|= "b c""#, &["b c"], &[]),
+    (r#"!= "a""#, &[], &["a"]),
+    (r#"|= "a" != "b""#, &["a"], &["b"]),
+    (r#"|= "a" |= "d""#, &["a", "d"], &[]),
+    (r#"|= "cc" or "dd""#, &["cc|dd"], &[]),
+    (r#"|~ "[ab][^b]*d""#, &["[ab][^b]*d"], &[]),
+    (r#"|~ "^b" !~ "d$""#, &["^b"], &["d$"]),
+    (r#"|~ "(?i)A+B""#, &["(?i)A+B"], &[]),
+    (r#"|~ "a.?c" |= "d""#, &["a.?c", "d"], &[]),
+];
+
+fn rows() -> impl Strategy<Value = Vec<Row>> {
+    let day = 86_400_000_000_000i64;
+    let ts = prop_oneof![6 => 0i64..12, 2 => (0i64..3).prop_map(move |d| d * day + 5), 1 => 0..3 * day];
+    let line = prop_oneof![8 => "[a-d ]{0,12}", 1 => "[a-d\n]{0,6}"].prop_map(String::into_bytes);
+    let line = prop_oneof![9 => line, 1 => proptest::collection::vec(any::<u8>(), 0..6)];
+    let metadata = proptest::collection::vec(("m|n|n_extracted", "[x-z]{1,2}"), 0..2);
+    let row = (0u8..5, ts, line, metadata);
+    let row = row.prop_map(|(stream, ts, line, metadata)| Row { stream, ts, line, metadata });
+    proptest::collection::vec(row, 1..12)
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => rows().prop_map(Step::Push),
+        2 => any::<usize>().prop_map(Step::Repeat),
+        1 => Just(Step::Seal),
+        2 => Just(Step::Flush),
+        1 => Just(Step::Settle),
+        1 => Just(Step::Index),
+    ];
+    proptest::collection::vec(step, 1..14)
+}
+
+fn asks() -> impl Strategy<Value = Vec<Ask>> {
+    let range = prop_oneof![
+        2 => Just(TimeRange::ALL),
+        1 => (0i64..12, 0i64..14).prop_map(|(start, len)| TimeRange::new(start, start + len))
+    ];
+    let ask =
+        (0..SELECTORS.len(), 0..FILTERS.len(), range, prop_oneof![1usize..8, 40usize..400], any::<bool>());
+    let ask = ask.prop_map(|(selector, filter, range, limit, forward)| {
+        let direction = if forward { Direction::Forward } else { Direction::Backward };
+        Ask { selector, filter, range, limit, direction }
+    });
+    proptest::collection::vec(ask, 1..8)
+}
+
+/// Labels and metadata, as text to sort by and as pairs.
+fn merged(row: &Row) -> (String, Vec<(String, String)>) {
+    let labels = labels(row.stream);
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    // The last of equal metadata names counts; a renamed one loses against one of that name.
+    let own: BTreeMap<_, _> = row.metadata.iter().cloned().collect();
+    for (name, value) in own {
+        let name = if labels.get(&name).is_some() { format!("{name}_extracted") } else { name };
+        all.entry(name).or_insert(value);
+    }
+    all.extend(labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())));
+    let mut text = String::new();
+    for (i, (name, value)) in all.iter().enumerate() {
+        text.push_str(if i > 0 { ", " } else { "{" });
+        text.push_str(&format!("{name}="));
+        write_quoted(&mut text, value).unwrap();
+    }
+    (text + "}", all.into_iter().collect())
+}
+
+/// The answer by a plain look at everything, in order of arrival.
+fn naive(all: &[Row], ask: &Ask) -> Vec<ResultStream> {
+    let (_, must, must_not) = FILTERS[ask.filter];
+    let regex = |p: &&str| Regex::new(p).unwrap();
+    let (must, must_not): (Vec<Regex>, Vec<Regex>) =
+        (must.iter().map(regex).collect(), must_not.iter().map(regex).collect());
+    let mut seen = HashSet::new();
+    let mut rows: Vec<&Row> = all.iter().collect();
+    rows.retain(|r| {
+        let metadata: BTreeMap<_, _> = r.metadata.iter().cloned().collect();
+        seen.insert((r.stream, r.ts, r.line.clone(), metadata))
+            && ask.range.contains(r.ts)
+            && SELECTORS[ask.selector].1(r.stream)
+            && must.iter().all(|p| p.is_match(&r.line))
+            && !must_not.iter().any(|p| p.is_match(&r.line))
+    });
+    if ask.direction == Direction::Backward {
+        rows.reverse();
+    }
+    let key =
+        |r: &Row| if ask.direction == Direction::Backward { -i128::from(r.ts) } else { i128::from(r.ts) };
+    rows.sort_by_key(|r| (key(r), labels(r.stream)));
+    let mut streams: BTreeMap<String, ResultStream> = BTreeMap::new();
+    for row in rows.into_iter().take(ask.limit) {
+        let (text, labels) = merged(row);
+        let stream = streams.entry(text).or_insert(ResultStream { labels, entries: Vec::new() });
+        let (line, packed_metadata) = (row.line.clone().into(), Box::default());
+        stream.entries.push(ResultEntry { ts: row.ts, line, packed_metadata });
+    }
+    streams.into_values().collect()
+}
+
+fn check(rig: &Rig, all: &[Row], ask: &Ask) -> Result<(), TestCaseError> {
+    let query = format!("{} {}", SELECTORS[ask.selector].0, FILTERS[ask.filter].0);
+    let found = rig.logs(&query, ask.range, ask.limit, ask.direction);
+    prop_assert_eq!(&found.warnings, &Vec::<String>::new());
+    let wanted = LogResult { streams: naive(all, ask), ..LogResult::default() };
+    prop_assert_eq!(shown(&found), shown(&wanted), "{} {:?}", query, ask);
+    prop_assert_eq!(found.streams, wanted.streams);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #[test]
+    fn answers_are_those_of_a_plain_look(steps in steps(), asks in asks()) {
+        let rig = Rig::new();
+        let mut pushes: Vec<Vec<Row>> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Push(rows) => {
+                    rig.push(&rows);
+                    pushes.push(rows);
+                }
+                Step::Repeat(i) if !pushes.is_empty() => rig.push(&pushes[i % pushes.len()]),
+                Step::Repeat(_) => {}
+                Step::Seal => rig.engine.seal(),
+                Step::Flush => rig.engine.flush_all().unwrap(),
+                Step::Settle => rig.settle(),
+                Step::Index => rig.engine.rebuild_labels().unwrap(),
+            }
+        }
+        let all: Vec<Row> = pushes.into_iter().flatten().collect();
+        for ask in &asks {
+            check(&rig, &all, ask)?;
+        }
+    }
+}

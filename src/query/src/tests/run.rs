@@ -1,0 +1,127 @@
+//! Do queries end when they should, and look at no more than they must?
+
+use super::rig::{Rig, Row, request, row, shown};
+use crate::{CancelFlag, Direction, LogRequest, QueryConfig, QueryError};
+use strandline_model::TimeRange;
+use strandline_store::disk::sim::SimDisk;
+
+fn many(rig: &Rig) {
+    for part in 0..10i64 {
+        let rows: Vec<Row> = (0..100).map(|i| row(1, part * 100 + i, &format!("line {part} {i}"))).collect();
+        rig.push(&rows);
+        rig.engine.flush_all().unwrap();
+    }
+}
+
+#[test]
+fn the_newest_lines_need_only_the_newest_blocks() {
+    let rig = Rig::new();
+    many(&rig);
+    let found = rig.logs(r#"{n="1"}"#, TimeRange::ALL, 5, Direction::Backward);
+    let wanted: Vec<String> =
+        (95..100).rev().map(|i| format!("env=odd,n=1 {} line 9 {i}", 900 + i)).collect();
+    assert_eq!(shown(&found), wanted);
+    assert!(found.stats.blocks <= 10 && found.stats.segments <= 4, "{:?}", found.stats);
+    assert_eq!((found.stats.entries, found.entries()), (5, 5));
+    let found = rig.logs(r#"{n="1"}"#, TimeRange::ALL, 1, Direction::Forward);
+    assert_eq!(shown(&found), ["env=odd,n=1 0 line 0 0"]);
+}
+
+#[test]
+fn a_needle_that_is_nowhere_costs_no_block() {
+    let rig = Rig::new();
+    many(&rig);
+    let found = rig.logs(r#"{n="1"} |= "nowhere""#, TimeRange::ALL, 5, Direction::Backward);
+    assert_eq!((found.entries(), found.stats.blocks, found.stats.lines), (0, 0, 0));
+    assert!(found.stats.blocks_ruled_out > 50, "{:?}", found.stats);
+    let found = rig.logs(r#"{n="1"} |= "line 3 77""#, TimeRange::ALL, 5, Direction::Backward);
+    assert_eq!(shown(&found), ["env=odd,n=1 377 line 3 77"]);
+    assert!(found.stats.blocks < 20, "{:?}", found.stats);
+}
+
+#[test]
+fn entries_keep_the_distance_that_was_asked_for() {
+    let rig = Rig::new();
+    many(&rig);
+    let thinned = |direction, interval_ns, limit| {
+        let all = request(r#"{n="1"}"#, TimeRange::new(0, 1000), limit, direction);
+        let found = rig.query.logs(&LogRequest { interval_ns, ..all }).unwrap();
+        found.streams.iter().flat_map(|s| s.entries.iter().map(|e| e.ts)).collect::<Vec<_>>()
+    };
+    assert_eq!(thinned(Direction::Forward, 300, 10), [0, 300, 600, 900]);
+    assert_eq!(thinned(Direction::Backward, 300, 3), [999, 699, 399]);
+    assert_eq!(thinned(Direction::Backward, 1, 2), [999, 998]);
+    assert_eq!(thinned(Direction::Forward, i64::MAX, 5), [0]);
+}
+
+#[test]
+fn metadata_can_stay_with_its_entries() {
+    let rig = Rig::new();
+    let with = |ts, value: &str| Row { metadata: vec![("m".into(), value.into())], ..row(2, ts, "x") };
+    rig.push(&[with(1, "a"), with(2, "b")]);
+    let all = request(r#"{n="2"}"#, TimeRange::ALL, 9, Direction::Forward);
+    let found = rig.query.logs(&LogRequest { categorize: true, ..all.clone() }).unwrap();
+    assert_eq!((found.streams.len(), found.entries()), (1, 2));
+    let pairs: Vec<_> = found.streams[0].entries.iter().flat_map(|e| e.metadata().iter()).collect();
+    assert_eq!(pairs, [("m", "a"), ("m", "b")]);
+    assert_eq!(rig.query.logs(&all).unwrap().streams.len(), 2);
+}
+
+#[test]
+fn queries_end_early_when_told_so() {
+    let rig = Rig::new();
+    many(&rig);
+    let all = request(r#"{n="1"}"#, TimeRange::ALL, 5, Direction::Backward);
+    let cancel = CancelFlag::default();
+    cancel.cancel();
+    let cancelled = rig.query.logs(&LogRequest { cancel, ..all.clone() });
+    assert!(matches!(cancelled, Err(QueryError::Cancelled)));
+    let none = rig.query.logs(&LogRequest { limit: 0, ..all.clone() }).unwrap();
+    assert_eq!(none.entries(), 0);
+    let hasty = QueryConfig { timeout_ns: 0, threads: 1, ..QueryConfig::default() };
+    let rig = Rig::on(&SimDisk::new(1), hasty);
+    assert!(matches!(rig.query.logs(&all), Err(QueryError::TimedOut)));
+    let small = QueryConfig { max_result_bytes: 1000, threads: 2, ..QueryConfig::default() };
+    let rig = Rig::on(&SimDisk::new(2), small);
+    many(&rig);
+    let large = LogRequest { limit: 500, ..all };
+    assert!(matches!(rig.query.logs(&large), Err(QueryError::TooLarge(1000))));
+    assert_eq!(rig.query.logs(&LogRequest { limit: 3, ..large }).unwrap().entries(), 3);
+}
+
+#[test]
+fn many_queries_at_once_all_get_their_answer() {
+    let config = QueryConfig { threads: 2, max_concurrent: 2, ..QueryConfig::default() };
+    let rig = Rig::on(&SimDisk::new(4), config);
+    many(&rig);
+    std::thread::scope(|scope| {
+        for i in 0..16 {
+            let rig = &rig;
+            scope.spawn(move || {
+                let query = format!(r#"{{n="1"}} |= "line {} ""#, i % 10);
+                let found = rig.logs(&query, TimeRange::ALL, 1000, Direction::Forward);
+                assert_eq!(found.entries(), 100, "{query}");
+            });
+        }
+    });
+}
+
+#[test]
+fn labels_values_and_series_are_the_union_of_heads_and_segments() {
+    let rig = Rig::new();
+    rig.push(&[row(1, 5, "a")]);
+    rig.engine.flush_all().unwrap();
+    rig.push(&[row(2, 6, "b")]);
+    let all = strandline_model::Selector::all();
+    let tenant = super::rig::tenant();
+    for _ in 0..2 {
+        let names = rig.query.label_names(&tenant, TimeRange::ALL, &all).unwrap();
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["env", "n"]);
+        let values = rig.query.label_values(&tenant, "n", TimeRange::ALL, &all).unwrap();
+        assert_eq!(values.into_iter().collect::<Vec<_>>(), ["1", "2"]);
+        let one = crate::parse_selector(r#"{n="1"}"#).unwrap();
+        let two = crate::parse_selector(r#"{env="even"}"#).unwrap();
+        assert_eq!(rig.query.series(&tenant, TimeRange::ALL, &[one.clone(), two, one]).unwrap().len(), 2);
+        rig.engine.rebuild_labels().unwrap();
+    }
+}
