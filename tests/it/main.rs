@@ -5,3 +5,5 @@
 mod house;
 mod licences;
 mod source;
+mod ledger;
+mod sim;

@@ -11,6 +11,7 @@ mod serve;
 mod shutdown;
 mod table;
 mod terminal;
+mod wiring;
 
 use args::{Cli, Command, ConfigArgs, FileArg, QueryArgs, ServeArgs, StorageArgs};
 use clap::Parser;

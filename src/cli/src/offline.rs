@@ -1,11 +1,14 @@
 //! What can be asked of a data directory without a server: is every byte right, and what does it hold?
 //!
-//! Two seams to the engine, [`inspect`] and [`measure`], and how their answers are shown.
+//! [`inspect`] and [`measure`] ask the engine; the rest shows their answers.
 
 use crate::config::Config;
 use crate::table::{self, Align};
 use crate::terminal::escape;
 use std::io::{self, Write};
+use std::sync::Arc;
+use strandline_store::disk::{Disk, RealDisk};
+use strandline_store::engine;
 
 /// Why a data directory could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -15,10 +18,14 @@ pub struct OfflineError(pub String);
 /// What `verify` found.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verified {
-    /// Files read.
-    pub files: u64,
-    /// Bytes read and checked.
+    /// Segments read.
+    pub segments: u64,
+    /// Lines in them.
+    pub lines: u64,
+    /// Bytes read and checked, the log included.
     pub bytes: u64,
+    /// Leftovers of interrupted work, which the next start puts right.
+    pub notes: Vec<String>,
     /// What is wrong; empty when nothing is.
     pub damages: Vec<Damage>,
 }
@@ -51,14 +58,46 @@ pub struct PartitionStats {
     pub disk_bytes: u64,
 }
 
-/// The seam of `verify`: reads every byte of `config.storage.data_dir`.
-pub fn inspect(_config: &Config) -> Result<Verified, OfflineError> {
-    Err(OfflineError("the engine is not wired up yet".to_owned()))
+/// Reads and checks every byte of `config.storage.data_dir`.
+pub fn inspect(config: &Config) -> Result<Verified, OfflineError> {
+    let disk = open_disk(config)?;
+    let report = engine::verify(&disk, |_, _| ()).map_err(|e| OfflineError(e.to_string()))?;
+    let damage = |d: strandline_store::Corruption| Damage {
+        file: d.path,
+        offset: None,
+        what: format!("{}: {}", d.part, d.what),
+    };
+    Ok(Verified {
+        segments: report.segments as u64,
+        lines: report.rows,
+        bytes: report.bytes,
+        notes: report.notes,
+        damages: report.damage.into_iter().map(damage).collect(),
+    })
 }
 
-/// The seam of `stats`: the partitions of `config.storage.data_dir`, by tenant and day.
-pub fn measure(_config: &Config) -> Result<Vec<PartitionStats>, OfflineError> {
-    Err(OfflineError("the engine is not wired up yet".to_owned()))
+/// The partitions of `config.storage.data_dir`, by tenant and day.
+pub fn measure(config: &Config) -> Result<Vec<PartitionStats>, OfflineError> {
+    let partitions = engine::partition_stats(&open_disk(config)?).map_err(|e| OfflineError(e.to_string()))?;
+    let stats = |p: engine::PartitionStats| PartitionStats {
+        tenant: p.tenant.to_string(),
+        day: p.day.to_string(),
+        segments: p.segments.0 as u64,
+        lines: p.rows,
+        raw_bytes: p.raw_bytes,
+        disk_bytes: p.file_bytes,
+    };
+    Ok(partitions.into_iter().map(stats).collect())
+}
+
+/// The data directory, which must exist: looking at one must not make it.
+fn open_disk(config: &Config) -> Result<Arc<dyn Disk>, OfflineError> {
+    let dir = &config.storage.data_dir;
+    if !dir.is_dir() {
+        return Err(OfflineError(format!("{} is not a folder; name the data directory with --data-dir", dir.display())));
+    }
+    let disk = RealDisk::new(dir).map_err(|e| OfflineError(format!("{}: {e}", dir.display())))?;
+    Ok(Arc::new(disk))
 }
 
 /// Shows what `verify` found.
@@ -72,12 +111,20 @@ pub fn show_verified(out: &mut dyn Write, found: &Verified, for_people: bool) ->
             writeln!(out, "{line}")?;
         }
     }
-    let (files, damages) = (found.files, found.damages.len());
+    for note in found.notes.iter().filter(|_| for_people) {
+        writeln!(out, "note: {}", escape(note))?;
+    }
+    let (segments, lines, damages) = (found.segments, found.lines, found.damages.len());
     if for_people {
         let verdict = if damages == 0 { "all right".to_owned() } else { format!("{damages} wrong") };
-        writeln!(out, "{files} files, {}: {verdict}", table::human_bytes(found.bytes))
+        let size = table::human_bytes(found.bytes);
+        writeln!(out, "{segments} segments, {lines} lines, {size}: {verdict}")
     } else {
-        writeln!(out, "{}", serde_json::json!({"files": files, "bytes": found.bytes, "damages": damages}))
+        let (bytes, notes) = (found.bytes, &found.notes);
+        let sum = serde_json::json!({
+            "segments": segments, "lines": lines, "bytes": bytes, "damages": damages, "notes": notes
+        });
+        writeln!(out, "{sum}")
     }
 }
 
@@ -150,8 +197,8 @@ mod tests {
 
     #[test]
     fn verify_names_file_place_and_fault() {
-        let mut found = Verified { files: 3, bytes: 2048, damages: Vec::new() };
-        assert_eq!(shown(|out| show_verified(out, &found, true)), "3 files, 2.0 KiB: all right\n");
+        let mut found = Verified { segments: 3, lines: 7, bytes: 2048, ..Verified::default() };
+        assert_eq!(shown(|out| show_verified(out, &found, true)), "3 segments, 7 lines, 2.0 KiB: all right\n");
         found.damages.push(Damage {
             file: "wal/\x1b1".into(),
             offset: Some(512),
@@ -159,12 +206,12 @@ mod tests {
         });
         assert_eq!(
             shown(|out| show_verified(out, &found, true)),
-            "wal/\\x1b1 at byte 512: bad checksum\n3 files, 2.0 KiB: 1 wrong\n"
+            "wal/\\x1b1 at byte 512: bad checksum\n3 segments, 7 lines, 2.0 KiB: 1 wrong\n"
         );
         assert_eq!(
             shown(|out| show_verified(out, &found, false)),
             "{\"file\":\"wal/\\u001b1\",\"offset\":512,\"what\":\"bad checksum\"}\n\
-             {\"bytes\":2048,\"damages\":1,\"files\":3}\n"
+             {\"bytes\":2048,\"damages\":1,\"lines\":7,\"notes\":[],\"segments\":3}\n"
         );
     }
 

@@ -5,8 +5,14 @@
 
 use crate::config::Config;
 use crate::shutdown::{DEADLINE, Shutdown};
+use crate::wiring;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use strandline_api::ApiState;
+use strandline_ingest::Submitter;
+use strandline_query::QueryEngine;
+use strandline_store::Runtime;
 use tokio::net::TcpListener;
 
 /// Why the server did not start or ended badly.
@@ -59,16 +65,28 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     Ok(listener)
 }
 
-/// The seam: opens the engine, then the doors; once `stop` resolves, closes them in the other order.
-///
-/// Everything that ties the rooms together belongs here and nowhere else. The deadline is kept by the caller: it
-/// drops this future when the stop takes too long.
+/// Opens the engine, then the doors; once `stop` resolves, closes them in the other order. Everything that ties the
+/// rooms together is here and in [`crate::wiring`]. The deadline is kept by the caller: it drops this future when the
+/// stop takes too long.
 async fn serve(
-    _config: &Config,
-    _listener: TcpListener,
-    _stop: impl Future<Output = ()> + Send + 'static,
+    config: &Config,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    Err(ServeError::Part("the engine is not wired up yet".to_owned()))
+    let part = |e: &dyn std::fmt::Display| ServeError::Part(e.to_string());
+    let prometheus = wiring::metrics().map_err(|e| part(&e))?;
+    let engine_config = wiring::engine_config(config).map_err(ServeError::Part)?;
+    let data_dir = config.storage.data_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || wiring::open(&data_dir, engine_config)).await;
+    let (engine, rebuild_labels) = opened.map_err(|e| part(&e))?.map_err(|e| part(&e))?;
+    let runtime = Arc::new(Runtime::start(Arc::clone(&engine), rebuild_labels).map_err(ServeError::Start)?);
+    let query = QueryEngine::new(engine, wiring::query_config(config)).map_err(ServeError::Start)?;
+    let submitter = Submitter::new(Arc::clone(&runtime));
+    let state = ApiState::new(submitter, Arc::new(query), wiring::api_config(config), prometheus);
+    let served = strandline_api::serve(listener, state, stop).await;
+    let stopped = tokio::task::spawn_blocking(move || runtime.stop()).await;
+    served.map_err(|e| part(&e))?;
+    stopped.map_err(|e| part(&e))?.map_err(|e| part(&e))
 }
 
 /// Resolves when a stop has begun and its deadline has passed.

@@ -4,12 +4,12 @@
 //! a damaged one by looking at aligned offsets (`schema/wal.md`):
 //!
 //! ```text
-//! 0  magic "SLF1"        4  CRC32C of bytes 8..48+length
+//! 0  magic "SLF1"        4  CRC32C of bytes 8..56+length
 //! 8  epoch u64           number of this use of the file: a recycled file's old frames have another
-//! 16 sequence u64        24 durable u64: every sequence up to this one was synced when the frame was written
-//! 32 length u32          36 raw length u32 (before compression)
-//! 40 kind u8, 41 codec u8, 42..48 zero
-//! 48 payload
+//! 16 sequence u64        24 base u64, 32 durable u64: every sequence from base to durable was synced by this process
+//! 40 length u32          44 raw length u32 (before compression)
+//! 48 kind u8, 49 codec u8, 50..56 zero
+//! 56 payload
 //! ```
 
 use crate::codec::{Codec, decompress};
@@ -18,7 +18,7 @@ use crc32c::crc32c;
 /// Frames start at multiples of this: the smallest unit that a disk writes whole.
 pub(crate) const ALIGN: usize = 512;
 /// Bytes in front of the payload.
-pub(crate) const HEADER: usize = 48;
+pub(crate) const HEADER: usize = 56;
 const MAGIC: [u8; 4] = *b"SLF1";
 /// Largest payload, stored or raw, that a reader accepts.
 pub(crate) const MAX_PAYLOAD: usize = 1 << 30;
@@ -37,6 +37,9 @@ pub(crate) struct Payload {
 pub(crate) struct Place {
     pub(crate) epoch: u64,
     pub(crate) seq: u64,
+    /// First sequence of the process that wrote the frame: it vouches for no earlier ones, of which some may never
+    /// have been acknowledged.
+    pub(crate) base: u64,
     pub(crate) durable: u64,
 }
 
@@ -72,7 +75,7 @@ pub(crate) fn put_frame(out: &mut Vec<u8>, place: Place, payload: &Payload) {
     let start = out.len();
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0; 4]);
-    for n in [place.epoch, place.seq, place.durable] {
+    for n in [place.epoch, place.seq, place.base, place.durable] {
         out.extend_from_slice(&n.to_le_bytes());
     }
     out.extend_from_slice(&(payload.stored.len() as u32).to_le_bytes());
@@ -114,7 +117,7 @@ fn parse<'a>(header: &[u8; HEADER], bytes: &'a [u8]) -> Option<Frame<'a>> {
     }
     let u32_at = |at: usize| header.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
     let u64_at = |at: usize| header.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
-    let (crc, len, raw_len) = (u32_at(4)?, u32_at(32)?, u32_at(36)?);
+    let (crc, len, raw_len) = (u32_at(4)?, u32_at(40)?, u32_at(44)?);
     if raw_len as usize > MAX_PAYLOAD {
         return None;
     }
@@ -123,9 +126,9 @@ fn parse<'a>(header: &[u8; HEADER], bytes: &'a [u8]) -> Option<Frame<'a>> {
         return None;
     }
     Some(Frame {
-        place: Place { epoch: u64_at(8)?, seq: u64_at(16)?, durable: u64_at(24)? },
-        kind: header[40],
-        codec: Codec::from_byte(header[41])?,
+        place: Place { epoch: u64_at(8)?, seq: u64_at(16)?, base: u64_at(24)?, durable: u64_at(32)? },
+        kind: header[48],
+        codec: Codec::from_byte(header[49])?,
         raw_len,
         stored: bytes.get(HEADER..HEADER + len as usize)?,
     })

@@ -24,7 +24,12 @@ impl Engine {
         let Some(seq) = head.fill().seq else { return Ok(false) };
         let mut add = Vec::new();
         for (tenant, day) in head.partitions() {
-            add.extend(self.flush_partition(&head, &tenant, day, seq)?);
+            let written = match head.written(&tenant, day) {
+                Some(written) => written,
+                None => self.flush_partition(&head, &tenant, day, seq)?,
+            };
+            head.note_written(&tenant, day, written.clone());
+            add.extend(written);
         }
         self.sync_dirs(&add)?;
         let edit = Edit { add, drop: Vec::new(), low_water: Some(seq.1) };

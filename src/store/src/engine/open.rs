@@ -199,20 +199,10 @@ fn resolve(
             replaced.extend(segment.replaces());
         }
     }
-    let is_interrupted_merge = |orphan: &Orphan| {
-        // All inputs are still in place: the merge was not published, or nothing is lost by doing it again.
-        let replaces = orphan.segment.replaces();
-        let mut inputs = replaces.iter().filter(|id| listed.contains_key(id)).peekable();
-        inputs.peek().is_some() && inputs.all(|id| present.contains(id))
-    };
-    let closers: BTreeMap<SegmentId, bool> = orphans
-        .values()
-        .filter(|o| o.segment.meta().settled && !o.segment.replaces().is_empty())
-        .map(|o| (o.segment.group(), is_interrupted_merge(o)))
-        .collect();
+    let complete_merges = complete_merges(listed, present, &orphans, &replaced);
     let complete = |o: &Orphan| {
         let group = o.segment.group();
-        !o.segment.meta().settled || replaced.contains(&group) || closers.get(&group) == Some(&false)
+        !o.segment.meta().settled || replaced.contains(&group) || complete_merges.contains(&group)
     };
     let mut taken: Vec<&Orphan> = orphans.values().filter(|o| complete(o)).collect();
     for orphan in &taken {
@@ -234,6 +224,30 @@ fn resolve(
         report.removed += 1;
     }
     Ok(())
+}
+
+/// The merges among the orphans whose result counts. A merge counts when its last output is there, unless what it
+/// replaces is still all in place (it was not published, and can be done again), or went into another merge.
+fn complete_merges(
+    listed: &BTreeMap<SegmentId, String>,
+    present: &BTreeSet<SegmentId>,
+    orphans: &BTreeMap<SegmentId, Orphan>,
+    replaced: &BTreeSet<SegmentId>,
+) -> BTreeSet<SegmentId> {
+    let mut claimed = replaced.clone();
+    let mut complete = BTreeSet::new();
+    // Newest first: of two merges that took the same segment the later one went through.
+    for orphan in orphans.values().rev().filter(|o| !o.segment.replaces().is_empty()) {
+        let replaces = orphan.segment.replaces();
+        let mut inputs = replaces.iter().filter(|id| listed.contains_key(id)).peekable();
+        let interrupted = inputs.peek().is_some() && inputs.all(|id| present.contains(id));
+        let overtaken = replaces.iter().any(|id| claimed.contains(id));
+        if !interrupted && !overtaken {
+            claimed.extend(replaces);
+            complete.insert(orphan.segment.group());
+        }
+    }
+    complete
 }
 
 type Replayed = (VecDeque<Arc<Head>>, Arc<Head>, Wal);

@@ -3,8 +3,9 @@
 //! Lines stay in the batches they came in (no copy); per stream there is a list of places. A head takes batches until
 //! it is sealed; a sealed head is flushed to segments and dropped.
 
-use parking_lot::RwLock;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use crate::manifest::SegmentMeta;
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use strandline_model::{Batch, Day, Labels, Metadata, Selector, StreamId, TenantId, TimeRange};
 
@@ -17,6 +18,9 @@ const STREAM_BYTES: usize = 160;
 #[derive(Debug, Default)]
 pub struct Head {
     inner: RwLock<Inner>,
+    /// Segments that a flush wrote and could not publish yet: the next attempt takes these very files, so that no
+    /// second file with the same rows is left behind.
+    written: Mutex<BTreeMap<(TenantId, Day), Option<SegmentMeta>>>,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +84,16 @@ impl Head {
         inner.batches.push(batch);
         inner.seq = Some((inner.seq.map_or(seq, |s| s.0), seq));
         inner.touched_ns = Some((inner.touched_ns.map_or(now_ns, |t| t.0), now_ns));
+    }
+
+    /// What an earlier attempt to flush wrote for a partition (`None` when all its rows were known already).
+    pub(crate) fn written(&self, tenant: &TenantId, day: Day) -> Option<Option<SegmentMeta>> {
+        self.written.lock().get(&(tenant.clone(), day)).cloned()
+    }
+
+    /// Notes that a partition's segment is in place, though not published.
+    pub(crate) fn note_written(&self, tenant: &TenantId, day: Day, meta: Option<SegmentMeta>) {
+        self.written.lock().insert((tenant.clone(), day), meta);
     }
 
     pub(crate) fn fill(&self) -> Fill {

@@ -91,7 +91,7 @@ impl Manifest {
             Some(file) if self.at + bytes <= self.rotate_at => {
                 let mut frame = Vec::with_capacity(bytes as usize);
                 let generation = self.state.generation;
-                let place = Place { epoch: self.number, seq: generation + 1, durable: generation };
+                let place = Place { epoch: self.number, seq: generation + 1, base: 0, durable: generation };
                 put_frame(&mut frame, place, &payload);
                 let result = file.write_at(&frame, self.at).and_then(|()| file.sync());
                 if let Err(e) = result {
@@ -120,7 +120,7 @@ impl Manifest {
         let path = file_path(number);
         let temporary = format!("{path}.tmp");
         let mut frame = Vec::new();
-        let place = Place { epoch: number, seq: state.generation, durable: state.generation };
+        let place = Place { epoch: number, seq: state.generation, base: 0, durable: state.generation };
         put_frame(&mut frame, place, &payload_of(KIND_SNAPSHOT, &state.encode()));
         let file = self.disk.create(&temporary).at(&temporary)?;
         file.write_at(&frame, 0).and_then(|()| file.sync()).at(&temporary)?;

@@ -41,9 +41,10 @@ pub(crate) struct Origin {
     pub(crate) group: SegmentId,
 }
 
-/// A segment being written. Dropped unfinished it leaves a temporary file, which the next start removes.
+/// A segment being written. Dropped unfinished it removes its temporary file (as does the next start).
 #[derive(Debug)]
 pub(crate) struct SegmentWriter {
+    finished: bool,
     disk: Arc<dyn Disk>,
     origin: Origin,
     options: WriterOptions,
@@ -76,6 +77,7 @@ impl SegmentWriter {
         let temporary = format!("{dir}/{}.tmp", origin.id);
         let file = disk.create(&temporary).at(&temporary)?;
         Ok(Self {
+            finished: false,
             disk: Arc::clone(disk),
             origin,
             options,
@@ -243,7 +245,6 @@ impl SegmentWriter {
     /// all segments of a flush) before the manifest may list the segment. `None` when there was no row.
     pub(crate) fn finish(mut self) -> Result<Option<SegmentMeta>, StoreError> {
         if self.rows == 0 {
-            self.disk.remove(&self.temporary).at(&self.temporary)?;
             return Ok(None);
         }
         self.cut_block()?;
@@ -297,7 +298,17 @@ impl SegmentWriter {
         self.buffer.extend_from_slice(&encoded);
         self.spill(1)?;
         self.file.sync().at(&self.temporary)?;
+        self.finished = true;
         self.disk.rename(&self.temporary, &meta.path()).at(&self.temporary)?;
         Ok(meta)
+    }
+}
+
+impl Drop for SegmentWriter {
+    fn drop(&mut self) {
+        if !self.finished {
+            // On a full disk the half of a segment must not stand in the way of the next attempt.
+            let _ = self.disk.remove(&self.temporary);
+        }
     }
 }

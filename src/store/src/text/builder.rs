@@ -92,8 +92,13 @@ impl TextIndexBuilder {
         let common_keys: Vec<u32> = common_pairs.iter().map(|&pair| keys[pair as usize]).collect();
         writer.section(common.iter().map(|&term| bytes.get(term)), &common_keys);
         write_rare(&mut writer, self.blocks, (&bytes, &terms), (&keys, &pairs));
+        let terms_part = writer.finish(&self.truncated)?;
+        if common.is_empty() && common_pairs.is_empty() {
+            // One block has no common terms, and most segments of a quiet tenant have one block.
+            return Ok(EncodedTextIndex { terms: terms_part, tantivy: Vec::new() });
+        }
         Ok(EncodedTextIndex {
-            terms: writer.finish(&self.truncated)?,
+            terms: terms_part,
             tantivy: postings::build(
                 self.blocks,
                 common.iter().map(|&term| terms.blocks(term)),

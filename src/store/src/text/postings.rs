@@ -134,6 +134,10 @@ impl std::fmt::Debug for CommonTerms {
 impl CommonTerms {
     /// Opens what [`build`] made for a segment of `blocks` blocks.
     pub(super) fn open(part: &[u8], blocks: u32) -> Result<CommonTerms, TextError> {
+        if part.is_empty() {
+            let none = || Arc::new(InvertedIndexReader::empty(IndexRecordOption::Basic));
+            return Ok(CommonTerms { lines: none(), pairs: none(), memory: 0 });
+        }
         let mut body = sealed::open(part, FORMAT)?;
         let raw = sealed::take_stream(&mut body)?;
         let directory = RamDirectory::create();

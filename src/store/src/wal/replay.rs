@@ -6,7 +6,7 @@ use super::{DIR, file_number, file_path};
 use crate::disk::{Disk, read_all};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::frame::{ALIGN, Found, Frame, MAX_PAYLOAD, read_frame};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use strandline_model::Batch;
 
 /// What a replay found.
@@ -26,7 +26,8 @@ pub struct ReplayReport {
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     pub(crate) last_seq: u64,
-    pub(crate) durable: u64,
+    /// Ranges of sequences that a process saw synced, per process.
+    pub(crate) durable: BTreeMap<u64, u64>,
     pub(crate) seqs: BTreeSet<u64>,
     /// Offsets at which something stood that is neither a frame nor empty, before or between sound frames.
     pub(crate) damaged_at: Vec<usize>,
@@ -40,7 +41,7 @@ pub(crate) fn scan_file(number: u64, bytes: &[u8], mut each: impl FnMut(&Frame<'
         match read_frame(bytes.get(at..).unwrap_or_default()) {
             Found::Frame(frame) if frame.place.epoch == number => {
                 scan.damaged_at.extend(suspect.take());
-                scan.durable = scan.durable.max(frame.place.durable);
+                vouch(&mut scan.durable, frame.place.base, frame.place.durable);
                 if frame.kind != KIND_WITNESS {
                     scan.last_seq = scan.last_seq.max(frame.place.seq);
                     scan.seqs.insert(frame.place.seq);
@@ -59,6 +60,12 @@ pub(crate) fn scan_file(number: u64, bytes: &[u8], mut each: impl FnMut(&Frame<'
     scan
 }
 
+/// Notes that everything from `base` to `durable` was synced.
+fn vouch(ranges: &mut BTreeMap<u64, u64>, base: u64, durable: u64) {
+    let known = ranges.entry(base).or_insert(durable);
+    *known = (*known).max(durable);
+}
+
 /// Replays all files. Batches with a sequence above `low_water` go to `apply`, oldest first.
 pub(crate) fn replay(
     disk: &dyn Disk,
@@ -66,7 +73,7 @@ pub(crate) fn replay(
     mut apply: impl FnMut(u64, Batch),
 ) -> Result<(ReplayReport, Vec<OldFile>, u64), StoreError> {
     let mut report = ReplayReport::default();
-    let (mut files, mut seen, mut durable) = (Vec::new(), BTreeSet::new(), low_water);
+    let (mut files, mut seen, mut durable) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
     let mut damaged = Vec::new();
     for name in disk.list(DIR).at(DIR)? {
         let Some(number) = file_number(&name) else { continue };
@@ -89,13 +96,14 @@ pub(crate) fn replay(
                 }
             }
         });
-        durable = durable.max(scan.durable);
+        scan.durable.iter().for_each(|(base, to)| vouch(&mut durable, *base, *to));
         damaged.extend(scan.damaged_at.iter().map(|at| (path.clone(), *at)));
         seen.extend(scan.seqs.into_iter().filter(|seq| *seq > low_water));
         files.push(OldFile { number, last_seq: scan.last_seq });
     }
     // A torn frame that was never acknowledged is no loss: only sequences up to the last durable one count.
-    let missing = (low_water + 1..=durable).filter(|seq| !seen.contains(seq)).count() as u64;
+    let vouched = durable.iter().flat_map(|(base, to)| (*base).max(low_water + 1)..=*to);
+    let missing = vouched.collect::<BTreeSet<u64>>().difference(&seen).count() as u64;
     if missing > 0 {
         report.lost += missing;
         for (path, at) in damaged {

@@ -24,6 +24,8 @@ pub(crate) struct Wal {
     spare: Vec<u64>,
     next_number: u64,
     next_seq: u64,
+    /// First sequence of this process.
+    base_seq: u64,
     durable_seq: u64,
     /// The `durable` of the last frame written: evidence on disk that everything up to it was acknowledged.
     witnessed_seq: u64,
@@ -59,15 +61,16 @@ impl Wal {
         let full = old.iter().map(|f| FullFile { number: f.number, last_seq: f.last_seq }).collect();
         Self {
             disk,
-            file_bytes: file_bytes.max(MIN_FILE_BYTES),
+            file_bytes,
             active: None,
             full,
             spare: Vec::new(),
             next_number: old.iter().map(|f| f.number + 1).max().unwrap_or(1),
             next_seq: last_seq + 1,
+            base_seq: last_seq + 1,
             durable_seq: last_seq,
             witnessed_seq: last_seq,
-            next_file_bytes: MIN_FILE_BYTES,
+            next_file_bytes: MIN_FILE_BYTES.min(file_bytes),
             group: Vec::new(),
         }
     }
@@ -88,7 +91,7 @@ impl Wal {
             let seq = first + i as u64;
             put_frame(
                 &mut self.group,
-                Place { epoch: active.number, seq, durable: self.durable_seq },
+                Place { epoch: active.number, seq, base: self.base_seq, durable: self.durable_seq },
                 payload,
             );
         }
@@ -137,7 +140,7 @@ impl Wal {
         if active.at + padded(0) as u64 > active.capacity {
             return Ok(());
         }
-        let place = Place { epoch: active.number, seq: 0, durable: self.durable_seq };
+        let place = Place { epoch: active.number, seq: 0, base: self.base_seq, durable: self.durable_seq };
         let mut frame = Vec::with_capacity(padded(0));
         put_frame(
             &mut frame,
@@ -221,7 +224,7 @@ impl Wal {
         while let Some(spare) = self.spare.pop() {
             self.remove(spare)?;
         }
-        self.next_file_bytes = MIN_FILE_BYTES;
+        self.next_file_bytes = MIN_FILE_BYTES.min(self.file_bytes);
         Ok(())
     }
 

@@ -1,0 +1,137 @@
+//! How the settings become those of each room, and what a start has to say.
+
+use crate::config::{Config, TenantAge, WalSync};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use strandline_api::ApiConfig;
+use strandline_model::SystemClock;
+use strandline_query::QueryConfig;
+use strandline_store::disk::RealDisk;
+use strandline_store::engine::{EngineConfig, OpenReport, Retention, StreamRetention, TenantRetention};
+use strandline_store::{Engine, StoreError, SyncMode};
+
+/// Installs the recorder of all metrics, once per process.
+pub fn metrics() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new().install_recorder()
+}
+
+/// Opens the data directory and logs what the start found. True when the label index has to be rebuilt.
+pub fn open(data_dir: &Path, config: EngineConfig) -> Result<(Arc<Engine>, bool), StoreError> {
+    let path = data_dir.display().to_string();
+    let disk = RealDisk::new(data_dir).map_err(|source| StoreError::Io { path, source })?;
+    let (engine, report) = Engine::open(Arc::new(disk), Arc::new(SystemClock::default()), config)?;
+    log_report(&report);
+    Ok((engine, report.labels_need_rebuild))
+}
+
+fn log_report(report: &OpenReport) {
+    tracing::info!(
+        segments = report.segments,
+        replayed_lines = report.replay.lines,
+        removed_leftovers = report.removed,
+        rebuild_labels = report.labels_need_rebuild,
+        "the store is open"
+    );
+    for damage in &report.damage {
+        tracing::error!(%damage, "damage found at start");
+    }
+    if report.replay.lost > 0 {
+        tracing::error!(frames = report.replay.lost, "acknowledged pushes are lost from the log");
+    }
+    for path in &report.missing {
+        tracing::error!(path, "a segment is missing; answers over its time carry a warning");
+    }
+    for path in &report.quarantined {
+        tracing::warn!(path, "a damaged file was set aside");
+    }
+    for path in &report.adopted {
+        tracing::warn!(path, "a segment that the manifest did not list was taken up again");
+    }
+}
+
+fn nanoseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn bytes(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+/// The engine's settings; an error names the stream rule whose selector is wrong.
+pub fn engine_config(config: &Config) -> Result<EngineConfig, String> {
+    let sync = match config.wal.sync {
+        WalSync::Always => SyncMode::Always,
+        WalSync::Interval => SyncMode::Interval(nanoseconds(config.wal.sync_interval)),
+        WalSync::Off => SyncMode::Off,
+    };
+    Ok(EngineConfig {
+        sync,
+        wal_file_bytes: config.wal.file_bytes,
+        head_max_bytes: bytes(config.head.max_bytes),
+        head_max_age_ns: nanoseconds(config.head.max_age),
+        head_idle_ns: nanoseconds(config.head.idle),
+        block_bytes: bytes(config.segment.block_bytes),
+        settle: config.settle.enabled,
+        settle_target_bytes: config.settle.target_bytes,
+        zstd_level: config.settle.zstd_level,
+        min_free_bytes: config.storage.min_free_bytes,
+        cache_bytes: bytes(config.storage.cache_bytes),
+        retention: retention(config)?,
+        ..EngineConfig::default()
+    })
+}
+
+fn retention(config: &Config) -> Result<Retention, String> {
+    let rules = &config.retention;
+    let age = |age: Option<Duration>| age.map_or(0, nanoseconds);
+    let tenants = rules.tenants.iter().map(|(tenant, rule)| TenantRetention {
+        tenant: tenant.clone(),
+        max_age_ns: match rule.max_age {
+            TenantAge::Global => None,
+            TenantAge::Forever => Some(0),
+            TenantAge::Max(age) => Some(nanoseconds(age)),
+        },
+        max_total_bytes: rule.max_total_bytes.unwrap_or(0),
+    });
+    let streams = rules.streams.iter().map(|rule| {
+        let selector = strandline_query::parse_selector(&rule.selector)
+            .map_err(|e| format!("retention.streams: selector {}: {e}", rule.selector))?;
+        Ok(StreamRetention {
+            tenant: rule.tenant.clone(),
+            selector,
+            max_age_ns: age(rule.max_age),
+            priority: i32::try_from(rule.priority).unwrap_or(i32::MAX),
+        })
+    });
+    Ok(Retention {
+        max_age_ns: age(rules.max_age),
+        max_total_bytes: rules.max_total_bytes.unwrap_or(0),
+        min_free_bytes: rules.min_free_bytes.unwrap_or(0),
+        tenants: tenants.collect(),
+        streams: streams.collect::<Result<_, String>>()?,
+    })
+}
+
+/// The query room's settings.
+pub fn query_config(config: &Config) -> QueryConfig {
+    QueryConfig {
+        threads: config.query.threads,
+        timeout_ns: nanoseconds(config.query.timeout),
+        max_concurrent: config.query.max_concurrent.unwrap_or(0),
+        ..QueryConfig::default()
+    }
+}
+
+/// The door's settings.
+pub fn api_config(config: &Config) -> ApiConfig {
+    ApiConfig {
+        max_body_bytes: bytes(config.server.max_body_bytes),
+        max_decompressed_bytes: bytes(config.server.max_decompressed_bytes),
+        header_timeout: config.server.header_timeout,
+        auth_enabled: config.auth.enabled,
+        limits: config.limits.clone(),
+        ..ApiConfig::default()
+    }
+}
