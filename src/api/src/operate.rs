@@ -1,6 +1,7 @@
 //! Is the server well, and what does it count?
 
 use crate::http::answer::Answer;
+use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::respond;
 use crate::state::Door;
@@ -44,11 +45,9 @@ pub(crate) async fn metrics(State(state): State<Door>) -> Response {
 /// `GET|POST /flush`: writes what is in memory to segments, and answers when it is done.
 pub(crate) async fn flush(State(state): State<Door>) -> Result<Response, Failure> {
     let submitter = state.submitter.clone();
-    match tokio::task::spawn_blocking(move || submitter.flush()).await {
-        Ok(Ok(())) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Ok(Err(error)) => Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error)),
-        Err(_) => Err(Failure::internal()),
-    }
+    let failed = |error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error);
+    blocking::read(&state, move |_| submitter.flush().map_err(failed)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `GET /loki/api/v1/status/buildinfo`

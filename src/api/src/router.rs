@@ -44,7 +44,7 @@ pub(crate) fn router(state: Door) -> Router {
         .route("/metrics", get(operate::metrics))
         .route("/flush", get(operate::flush).post(operate::flush))
         .fallback(not_found)
-        .layer(middleware::from_fn(watch::count))
         .layer(CatchPanicLayer::custom(|_| internal_error()))
+        .layer(middleware::from_fn(watch::count))
         .with_state(state)
 }

@@ -5,7 +5,7 @@ use crate::stats::count;
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
-use strandline_model::{Labels, Needle, TimeRange};
+use strandline_model::{Labels, Needle};
 use strandline_store::engine::SegmentHandle;
 use strandline_store::segment::{BlockRow, BlockTable, Segment};
 use strandline_store::{BlockSet, StoreError};
@@ -44,6 +44,11 @@ impl Streams {
 
     /// The labels of a selected stream.
     pub(crate) fn get(&self, ordinal: u32) -> Option<&Arc<Labels>> {
+        // Where all are selected, a stream stands in the place of its number.
+        let own = ordinal as usize;
+        if self.ordinals.get(own) == Some(&ordinal) {
+            return self.labels.get(own);
+        }
         self.labels.get(self.ordinals.binary_search(&ordinal).ok()?)
     }
 
@@ -51,10 +56,6 @@ impl Streams {
     fn any_between(&self, first: u32, last: u32) -> bool {
         let at = self.ordinals.partition_point(|o| *o < first);
         self.ordinals.get(at).is_some_and(|o| *o <= last)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ordinals.is_empty()
     }
 }
 
@@ -80,39 +81,53 @@ impl LabelPool {
 pub(crate) fn plan(run: &Run, source: usize, handle: &Arc<SegmentHandle>) -> Result<SegmentPlan, StoreError> {
     let segment = handle.open()?;
     count(&run.counters.segments, 1);
-    let streams = select_streams(run, &segment)?;
     let table = segment.table()?;
-    let mut blocks = Vec::new();
-    if !streams.is_empty() {
-        let wanted = |(_, block): &(u32, &BlockRow)| may_matter(block, run.range, &streams);
-        blocks.extend((0u32..).zip(&table.blocks).filter(wanted).map(|(i, _)| i));
+    let in_range = |(_, block): &(u32, &BlockRow)| run.range.overlaps(block.time.0, block.time.1);
+    let mut blocks: Vec<u32> = (0u32..).zip(&table.blocks).filter(in_range).map(|(i, _)| i).collect();
+    let streams;
+    if let Some(few) = run.few.as_ref().filter(|few| few.len() < chunks(&segment)) {
+        streams = find_streams(run, &segment, few)?;
+        keep_selected(&mut blocks, &table, &streams);
         rule_out(run, &segment, &mut blocks);
+    } else {
+        // A look at all streams costs more than one at the text index, and is not needed where that leaves no block.
+        rule_out(run, &segment, &mut blocks);
+        streams = if blocks.is_empty() { Streams::default() } else { filter_streams(run, &segment)? };
+        keep_selected(&mut blocks, &table, &streams);
     }
     Ok(SegmentPlan { handle: Arc::clone(handle), segment, table, streams, source, blocks })
 }
 
-fn may_matter(block: &BlockRow, range: TimeRange, streams: &Streams) -> bool {
-    range.overlaps(block.time.0, block.time.1) && streams.any_between(block.streams.0, block.streams.1)
+fn chunks(segment: &Segment) -> usize {
+    (segment.meta().streams as usize).div_ceil(STREAMS_PER_CHUNK)
 }
 
-/// Streams by name where they are few, else by a look at the whole table.
-fn select_streams(run: &Run, segment: &Segment) -> Result<Streams, StoreError> {
+fn keep_selected(blocks: &mut Vec<u32>, table: &BlockTable, streams: &Streams) {
+    blocks.retain(|block| {
+        let row = table.blocks.get(*block as usize);
+        row.is_some_and(|row| streams.any_between(row.streams.0, row.streams.1))
+    });
+}
+
+/// The streams of a short list, each looked up.
+fn find_streams(run: &Run, segment: &Segment, few: &[Arc<Labels>]) -> Result<Streams, StoreError> {
     let mut streams = Streams::default();
-    let inside = |time: (i64, i64)| run.range.overlaps(time.0, time.1);
-    let chunks = (segment.meta().streams as usize).div_ceil(STREAMS_PER_CHUNK);
-    if let Some(few) = run.few.as_ref().filter(|few| few.len() < chunks) {
-        // Sorted, as the table is, so the ordinals ascend.
-        for labels in few {
-            if let Some((ordinal, row)) = segment.find_stream(labels)?
-                && inside(row.time)
-            {
-                streams.push(ordinal, Arc::clone(labels));
-            }
+    // Sorted, as the table is, so the ordinals ascend.
+    for labels in few {
+        if let Some((ordinal, row)) = segment.find_stream(labels)?
+            && run.range.overlaps(row.time.0, row.time.1)
+        {
+            streams.push(ordinal, Arc::clone(labels));
         }
-        return Ok(streams);
     }
+    Ok(streams)
+}
+
+/// The selected streams by a look at all of them.
+fn filter_streams(run: &Run, segment: &Segment) -> Result<Streams, StoreError> {
+    let mut streams = Streams::default();
     segment.each_stream(|ordinal, row| {
-        if inside(row.time) && run.query.selector().matches(&row.labels) {
+        if run.range.overlaps(row.time.0, row.time.1) && run.query.selector().matches(&row.labels) {
             streams.push(ordinal, run.labels.share(row.labels));
         }
     })?;

@@ -36,3 +36,17 @@ pub(crate) async fn read<T: Send + 'static>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_request_cancels_its_query() {
+        let cancel = CancelFlag::default();
+        let guard = CancelOnDrop(cancel.clone());
+        assert!(!cancel.is_cancelled());
+        drop(guard);
+        assert!(cancel.is_cancelled());
+    }
+}

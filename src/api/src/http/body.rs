@@ -9,6 +9,9 @@ use std::time::Duration;
 /// Set aside at once for a body that says it is long; more comes as it arrives.
 const MAX_EAGER_BYTES: usize = 1 << 20;
 
+/// Longest time for which a refused body is read on.
+const MAX_DISCARD: Duration = Duration::from_secs(5);
+
 /// Why a body was not read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum BodyError<E> {
@@ -37,6 +40,7 @@ pub(crate) async fn read<E>(
     let declared = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     let declared = declared.unwrap_or(0);
     if declared > max_bytes {
+        discard(body, max_bytes).await;
         return Err(BodyError::TooLarge(max_bytes));
     }
     room(declared).map_err(BodyError::Refused)?;
@@ -46,6 +50,7 @@ pub(crate) async fn read<E>(
         let Some(frame) = frame else { break };
         let Ok(data) = frame.map_err(|_| BodyError::Cut)?.into_data() else { continue };
         if bytes.len() + data.len() > max_bytes {
+            discard(body, max_bytes).await;
             return Err(BodyError::TooLarge(max_bytes));
         }
         if bytes.len() + data.len() > declared {
@@ -54,6 +59,21 @@ pub(crate) async fn read<E>(
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
+}
+
+/// Reads on for a while without keeping anything: a client whose connection is closed while it still sends does not see
+/// the answer, and sends the same again and again.
+async fn discard(mut body: Body, max_bytes: usize) {
+    let mut left = max_bytes.saturating_mul(4);
+    let reading = async {
+        while left > 0
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            left = left.saturating_sub(frame.data_ref().map_or(1, bytes::Bytes::len));
+        }
+    };
+    // Whether it came to an end makes no difference.
+    let _ = tokio::time::timeout(MAX_DISCARD, reading).await;
 }
 
 #[cfg(test)]

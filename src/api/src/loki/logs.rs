@@ -1,6 +1,7 @@
 //! Which lines? `query_range`, and `query` as far as it can be answered without metrics.
 
-use super::{streams, window};
+use super::streams::{self, CATEGORIZE};
+use super::window;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
@@ -25,8 +26,8 @@ pub(crate) async fn query_range(State(state): State<Door>, request: Request) -> 
     }
     window::check_step(&params, window)?;
     let range = TimeRange::new(window.start, window.end);
-    let request = log_request(&params, &headers, tenant, range, &state.config.limits)?;
-    answer(state, request, takes_gzip(&headers)).await
+    let request = log_request(&params, tenant, range, &state.config.limits)?;
+    answer(state, request, &headers).await
 }
 
 /// `GET|POST /loki/api/v1/query`: the newest lines up to `time`.
@@ -35,13 +36,12 @@ pub(crate) async fn query(State(state): State<Door>, request: Request) -> Result
     let tenant = tenant::of(&headers, state.config.auth_enabled, Access::Read)?;
     let time = window::timestamp(&params, "time")?.unwrap_or_else(|| state.query.clock().now_ns());
     let range = TimeRange::new(time.saturating_sub(window::since(&params)?), time.saturating_add(1));
-    let request = log_request(&params, &headers, tenant, range, &state.config.limits)?;
-    answer(state, request, takes_gzip(&headers)).await
+    let request = log_request(&params, tenant, range, &state.config.limits)?;
+    answer(state, request, &headers).await
 }
 
 fn log_request(
     params: &Params,
-    headers: &HeaderMap,
     tenant: TenantId,
     range: TimeRange,
     limits: &Limits,
@@ -53,18 +53,20 @@ fn log_request(
         interval_ns: window::interval(params)?,
         query: LogQuery::parse(params.get("query").unwrap_or(""))?,
         range,
-        categorize: categorize(headers),
+        categorize: false,
         cancel: CancelFlag::default(),
     })
 }
 
 /// Runs the query and writes its answer, all on one blocking thread.
-async fn answer(state: Door, mut request: LogRequest, gzip: bool) -> Result<Answer, Failure> {
+async fn answer(state: Door, mut request: LogRequest, headers: &HeaderMap) -> Result<Answer, Failure> {
     let query = state.query.clone();
+    let (flags, gzip) = (encoding_flags(headers), takes_gzip(headers));
+    request.categorize = flags.iter().any(|flag| flag == CATEGORIZE);
     blocking::read(&state, move |cancel| {
         request.cancel = cancel;
         let result = query.logs(&request)?;
-        Ok(Answer::json(streams::encode(&result, request.categorize)).packed_if(gzip))
+        Ok(Answer::json(streams::encode(&result, &flags)).packed_if(gzip))
     })
     .await
 }
@@ -96,13 +98,11 @@ fn direction(params: &Params) -> Result<Direction, Failure> {
     }
 }
 
-/// Whether the client wants structured metadata apart from the labels.
-fn categorize(headers: &HeaderMap) -> bool {
-    let flags = headers.get_all(ENCODING_FLAGS);
-    flags
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .any(|v| v.split(',').any(|f| f.trim() == "categorize-labels"))
+/// How the client wants its answer written.
+fn encoding_flags(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(ENCODING_FLAGS);
+    let flags = values.iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).map(str::trim);
+    flags.filter(|flag| !flag.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

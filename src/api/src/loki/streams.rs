@@ -4,8 +4,12 @@ use super::json::{put_int, put_line, put_object, put_text, put_texts};
 use super::stats;
 use strandline_query::{LogResult, ResultEntry};
 
-/// The whole answer; `categorized` when structured metadata stands with the entries.
-pub(crate) fn encode(result: &LogResult, categorized: bool) -> Vec<u8> {
+/// Keeps structured metadata with the entries.
+pub(crate) const CATEGORIZE: &str = "categorize-labels";
+
+/// The whole answer, in the form that the client's encoding flags ask for.
+pub(crate) fn encode(result: &LogResult, flags: &[String]) -> Vec<u8> {
+    let categorized = flags.iter().any(|flag| flag == CATEGORIZE);
     let lines = |entries: &[ResultEntry]| entries.iter().map(|e| e.line.len() + 40).sum::<usize>();
     let size: usize = result.streams.iter().map(|s| 100 + lines(&s.entries)).sum();
     let mut out = Vec::with_capacity(4096 + size + size / 8);
@@ -16,8 +20,10 @@ pub(crate) fn encode(result: &LogResult, categorized: bool) -> Vec<u8> {
         out.push(b',');
     }
     out.extend_from_slice(b"\"data\":{\"resultType\":\"streams\",");
-    if categorized {
-        out.extend_from_slice(b"\"encodingFlags\":[\"categorize-labels\"],");
+    if !flags.is_empty() {
+        out.extend_from_slice(b"\"encodingFlags\":");
+        put_texts(&mut out, flags.iter().map(String::as_str));
+        out.push(b',');
     }
     out.extend_from_slice(b"\"result\":[");
     for (i, stream) in result.streams.iter().enumerate() {
@@ -84,16 +90,16 @@ mod tests {
 
     #[test]
     fn both_forms_and_warnings() {
-        let text = String::from_utf8(encode(&result(), false)).unwrap();
+        let text = String::from_utf8(encode(&result(), &[])).unwrap();
         assert!(text.starts_with(
             r#"{"status":"success","data":{"resultType":"streams","result":[{"stream":{"app":"x"},"values":[["9","nine"],["-8","\ufffdeight"]]}],"stats":{"summary""#
         ), "{text}");
         assert!(text.ends_with("}}}\n"));
-        let text = String::from_utf8(encode(&result(), true)).unwrap();
-        assert!(text.contains(r#""encodingFlags":["categorize-labels"],"result""#));
+        let text = String::from_utf8(encode(&result(), &["foo".into(), CATEGORIZE.into()])).unwrap();
+        assert!(text.contains(r#""encodingFlags":["foo","categorize-labels"],"result""#));
         assert!(text.contains(r#"["9","nine",{"structuredMetadata":{"m":"1"}}],["-8","\ufffdeight",{}]"#));
         let warned = LogResult { warnings: vec!["a \"part\" is missing".into()], ..LogResult::default() };
-        let text = String::from_utf8(encode(&warned, false)).unwrap();
+        let text = String::from_utf8(encode(&warned, &[])).unwrap();
         assert!(text.starts_with(r#"{"status":"success","warnings":["a \"part\" is missing"],"data":{"#));
         serde_json::from_str::<serde_json::Value>(&text).unwrap();
     }

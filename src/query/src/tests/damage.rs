@@ -9,21 +9,35 @@ use strandline_store::disk::{Disk, read_all};
 
 const QUERIES: [&str; 3] = [r#"{env=~".+"}"#, r#"{n="1"} |= "needle3""#, r#"{env=~".+"} |= "absent""#];
 
-fn filled() -> (SimDisk, Vec<Row>, String) {
+/// A store with one segment: fresh from a flush, or settled and so with a text index.
+fn filled(settled: bool) -> (SimDisk, Vec<Row>, String) {
     let disk = SimDisk::new(3);
     let rig = Rig::on(&disk, QueryConfig { threads: 1, ..QueryConfig::default() });
     let rows: Vec<Row> =
         (0..60).map(|i| row((i % 3) as u8, i, &format!("line {i} of needle{}", i % 7))).collect();
     rig.push(&rows);
     rig.engine.flush_all().unwrap();
+    if settled {
+        rig.settle();
+        let absent = rig.logs(QUERIES[2], TimeRange::ALL, 9, Direction::Backward);
+        assert!(absent.stats.blocks == 0 && absent.stats.blocks_ruled_out > 0, "{:?}", absent.stats);
+    }
     let folder = "tenants/t/1970-01-01";
-    let path = format!("{folder}/{}", disk.list(folder).unwrap()[0]);
+    let files = disk.list(folder).unwrap();
+    assert_eq!(files.len(), 1);
+    let path = format!("{folder}/{}", files[0]);
     (disk, rows, path)
 }
 
 #[test]
 fn no_line_is_left_out_in_silence_and_none_is_altered() {
-    let (disk, rows, path) = filled();
+    for settled in [false, true] {
+        damage_everywhere(settled);
+    }
+}
+
+fn damage_everywhere(settled: bool) {
+    let (disk, rows, path) = filled(settled);
     let sound = read_all(&disk, &path, 1 << 20).unwrap();
     let clean = Rig::new();
     clean.push(&rows);
@@ -58,7 +72,7 @@ fn no_line_is_left_out_in_silence_and_none_is_altered() {
 
 #[test]
 fn a_missing_segment_is_named_with_its_lines() {
-    let (disk, rows, path) = filled();
+    let (disk, rows, path) = filled(false);
     disk.remove(&path).unwrap();
     let rig = Rig::on(&disk, QueryConfig::default());
     let found = rig.logs(r#"{env=~".+"}"#, TimeRange::ALL, 10, Direction::Forward);
