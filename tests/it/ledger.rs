@@ -42,7 +42,13 @@ pub fn is_whole(bytes: &[u8]) -> bool {
 
 impl Ledger {
     /// A new batch of `times.len()` lines in streams `s="0"`, `s="1"` ... chosen by `stream`.
-    pub fn batch(&mut self, writer: u64, times: &[i64], stream: impl Fn(u64) -> u64, padding: usize) -> Batch {
+    pub fn batch(
+        &mut self,
+        writer: u64,
+        times: &[i64],
+        stream: impl Fn(u64) -> u64,
+        padding: usize,
+    ) -> Batch {
         let mut rows: Vec<(u64, i64, Vec<u8>)> = Vec::new();
         for ts in times {
             self.next += 1;

@@ -80,7 +80,13 @@ impl Sent {
         let acked: Vec<&String> =
             sent.iter().filter(|(_, at)| at.is_some_and(|at| at < until)).map(|(l, _)| l).collect();
         let lost: Vec<_> = acked.iter().filter(|line| !found.contains(**line)).collect();
-        assert!(lost.is_empty(), "{} of {} acknowledged lines lost, first {}", lost.len(), acked.len(), lost[0]);
+        assert!(
+            lost.is_empty(),
+            "{} of {} acknowledged lines lost, first {}",
+            lost.len(),
+            acked.len(),
+            lost[0]
+        );
         (acked.len(), found.len())
     }
 

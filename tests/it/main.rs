@@ -3,7 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod house;
-mod licences;
-mod source;
+mod input;
+mod kill;
 mod ledger;
+mod licences;
+mod load;
+mod power;
+mod rig;
+mod roundtrip;
 mod sim;
+mod source;

@@ -132,7 +132,8 @@ impl Rig {
     /// All entries that a log query finds over all of time: stream labels as the answer prints them, timestamp, line.
     pub fn entries(&self, query: &str) -> Vec<(BTreeMap<String, String>, i64, String)> {
         let window = [("start", "1000000000000000000"), ("end", "4000000000000000000")];
-        let params = [&[("query", query), ("limit", "10000000"), ("direction", "forward")][..], &window].concat();
+        let params =
+            [&[("query", query), ("limit", "10000000"), ("direction", "forward")][..], &window].concat();
         let answer = self.get("/loki/api/v1/query_range", &params);
         assert_eq!(answer.status, 200, "{}", answer.text());
         let answer = answer.json();
@@ -155,7 +156,8 @@ impl Rig {
             .arg(&self.dir)
             .output()
             .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.success(), text)
     }
 

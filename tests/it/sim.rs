@@ -195,7 +195,9 @@ fn run(seed: u64, planted: Option<Planted>) -> Result<(), String> {
 fn two_thousand_seeds_lose_and_double_nothing() {
     let seeds = std::env::var("STRANDLINE_SIM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(2000u64);
     let first = std::env::var("STRANDLINE_SIM_FIRST").ok().and_then(|n| n.parse().ok()).unwrap_or(0u64);
-    let worker = |offset: u64| move || (first + offset..first + seeds).step_by(2).find_map(|s| run(s, None).err().map(|e| (s, e)));
+    let worker = |offset: u64| {
+        move || (first + offset..first + seeds).step_by(2).find_map(|s| run(s, None).err().map(|e| (s, e)))
+    };
     let (even, odd) = (std::thread::spawn(worker(0)), std::thread::spawn(worker(1)));
     let failures: Vec<_> = [even.join().unwrap(), odd.join().unwrap()].into_iter().flatten().collect();
     assert!(failures.is_empty(), "seeds that failed (STRANDLINE_SIM_FIRST repeats one): {failures:?}");

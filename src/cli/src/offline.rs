@@ -94,7 +94,10 @@ pub fn measure(config: &Config) -> Result<Vec<PartitionStats>, OfflineError> {
 fn open_disk(config: &Config) -> Result<Arc<dyn Disk>, OfflineError> {
     let dir = &config.storage.data_dir;
     if !dir.is_dir() {
-        return Err(OfflineError(format!("{} is not a folder; name the data directory with --data-dir", dir.display())));
+        return Err(OfflineError(format!(
+            "{} is not a folder; name the data directory with --data-dir",
+            dir.display()
+        )));
     }
     let disk = RealDisk::new(dir).map_err(|e| OfflineError(format!("{}: {e}", dir.display())))?;
     Ok(Arc::new(disk))
@@ -198,7 +201,10 @@ mod tests {
     #[test]
     fn verify_names_file_place_and_fault() {
         let mut found = Verified { segments: 3, lines: 7, bytes: 2048, ..Verified::default() };
-        assert_eq!(shown(|out| show_verified(out, &found, true)), "3 segments, 7 lines, 2.0 KiB: all right\n");
+        assert_eq!(
+            shown(|out| show_verified(out, &found, true)),
+            "3 segments, 7 lines, 2.0 KiB: all right\n"
+        );
         found.damages.push(Damage {
             file: "wal/\x1b1".into(),
             offset: Some(512),

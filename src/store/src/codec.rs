@@ -1,6 +1,7 @@
 //! How a run of bytes is compressed on disk: one byte names the codec, so more can be added without touching readers.
 
 use std::cell::RefCell;
+use std::io::Cursor;
 
 /// A compression codec; the number stands in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,10 +77,13 @@ fn compress_zstd(out: &mut Vec<u8>, raw: &[u8], level: i32) -> Option<Codec> {
         }
         let (_, compressor) = kept.as_mut()?;
         let start = out.len();
-        out.resize(start + zstd::zstd_safe::compress_bound(raw.len()), 0);
-        let written = compressor.compress_to_buffer(raw, out.get_mut(start..)?).ok()?;
-        out.truncate(start + written);
-        Some(Codec::Zstd)
+        out.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        // A cursor lets zstd append to memory that nobody had to fill with zeros before.
+        let mut cursor = Cursor::new(std::mem::take(out));
+        cursor.set_position(start as u64);
+        let written = compressor.compress_to_buffer(raw, &mut cursor);
+        *out = cursor.into_inner();
+        written.is_ok().then_some(Codec::Zstd)
     })
 }
 
@@ -87,21 +91,17 @@ fn compress_zstd(out: &mut Vec<u8>, raw: &[u8], level: i32) -> Option<Codec> {
 ///
 /// The caller bounds `raw_len` and has checked the CRC of `stored`.
 pub fn decompress(codec: Codec, stored: &[u8], raw_len: usize) -> Option<Vec<u8>> {
-    let mut raw = vec![0; raw_len];
-    let written = match codec {
-        Codec::Raw => {
-            raw.get_mut(..stored.len())?.copy_from_slice(stored);
-            stored.len()
-        }
-        Codec::Lz4 => lz4_flex::block::decompress_into(stored, &mut raw).ok()?,
+    let raw = match codec {
+        Codec::Raw => stored.to_vec(),
+        Codec::Lz4 => lz4_flex::block::decompress(stored, raw_len).ok()?,
         Codec::Zstd => UNZSTD.with_borrow_mut(|kept| {
             if kept.is_none() {
                 *kept = zstd::bulk::Decompressor::new().ok();
             }
-            kept.as_mut()?.decompress_to_buffer(stored, raw.as_mut_slice()).ok()
+            kept.as_mut()?.decompress(stored, raw_len).ok()
         })?,
     };
-    (written == raw_len).then_some(raw)
+    (raw.len() == raw_len).then_some(raw)
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ pub struct HeadConfig {
 
 impl Default for HeadConfig {
     fn default() -> Self {
-        Self { max_bytes: 32 * MIB, max_age: Duration::from_secs(300), idle: Duration::from_secs(5) }
+        Self { max_bytes: 28 * MIB, max_age: Duration::from_secs(300), idle: Duration::from_secs(5) }
     }
 }
 

@@ -66,7 +66,7 @@ impl Default for EngineConfig {
         Self {
             sync: SyncMode::Always,
             wal_file_bytes: 16 << 20,
-            head_max_bytes: 32 << 20,
+            head_max_bytes: 28 << 20,
             head_max_age_ns: 5 * time::MINUTE_NS,
             head_idle_ns: 5 * time::SECOND_NS,
             block_bytes: 512 << 10,

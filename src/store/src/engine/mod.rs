@@ -32,7 +32,7 @@ use crate::manifest::{Edit, Manifest, SegmentId, SegmentMeta};
 use crate::wal::Wal;
 use catalog::{Catalog, OpenSegments};
 use parking_lot::{Mutex, RwLock};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use strandline_model::Clock;
@@ -46,6 +46,8 @@ pub struct Engine {
     wal: Mutex<Wal>,
     manifest: Mutex<Manifest>,
     labels: LabelIndex,
+    /// (tenant, day, stream) hashes that the label index holds for certain; forgotten whenever it loses any.
+    indexed: Mutex<HashSet<u128>>,
     state: RwLock<State>,
     open: Arc<OpenSegments>,
     /// Makes segment ids unique within a millisecond.

@@ -71,6 +71,7 @@ impl Engine {
             wal: Mutex::new(wal),
             manifest: Mutex::new(manifest),
             labels,
+            indexed: Mutex::default(),
             state: RwLock::new(State { active, sealed, catalog }),
             open,
             counter: AtomicU64::new(0),

@@ -153,6 +153,7 @@ impl Engine {
         let _no_flush = self.flushing.lock();
         let _no_merge = self.settling.lock();
         self.labels.clear();
+        self.indexed.lock().clear();
         let catalog = Arc::clone(&self.state.read().catalog);
         for handle in catalog.all() {
             match handle.open().and_then(|segment| flush::labels_of(&segment)) {
@@ -173,8 +174,9 @@ impl Engine {
         for handle in catalog.partition(tenant, day) {
             labels.extend(flush::labels_of(handle.open()?.as_ref())?);
         }
-        self.labels.replace_day(tenant, day, labels.iter());
         let manifest = self.manifest.lock();
+        self.indexed.lock().clear();
+        self.labels.replace_day(tenant, day, labels.iter());
         if self.labels.is_complete() {
             self.labels.commit(manifest.generation());
         }

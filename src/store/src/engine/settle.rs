@@ -12,11 +12,14 @@ use strandline_model::{Day, Labels, TenantId, time};
 /// Most segments in one merge: each holds a decoded block in memory.
 const MAX_INPUTS: usize = 16;
 /// This many fresh segments are merged whatever their size.
-const MANY_FRESH: usize = 8;
+const MANY_FRESH: usize = 4;
 /// Less than this is merged only when its day is over: one merge must not follow every trickle of lines.
 const MIN_BYTES: u64 = 1 << 20;
-/// A partition without a flush for this long counts as quiet.
+/// Without a flush for this long after an idle head would have been flushed, the store counts as quiet.
 const QUIET_NS: i64 = 3 * time::SECOND_NS;
+/// A day that is over is merged down to fewer small segments than this: merging the last few into one would move
+/// every line once more for nothing.
+const FEW_SMALL: usize = 4;
 /// A day is over this long after its end.
 const CLOSED_NS: i64 = time::HOUR_NS;
 /// A text index under construction that takes more memory ends its segment.
@@ -56,7 +59,7 @@ impl Engine {
 
     fn plan_merge(&self, memory: &Pace) -> Option<Plan> {
         let catalog = Arc::clone(&self.state.read().catalog);
-        let quiet = self.clock.monotonic_ns() - self.last_flush_ns() >= QUIET_NS;
+        let quiet = self.clock.monotonic_ns() - self.last_flush_ns() >= QUIET_NS + self.config.head_idle_ns;
         let now = self.clock.now_ns();
         for ((tenant, day), segments) in catalog.partitions() {
             let usable: Vec<&Arc<SegmentHandle>> = segments
@@ -90,14 +93,14 @@ impl Engine {
         let mut inputs: Vec<Arc<SegmentHandle>> = Vec::new();
         if due {
             inputs.extend(fresh.into_iter().take(MAX_INPUTS).cloned());
-        } else if !(closed && quiet && small.len() >= 2) {
+        } else if !(closed && quiet && small.len() >= FEW_SMALL) {
             return None;
         }
         let mut bytes: u64 = inputs.iter().map(|s| s.meta().raw_bytes).sum();
         for segment in small {
             let size = segment.meta().raw_bytes;
             // A large settled segment is not rewritten for a little fresh data: each line moves a few times only.
-            let worth_it = size <= bytes.saturating_mul(4) || (closed && !due);
+            let worth_it = size <= bytes || (closed && !due);
             if inputs.len() < MAX_INPUTS && worth_it && bytes + size <= target * 2 {
                 bytes += size;
                 inputs.push(Arc::clone(segment));

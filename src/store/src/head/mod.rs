@@ -11,8 +11,8 @@ use strandline_model::{Batch, Day, Labels, Metadata, Selector, StreamId, TenantI
 
 /// Memory per entry beside its bytes.
 const ENTRY_BYTES: usize = size_of::<Place>();
-/// Memory per stream beside its labels, roughly.
-const STREAM_BYTES: usize = 160;
+/// Memory per stream, roughly. Its labels are shared with the intake's cache, and with the head before.
+const STREAM_BYTES: usize = 128;
 
 /// Entries in memory.
 #[derive(Debug, Default)]
@@ -75,7 +75,7 @@ impl Head {
         let Some(streams) = inner.tenants.get_mut(&batch.tenant) else { return };
         for stream in &batch.streams {
             let known = streams.entry(stream.id).or_insert_with(|| {
-                inner.bytes += STREAM_BYTES + stream.labels.memory_bytes();
+                inner.bytes += STREAM_BYTES;
                 Stream { labels: Arc::clone(&stream.labels), places: Vec::new() }
             });
             let entries = batch.stream_entries(stream).iter().zip(stream.entries.clone());
@@ -145,6 +145,19 @@ impl Head {
         let inside =
             |s: &&Stream| selector.matches(&s.labels) && s.places.iter().any(|p| range.contains(p.ts));
         streams.filter(inside).map(|s| Arc::clone(&s.labels)).collect()
+    }
+
+    /// The streams that have an entry from `first` to `last` and whose id `wanted` accepts.
+    pub(crate) fn streams_between(
+        &self,
+        tenant: &TenantId,
+        (first, last): (i64, i64),
+        mut wanted: impl FnMut(StreamId) -> bool,
+    ) -> Vec<Arc<Labels>> {
+        let inner = self.inner.read();
+        let streams = inner.tenants.get(tenant).into_iter().flatten();
+        let inside = |s: &Stream| s.places.iter().any(|p| first <= p.ts && p.ts <= last);
+        streams.filter(|(id, s)| inside(s) && wanted(**id)).map(|(_, s)| Arc::clone(&s.labels)).collect()
     }
 
     /// The tenants and days that have entries.

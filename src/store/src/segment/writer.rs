@@ -124,20 +124,7 @@ impl SegmentWriter {
 
     /// Adds a row to the stream begun last; rows come in the order of time.
     pub(crate) fn push(&mut self, ts: i64, line: &[u8], metadata: Metadata<'_>) -> Result<(), StoreError> {
-        self.row_names.clear();
-        for (name, _) in metadata.iter() {
-            let next = self.table.names.len() as u32;
-            let ordinal = match self.name_ordinals.get(name) {
-                Some(ordinal) => *ordinal,
-                None => {
-                    let name: Arc<str> = name.into();
-                    self.table.names.push(Arc::clone(&name));
-                    self.name_ordinals.insert(name, next);
-                    next
-                }
-            };
-            self.row_names.push(ordinal);
-        }
+        self.name_row(metadata);
         if !self.block.has_room(&self.row_names, self.options.block_bytes) {
             self.cut_block()?;
         }
@@ -156,6 +143,32 @@ impl SegmentWriter {
         self.raw_bytes += line.len() as u64;
         self.block.push(self.stream_count - 1, ts, line, metadata, &self.row_names);
         Ok(())
+    }
+
+    /// Finds the ordinals of the row's metadata names. Rows next to each other mostly have the same names in the same
+    /// order, so the row before is asked first.
+    fn name_row(&mut self, metadata: Metadata<'_>) {
+        let mut count = 0;
+        for (name, _) in metadata.iter() {
+            let before = self.row_names.get(count).and_then(|i| self.table.names.get(*i as usize));
+            if before.is_none_or(|before| **before != *name) {
+                let ordinal = self.name_ordinal(name);
+                self.row_names.truncate(count);
+                self.row_names.push(ordinal);
+            }
+            count += 1;
+        }
+        self.row_names.truncate(count);
+    }
+
+    fn name_ordinal(&mut self, name: &str) -> u32 {
+        if let Some(ordinal) = self.name_ordinals.get(name) {
+            return *ordinal;
+        }
+        let (ordinal, name) = (self.table.names.len() as u32, Arc::<str>::from(name));
+        self.table.names.push(Arc::clone(&name));
+        self.name_ordinals.insert(name, ordinal);
+        ordinal
     }
 
     /// Line bytes so far.
