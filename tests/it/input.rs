@@ -8,6 +8,9 @@ const PUSH: &str = "/loki/api/v1/push";
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const PROTOBUF: (&str, &str) = ("Content-Type", "application/x-protobuf");
 
+/// Name, headers, body, expected status.
+type Case = (&'static str, Vec<(&'static str, &'static str)>, Vec<u8>, u16);
+
 fn now() -> String {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos().to_string()
 }
@@ -55,7 +58,7 @@ fn each_kind_of_bad_push_is_refused_in_one_line_and_costs_nothing() {
     let lying_snappy = [0xff, 0xff, 0xff, 0xff, 0x0f, 0x00].to_vec();
     let gzipped = gzip(&json(serde_json::json!({"app": "x"}), &now()));
     let encoded = ("Content-Encoding", "gzip");
-    let cases: Vec<(&str, Vec<(&str, &str)>, Vec<u8>, u16)> = vec![
+    let cases: Vec<Case> = vec![
         ("bad label name", vec![JSON], json(serde_json::json!({"a-b": "x"}), &now()), 400),
         ("bad timestamp", vec![JSON], json(serde_json::json!({"app": "x"}), "yesterday"), 400),
         ("cut JSON", vec![JSON], cut, 400),

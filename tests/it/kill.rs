@@ -17,7 +17,6 @@ pub const BUSY: &[(&str, &str)] = &[
     ("SEGMENT__BLOCK_BYTES", "32KiB"),
     ("RETENTION__MAX_AGE", "7d"),
     ("STORAGE__MIN_FREE_BYTES", "1MiB"),
-    ("LIMITS__MAX_ENTRIES_PER_QUERY", "10000000"),
 ];
 
 /// A number of rounds from the environment.

@@ -78,11 +78,6 @@ impl Ledger {
         }
     }
 
-    /// Number of acknowledged lines.
-    pub fn acknowledged(&self) -> usize {
-        self.attempted.values().filter(|acked| **acked).count()
-    }
-
     /// Compares with what the store holds. Lines for which `may_be_gone` holds may have been deleted by retention.
     pub fn check(&self, held: &Held, may_be_gone: impl Fn(i64) -> bool) -> Result<(), String> {
         for (key, times) in &held.entries {

@@ -78,8 +78,8 @@ async fn serve(
     let engine_config = wiring::engine_config(config).map_err(ServeError::Part)?;
     let data_dir = config.storage.data_dir.clone();
     let opened = tokio::task::spawn_blocking(move || wiring::open(&data_dir, engine_config)).await;
-    let (engine, rebuild_labels) = opened.map_err(|e| part(&e))?.map_err(|e| part(&e))?;
-    let runtime = Arc::new(Runtime::start(Arc::clone(&engine), rebuild_labels).map_err(ServeError::Start)?);
+    let engine = opened.map_err(|e| part(&e))?.map_err(|e| part(&e))?;
+    let runtime = Arc::new(Runtime::start(Arc::clone(&engine)).map_err(ServeError::Start)?);
     let query = QueryEngine::new(engine, wiring::query_config(config)).map_err(ServeError::Start)?;
     let submitter = Submitter::new(Arc::clone(&runtime));
     let state = ApiState::new(submitter, Arc::new(query), wiring::api_config(config), prometheus);

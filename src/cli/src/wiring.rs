@@ -17,13 +17,13 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new().install_recorder()
 }
 
-/// Opens the data directory and logs what the start found. True when the label index has to be rebuilt.
-pub fn open(data_dir: &Path, config: EngineConfig) -> Result<(Arc<Engine>, bool), StoreError> {
+/// Opens the data directory and logs what the start found.
+pub fn open(data_dir: &Path, config: EngineConfig) -> Result<Arc<Engine>, StoreError> {
     let path = data_dir.display().to_string();
     let disk = RealDisk::new(data_dir).map_err(|source| StoreError::Io { path, source })?;
     let (engine, report) = Engine::open(Arc::new(disk), Arc::new(SystemClock::default()), config)?;
     log_report(&report);
-    Ok((engine, report.labels_need_rebuild))
+    Ok(engine)
 }
 
 fn log_report(report: &OpenReport) {
@@ -31,7 +31,6 @@ fn log_report(report: &OpenReport) {
         segments = report.segments,
         replayed_lines = report.replay.lines,
         removed_leftovers = report.removed,
-        rebuild_labels = report.labels_need_rebuild,
         "the store is open"
     );
     for damage in &report.damage {

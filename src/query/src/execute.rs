@@ -7,7 +7,7 @@ use crate::error::QueryError;
 use crate::frontier::{Frontier, Unit};
 use crate::language::LogQuery;
 use crate::merge::{Best, Found};
-use crate::plan::{self, LabelPool, SegmentPlan};
+use crate::plan::{self, SegmentPlan};
 use crate::pool::{Queue, Work};
 use crate::request::{Direction, LogRequest};
 use crate::stats::Counters;
@@ -33,7 +33,6 @@ pub(crate) struct Run {
     pub(crate) direction: Direction,
     /// The selected streams of the segments, by label order, when they are few.
     pub(crate) few: Option<Vec<Arc<Labels>>>,
-    pub(crate) labels: LabelPool,
     pub(crate) counters: Counters,
     deadline: Deadline,
     max_bytes: usize,
@@ -76,7 +75,6 @@ impl Run {
             limit,
             direction: request.direction,
             few,
-            labels: LabelPool::default(),
             counters: Counters::default(),
             deadline,
             max_bytes,

@@ -33,7 +33,7 @@ impl Found {
     }
 
     fn cmp_stream(&self, other: &Self) -> Ordering {
-        // Nearly always the same allocation, or a different time.
+        // Mostly the same allocation, or a different time.
         let labels = || {
             if Arc::ptr_eq(&self.labels, &other.labels) {
                 Ordering::Equal

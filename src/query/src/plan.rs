@@ -2,8 +2,6 @@
 
 use crate::execute::Run;
 use crate::stats::count;
-use parking_lot::Mutex;
-use std::collections::HashSet;
 use std::sync::Arc;
 use strandline_model::{Labels, Needle};
 use strandline_store::engine::SegmentHandle;
@@ -59,24 +57,6 @@ impl Streams {
     }
 }
 
-/// One allocation per label set of a query, however many segments have it.
-#[derive(Debug, Default)]
-pub(crate) struct LabelPool(Mutex<HashSet<Arc<Labels>>>);
-
-impl LabelPool {
-    pub(crate) fn share(&self, labels: Labels) -> Arc<Labels> {
-        let mut known = self.0.lock();
-        match known.get(&labels) {
-            Some(shared) => Arc::clone(shared),
-            None => {
-                let shared = Arc::new(labels);
-                known.insert(Arc::clone(&shared));
-                shared
-            }
-        }
-    }
-}
-
 /// Opens a segment and finds what of it has to be looked at.
 pub(crate) fn plan(run: &Run, source: usize, handle: &Arc<SegmentHandle>) -> Result<SegmentPlan, StoreError> {
     let segment = handle.open()?;
@@ -128,7 +108,7 @@ fn filter_streams(run: &Run, segment: &Segment) -> Result<Streams, StoreError> {
     let mut streams = Streams::default();
     segment.each_stream(|ordinal, row| {
         if run.range.overlaps(row.time.0, row.time.1) && run.query.selector().matches(&row.labels) {
-            streams.push(ordinal, run.labels.share(row.labels));
+            streams.push(ordinal, Arc::new(row.labels));
         }
     })?;
     Ok(streams)

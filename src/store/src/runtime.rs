@@ -66,8 +66,8 @@ impl std::fmt::Debug for Runtime {
 }
 
 impl Runtime {
-    /// Starts the threads. `rebuild_labels` fills the label index in the background.
-    pub fn start(engine: Arc<Engine>, rebuild_labels: bool) -> std::io::Result<Self> {
+    /// Starts the threads; one of them reads or rebuilds the label index in the background.
+    pub fn start(engine: Arc<Engine>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             engine,
             queue: Mutex::default(),
@@ -88,13 +88,11 @@ impl Runtime {
         spawn("commit", commit_loop)?;
         spawn("flush", flush_loop)?;
         spawn("settle", settle_loop)?;
-        if rebuild_labels {
-            spawn("labels", |shared| {
-                if let Err(error) = shared.engine.rebuild_labels() {
-                    tracing::error!(%error, "the label index could not be rebuilt; stream tables answer instead");
-                }
-            })?;
-        }
+        spawn("labels", |shared| {
+            if let Err(error) = shared.engine.load_labels() {
+                tracing::error!(%error, "the label index could not be rebuilt; stream tables answer instead");
+            }
+        })?;
         Ok(Self { shared, threads: Mutex::new(threads) })
     }
 

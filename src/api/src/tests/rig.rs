@@ -75,7 +75,7 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let disk = Arc::new(RealDisk::new(folder.path()).unwrap());
         let (engine, _) = Engine::open(disk, Arc::new(SystemClock::default()), engine).unwrap();
-        let runtime = Arc::new(Runtime::start(Arc::clone(&engine), true).unwrap());
+        let runtime = Arc::new(Runtime::start(Arc::clone(&engine)).unwrap());
         let query = QueryEngine::new(engine, QueryConfig::default()).unwrap();
         let prometheus = PrometheusBuilder::new().build_recorder().handle();
         let submitter = Submitter::new(Arc::clone(&runtime));

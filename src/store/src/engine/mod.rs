@@ -33,8 +33,9 @@ use crate::wal::Wal;
 use catalog::{Catalog, OpenSegments};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use strandline_model::Clock;
 
 /// The store.
@@ -45,7 +46,10 @@ pub struct Engine {
     config: EngineConfig,
     wal: Mutex<Wal>,
     manifest: Mutex<Manifest>,
-    labels: LabelIndex,
+    /// Read when first needed: a start does not wait for it.
+    labels: OnceLock<LabelIndex>,
+    /// Where the index' image lies, and the manifest's generation at start, which it must have seen.
+    labels_image: (Option<PathBuf>, u64),
     /// (tenant, day, stream) hashes that the label index holds for certain; forgotten whenever it loses any.
     indexed: Mutex<HashSet<u128>>,
     state: RwLock<State>,
@@ -81,6 +85,19 @@ impl Engine {
         &self.clock
     }
 
+    /// The label index; the first caller reads its image from the disk.
+    fn labels(&self) -> &LabelIndex {
+        self.labels.get_or_init(|| {
+            let (dir, generation) = self.labels_image.clone();
+            LabelIndex::open(dir, generation).0
+        })
+    }
+
+    /// The label index, if it is there and knows all streams.
+    fn complete_labels(&self) -> Option<&LabelIndex> {
+        self.labels.get().filter(|labels| labels.is_complete())
+    }
+
     fn new_segment_id(&self) -> SegmentId {
         let ms = (self.clock.now_ns() / 1_000_000).max(0) as u128 & 0xffff_ffff_ffff;
         let n = self.counter.fetch_add(1, Ordering::Relaxed);
@@ -96,9 +113,11 @@ impl Engine {
         flushed: Option<&Arc<Head>>,
         index: impl FnOnce(&LabelIndex),
     ) -> Result<(), StoreError> {
+        // Before the edit: the image on the disk is that of the generation before.
+        let labels = self.labels();
         let mut manifest = self.manifest.lock();
         let generation = manifest.commit(edit)?;
-        index(&self.labels);
+        index(labels);
         let handle = |meta: &SegmentMeta| SegmentHandle::new(meta.clone(), &self.disk, &self.open);
         let added: Vec<_> = edit.add.iter().map(handle).collect();
         {
@@ -113,8 +132,8 @@ impl Engine {
             }
         }
         // Still under the manifest's lock: the image must name the last edit that it has seen, and no later one.
-        if self.labels.is_complete() {
-            self.labels.commit(generation);
+        if labels.is_complete() {
+            labels.commit(generation);
         }
         Ok(())
     }

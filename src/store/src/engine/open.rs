@@ -6,15 +6,14 @@ use crate::disk::{Disk, read_all, replace_file};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::format;
 use crate::head::Head;
-use crate::labels::{LabelIndex, LabelState};
 use crate::manifest::{Edit, Manifest, Opened, SegmentId};
 use crate::segment::Segment;
 use crate::wal::{self, ReplayReport, Wal};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Arc, OnceLock};
 use strandline_model::{Clock, Day, TenantId};
 
 /// What a start found and did.
@@ -34,8 +33,6 @@ pub struct OpenReport {
     pub damage: Vec<Corruption>,
     /// What the log gave back.
     pub replay: ReplayReport,
-    /// Whether the label index has to be rebuilt (`Engine::rebuild_labels`).
-    pub labels_need_rebuild: bool,
 }
 
 const QUARANTINE: &str = "quarantine";
@@ -55,8 +52,7 @@ impl Engine {
         let mut report = OpenReport::default();
         let mut manifest = open_manifest(&disk, &mut report)?;
         adopt(&disk, &mut manifest, &mut report)?;
-        let (labels, labels_state) = LabelIndex::open(disk.local_path("labels"), manifest.generation());
-        report.labels_need_rebuild = !matches!(labels_state, LabelState::Ready);
+        let labels_image = (disk.local_path("labels"), manifest.generation());
         let (sealed, active, wal) = replay(&disk, &clock, &config, manifest.low_water(), &mut report)?;
         let open = OpenSegments::new(config.cache_bytes);
         let handles: Vec<_> =
@@ -70,7 +66,8 @@ impl Engine {
             config,
             wal: Mutex::new(wal),
             manifest: Mutex::new(manifest),
-            labels,
+            labels: OnceLock::new(),
+            labels_image,
             indexed: Mutex::default(),
             state: RwLock::new(State { active, sealed, catalog }),
             open,

@@ -52,8 +52,8 @@ impl Engine {
         range: TimeRange,
         selector: &Selector,
     ) -> Result<BTreeSet<String>, StoreError> {
-        if self.labels.is_complete() {
-            let mut names = self.labels.label_names(tenant, Some(range), selector);
+        if let Some(index) = self.complete_labels() {
+            let mut names = index.label_names(tenant, Some(range), selector);
             for labels in self.head_series(tenant, range, selector) {
                 names.extend(labels.iter().map(|(name, _)| name.to_owned()));
             }
@@ -71,8 +71,8 @@ impl Engine {
         range: TimeRange,
         selector: &Selector,
     ) -> Result<BTreeSet<String>, StoreError> {
-        if self.labels.is_complete() {
-            let mut values = self.labels.label_values(tenant, name, Some(range), selector);
+        if let Some(index) = self.complete_labels() {
+            let mut values = index.label_values(tenant, name, Some(range), selector);
             let series = self.head_series(tenant, range, selector);
             values.extend(series.iter().filter_map(|l| l.get(name).map(str::to_owned)));
             return Ok(values);
@@ -89,8 +89,8 @@ impl Engine {
         selector: &Selector,
     ) -> Result<BTreeSet<Labels>, StoreError> {
         let mut series: BTreeSet<Labels> = BTreeSet::new();
-        if self.labels.is_complete() {
-            series.extend(self.labels.series(tenant, Some(range), selector, usize::MAX));
+        if let Some(index) = self.complete_labels() {
+            series.extend(index.series(tenant, Some(range), selector, usize::MAX));
         } else {
             // While the index is being rebuilt the segments' own tables answer.
             for handle in self.view(tenant, range).segments {
@@ -114,10 +114,7 @@ impl Engine {
         selector: &Selector,
         limit: usize,
     ) -> Option<Vec<Labels>> {
-        if !self.labels.is_complete() {
-            return None;
-        }
-        self.labels.select(tenant, Some(range), selector, limit)
+        self.complete_labels()?.select(tenant, Some(range), selector, limit)
     }
 
     fn head_series(&self, tenant: &TenantId, range: TimeRange, selector: &Selector) -> Vec<Arc<Labels>> {
@@ -144,7 +141,12 @@ impl Engine {
 
     /// Whether the label index answers (as against being rebuilt).
     pub fn labels_ready(&self) -> bool {
-        self.labels.is_complete()
+        self.complete_labels().is_some()
+    }
+
+    /// Reads the label index' image, and rebuilds the index where there is none or it is not the right one.
+    pub fn load_labels(&self) -> Result<(), StoreError> {
+        if self.labels().is_complete() { Ok(()) } else { self.rebuild_labels() }
     }
 
     /// Fills the label index from the segments' stream tables. Queries go on meanwhile, answered by the tables.
@@ -152,18 +154,19 @@ impl Engine {
         // No flush or merge may publish between reading the catalog and declaring the index complete.
         let _no_flush = self.flushing.lock();
         let _no_merge = self.settling.lock();
-        self.labels.clear();
+        let index = self.labels();
+        index.clear();
         self.indexed.lock().clear();
         let catalog = Arc::clone(&self.state.read().catalog);
         for handle in catalog.all() {
             match handle.open().and_then(|segment| flush::labels_of(&segment)) {
-                Ok(labels) => self.labels.add(&handle.meta().tenant, handle.meta().day, labels.iter()),
+                Ok(labels) => index.add(&handle.meta().tenant, handle.meta().day, labels.iter()),
                 Err(e) => handle.note_damage(&e),
             }
         }
         let manifest = self.manifest.lock();
-        self.labels.set_complete(true);
-        self.labels.commit(manifest.generation());
+        index.set_complete(true);
+        index.commit(manifest.generation());
         Ok(())
     }
 
@@ -174,11 +177,12 @@ impl Engine {
         for handle in catalog.partition(tenant, day) {
             labels.extend(flush::labels_of(handle.open()?.as_ref())?);
         }
+        let index = self.labels();
         let manifest = self.manifest.lock();
         self.indexed.lock().clear();
-        self.labels.replace_day(tenant, day, labels.iter());
-        if self.labels.is_complete() {
-            self.labels.commit(manifest.generation());
+        index.replace_day(tenant, day, labels.iter());
+        if index.is_complete() {
+            index.commit(manifest.generation());
         }
         Ok(())
     }
