@@ -87,6 +87,23 @@ impl QueryEngine {
 
     /// Finds log lines. Blocks the calling thread; the work is done by the engine's own threads.
     pub fn logs(&self, request: &LogRequest) -> Result<LogResult, QueryError> {
+        let result = self.answer(request);
+        let outcome = match &result {
+            Ok(found) if found.warnings.is_empty() => "ok",
+            Ok(_) => "incomplete",
+            Err(QueryError::Cancelled) => "cancelled",
+            Err(QueryError::TimedOut) => "timed_out",
+            Err(_) => "failed",
+        };
+        metrics::counter!("strandline_queries_total", "outcome" => outcome).increment(1);
+        if let Ok(found) = &result {
+            metrics::counter!("strandline_query_bytes_total").increment(found.stats.bytes);
+            metrics::counter!("strandline_query_exec_ns_total").increment(found.stats.exec_ns.max(0) as u64);
+        }
+        result
+    }
+
+    fn answer(&self, request: &LogRequest) -> Result<LogResult, QueryError> {
         let clock = self.engine.clock();
         let started = clock.monotonic_ns();
         let at_ns = started.saturating_add(self.config.timeout_ns);
