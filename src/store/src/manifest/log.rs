@@ -129,14 +129,21 @@ impl Manifest {
         self.at = frame.len() as u64;
         self.rotate_at = (self.at * 2).max(MIN_ROTATE_BYTES);
         self.file = Some(file);
-        for name in self.disk.list(DIR).at(DIR)? {
+        self.remove_older(number);
+        Ok(())
+    }
+
+    /// Older files are void from now on, whether they can be removed or not: failing here would deny an edit that the
+    /// new file already holds.
+    fn remove_older(&self, number: u64) {
+        for name in self.disk.list(DIR).unwrap_or_default() {
             let old = file_number(&name).is_some_and(|n| n < number);
-            if old || name.ends_with(".tmp") {
-                let stale = format!("{DIR}/{name}");
-                self.disk.remove(&stale).at(&stale)?;
+            if (old || name.ends_with(".tmp"))
+                && let Err(error) = self.disk.remove(&format!("{DIR}/{name}"))
+            {
+                tracing::warn!(%error, "an old manifest file could not be removed yet");
             }
         }
-        Ok(())
     }
 
     /// The number of the last edit.
