@@ -11,6 +11,8 @@ RUN apt-get update \
 WORKDIR /build
 # Only what is built: the rest of the tree (target, data) is not even sent to the builder.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
+COPY migrations migrations
 COPY src src
 COPY tests tests
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

@@ -28,6 +28,11 @@ impl Dice {
     }
 }
 
+/// `STRANDLINE_SIM_TRACE=1` tells the story of a seed.
+fn trace() -> bool {
+    std::env::var_os("STRANDLINE_SIM_TRACE").is_some()
+}
+
 const START: i64 = 20_000 * time::DAY_NS + 13 * time::HOUR_NS;
 
 struct World {
@@ -63,6 +68,9 @@ impl World {
         let clock: Arc<dyn Clock> = self.clock.clone();
         let (engine, report) = Engine::open(Arc::new(self.disk.clone()), clock, self.config.clone())
             .map_err(|e| format!("does not open: {e}"))?;
+        if trace() {
+            println!("open {report:?}");
+        }
         if !report.damage.is_empty() || !report.quarantined.is_empty() || !report.missing.is_empty() {
             return Err(format!("a crash alone must not look like damage: {report:?}"));
         }
@@ -98,22 +106,27 @@ impl World {
 
     /// One random step. Errors are what faults and crashes cause; they are not failures of the test.
     fn step(&mut self, engine: &Engine) {
-        match self.dice.roll(12) {
+        let roll = self.dice.roll(12);
+        if trace() {
+            println!("step {roll}, ops {}", self.disk.ops());
+        }
+        match roll {
             0..=6 => self.push(engine),
             7 => {
                 engine.seal();
-                let _ = engine.flush_one();
+                self.flush(engine);
             }
-            8 => {
-                let _ = engine.flush_one();
-            }
+            8 => self.flush(engine),
             9 => {
                 let mut patience = self.dice.roll(20);
                 let mut pace = || {
                     patience = patience.saturating_sub(1);
                     patience > 0
                 };
-                let _ = engine.settle_one(&mut pace);
+                let result = engine.settle_one(&mut pace);
+                if trace() {
+                    println!("  settle: {result:?}");
+                }
             }
             10 => {
                 let _ = engine.retain(&mut || true);
@@ -125,6 +138,13 @@ impl World {
         }
     }
 
+    fn flush(&mut self, engine: &Engine) {
+        let result = engine.flush_one();
+        if trace() {
+            println!("  flush: {result:?}");
+        }
+    }
+
     fn push(&mut self, engine: &Engine) {
         let mut group = Vec::new();
         for _ in 0..=self.dice.roll(3) {
@@ -133,7 +153,13 @@ impl World {
             group.push(repeat.unwrap_or_else(|| self.new_batch()));
         }
         let encoded: Vec<EncodedBatch> = group.iter().cloned().map(EncodedBatch::new).collect();
-        if engine.commit(&encoded).is_ok() {
+        let result = engine.commit(&encoded);
+        if trace() {
+            let first =
+                |b: &Batch| b.entries.first().map(|e| String::from_utf8_lossy(b.line(e))[..14].to_owned());
+            println!("  push {:?}: {result:?}", group.iter().map(first).collect::<Vec<_>>());
+        }
+        if result.is_ok() {
             group.iter().for_each(|batch| self.ledger.acknowledge(batch));
         }
         self.last = group.pop();

@@ -4,6 +4,7 @@ use super::catalog::Catalog;
 use super::{Engine, SegmentHandle, flush};
 use crate::error::StoreError;
 use crate::head::Head;
+use crate::segment::StreamRow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::{Day, Labels, Selector, TenantId, TimeRange};
@@ -94,11 +95,14 @@ impl Engine {
         } else {
             // While the index is being rebuilt the segments' own tables answer.
             for handle in self.view(tenant, range).segments {
-                handle.open()?.each_stream(|_, row| {
+                let mut take = |_, row: StreamRow| {
                     if selector.matches(&row.labels) && range.overlaps(row.time.0, row.time.1) {
                         series.insert(row.labels);
                     }
-                })?;
+                };
+                if let Err(e) = handle.open().and_then(|segment| segment.each_stream(&mut take)) {
+                    handle.note_damage(&e);
+                }
             }
         }
         series.extend(self.head_series(tenant, range, selector).iter().map(|l| Labels::clone(l)));
@@ -158,11 +162,21 @@ impl Engine {
         index.clear();
         self.indexed.lock().clear();
         let catalog = Arc::clone(&self.state.read().catalog);
+        let mut all_read = true;
         for handle in catalog.all() {
             match handle.open().and_then(|segment| flush::labels_of(&segment)) {
                 Ok(labels) => index.add(&handle.meta().tenant, handle.meta().day, labels.iter()),
-                Err(e) => handle.note_damage(&e),
+                Err(e) => {
+                    all_read = false;
+                    handle.note_damage(&e);
+                }
             }
+        }
+        if !all_read {
+            // An index that lacks a segment's streams would hide its lines without a word; the stream tables go on
+            // answering, and say what they cannot read.
+            tracing::warn!("the label index stays off: a segment's streams cannot be read");
+            return Ok(());
         }
         let manifest = self.manifest.lock();
         index.set_complete(true);

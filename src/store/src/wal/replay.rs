@@ -49,8 +49,10 @@ pub(crate) fn scan_file(number: u64, bytes: &[u8], mut each: impl FnMut(&Frame<'
                 at += frame.padded_len();
                 each(&frame);
             }
-            // A frame of the file's former use: the end of this use, or a lost write. Sequences tell which.
-            Found::Frame(_) | Found::Nothing => at += ALIGN,
+            // A frame of the file's former use: the end of this use, or a lost write. Sequences tell which. It is whole,
+            // so nothing newer lies inside, and what clients wrote into it is not to be looked at as frames.
+            Found::Frame(old) => at += old.padded_len(),
+            Found::Nothing => at += ALIGN,
             Found::Damaged => {
                 suspect.get_or_insert(at);
                 at += ALIGN;
@@ -102,8 +104,12 @@ pub(crate) fn replay(
         files.push(OldFile { number, last_seq: scan.last_seq });
     }
     // A torn frame that was never acknowledged is no loss: only sequences up to the last durable one count.
-    let vouched = durable.iter().flat_map(|(base, to)| (*base).max(low_water + 1)..=*to);
-    let missing = vouched.collect::<BTreeSet<u64>>().difference(&seen).count() as u64;
+    let missing: u64 = durable
+        .iter()
+        .map(|(base, to)| ((*base).max(low_water + 1), *to))
+        .filter(|(from, to)| from <= to)
+        .map(|(from, to)| (to - from + 1) - seen.range(from..=to).count() as u64)
+        .sum();
     if missing > 0 {
         report.lost += missing;
         for (path, at) in damaged {

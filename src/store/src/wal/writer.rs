@@ -24,7 +24,7 @@ pub(crate) struct Wal {
     spare: Vec<u64>,
     next_number: u64,
     next_seq: u64,
-    /// First sequence of this process.
+    /// First sequence that this process vouches for: none before it has failed to be written.
     base_seq: u64,
     durable_seq: u64,
     /// The `durable` of the last frame written: evidence on disk that everything up to it was acknowledged.
@@ -102,6 +102,10 @@ impl Wal {
         let path = file_path(active.number);
         if result.is_err() {
             self.abandon_active();
+            // Its frames may come back at a replay, so their sequences are used up: were they given to the next group,
+            // a head could hold one of the two and its flush would let go of both (simulated seed 1080).
+            self.next_seq = first + payloads.len() as u64;
+            self.base_seq = self.next_seq;
             return result.at(&path).map(|()| 0);
         }
         active.at += bytes;
@@ -123,6 +127,7 @@ impl Wal {
             let (result, path, last) = (active.file.sync(), file_path(active.number), active.last_seq);
             if result.is_err() {
                 self.abandon_active();
+                self.base_seq = self.next_seq;
             }
             result.at(&path)?;
             self.durable_seq = last;
@@ -136,10 +141,10 @@ impl Wal {
         let Some(active) = self.active.as_mut().filter(|_| self.durable_seq > self.witnessed_seq) else {
             return Ok(());
         };
-        self.witnessed_seq = self.durable_seq;
         if active.at + padded(0) as u64 > active.capacity {
             return Ok(());
         }
+        self.witnessed_seq = self.durable_seq;
         let place = Place { epoch: active.number, seq: 0, base: self.base_seq, durable: self.durable_seq };
         let mut frame = Vec::with_capacity(padded(0));
         put_frame(
@@ -201,17 +206,19 @@ impl Wal {
     /// Recycles the files whose every frame has reached segments, as the manifest (already synced) says.
     pub(crate) fn retire(&mut self, low_water: u64) -> Result<(), StoreError> {
         let mut kept = Vec::new();
+        let mut result = Ok(());
         for full in std::mem::take(&mut self.full) {
             if full.last_seq > low_water {
                 kept.push(full);
             } else if self.spare.len() < MAX_SPARE {
                 self.spare.push(full.number);
-            } else {
-                self.remove(full.number)?;
+            } else if let Err(e) = self.remove(full.number) {
+                kept.push(full);
+                result = Err(e);
             }
         }
         self.full = kept;
-        Ok(())
+        result
     }
 
     /// Gives the disk space back after everything reached segments: no spare files, no file in use.
