@@ -128,6 +128,10 @@ fn adopt(disk: &Arc<dyn Disk>, manifest: &mut Manifest, report: &mut OpenReport)
             {
                 if listed.get(&id) == Some(&path) {
                     present.insert(id);
+                } else if manifest.is_dropped(id) {
+                    disk.remove(&path).at(&path)?;
+                    disk.sync_dir(&dir).at(&dir)?;
+                    report.removed += 1;
                 } else {
                     read_orphan(disk, id, path, &mut orphans, report)?;
                 }

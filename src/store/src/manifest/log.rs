@@ -5,7 +5,7 @@ use crate::codec::{Codec, Compression, compress};
 use crate::disk::{Disk, DiskFile, read_all};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::frame::{Found, Frame, Payload, Place, padded, put_frame, read_frame};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const KIND_SNAPSHOT: u8 = 1;
@@ -32,6 +32,9 @@ struct State {
     generation: u64,
     low_water: u64,
     segments: BTreeMap<SegmentId, SegmentMeta>,
+    /// Segments dropped since the last start that saw their files gone: a file that comes back after a power cut,
+    /// because its removal was not durable, must not be taken up again.
+    dropped: BTreeSet<SegmentId>,
 }
 
 /// What opening found.
@@ -75,6 +78,7 @@ impl Manifest {
             generation: number << 32 | 1,
             low_water: 0,
             segments: segments.into_iter().map(|s| (s.id, s)).collect(),
+            dropped: BTreeSet::new(),
         };
         let mut manifest = Self { disk: Arc::clone(disk), state, number, file: None, at: 0, rotate_at: 0 };
         let state = manifest.state.clone();
@@ -156,6 +160,16 @@ impl Manifest {
         self.state.low_water
     }
 
+    /// Whether an edit dropped this segment.
+    pub(crate) fn is_dropped(&self, id: SegmentId) -> bool {
+        self.state.dropped.contains(&id)
+    }
+
+    /// The files of all dropped segments are gone for good.
+    pub(crate) fn forget_dropped(&mut self) {
+        self.state.dropped.clear();
+    }
+
     /// The segments that exist.
     pub(crate) fn segments(&self) -> impl Iterator<Item = &SegmentMeta> {
         self.state.segments.values()
@@ -167,6 +181,7 @@ impl State {
         self.generation += 1;
         for id in &edit.drop {
             self.segments.remove(id);
+            self.dropped.insert(*id);
         }
         for meta in &edit.add {
             self.segments.insert(meta.id, meta.clone());
@@ -177,7 +192,7 @@ impl State {
     fn encode(&self) -> Vec<u8> {
         let edit = Edit {
             add: self.segments.values().cloned().collect(),
-            drop: Vec::new(),
+            drop: self.dropped.iter().copied().collect(),
             low_water: Some(self.low_water),
         };
         edit.encode()
@@ -186,7 +201,12 @@ impl State {
     fn decode(generation: u64, bytes: &[u8]) -> Option<Self> {
         let edit = Edit::decode(bytes)?;
         let segments = edit.add.into_iter().map(|s| (s.id, s)).collect();
-        Some(Self { generation, low_water: edit.low_water?, segments })
+        Some(Self {
+            generation,
+            low_water: edit.low_water?,
+            segments,
+            dropped: edit.drop.into_iter().collect(),
+        })
     }
 }
 

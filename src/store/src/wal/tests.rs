@@ -79,8 +79,8 @@ fn frames_of_a_recycled_files_former_use_are_not_taken_for_data() {
     wal.retire(3).unwrap();
     // A group larger than the file moves the log on; then the first file is recycled for the next one.
     let large = encode_batch(&batch_of("t", &[(r#"{a="b"}"#, 4, &vec![7u8; 300_000])]));
-    let random: Vec<u8> =
-        (0..2_000_000u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect();
+    let noise = |i: u64| xxhash_rust::xxh3::xxh3_64(&i.to_le_bytes()) as u8;
+    let random: Vec<u8> = (0..2_000_000).map(noise).collect();
     let huge = encode_batch(&batch_of("t", &[(r#"{a="b"}"#, 5, &random)]));
     wal.append(&[&large], true).unwrap();
     wal.append(&[&huge], true).unwrap();
