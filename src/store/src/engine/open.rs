@@ -141,6 +141,7 @@ fn adopt(disk: &Arc<dyn Disk>, manifest: &mut Manifest, report: &mut OpenReport)
     report
         .missing
         .extend(listed.iter().filter(|(id, _)| !present.contains(id)).map(|(_, path)| path.clone()));
+    manifest.forget_dropped();
     resolve(disk, manifest, &listed, &present, orphans, report)
 }
 
