@@ -39,14 +39,23 @@ impl Engine {
             let _ = self.wal.lock().retire(seq.1);
         }
         self.publish(&edit, Some(&head), |labels| self.index_labels(labels, &edit.add, &head))?;
-        let mut wal = self.wal.lock();
-        wal.retire(seq.1)?;
-        if wal.last_seq() == seq.1 && self.state.read().sealed.is_empty() {
-            // Nothing is in the log alone: give its space back. Under load the next group comes before this.
-            wal.release(seq.1)?;
+        if let Err(error) = self.recycle_log(seq.1) {
+            // The flush itself is done. The files left over go at a later flush or the next start.
+            tracing::warn!(%error, "the log's old files could not be recycled yet");
         }
         metrics::counter!("strandline_flushes_total").increment(1);
         Ok(true)
+    }
+
+    /// Lets go of the log up to `low_water`, which the manifest has made durable.
+    fn recycle_log(&self, low_water: u64) -> Result<(), StoreError> {
+        let mut wal = self.wal.lock();
+        wal.retire(low_water)?;
+        if wal.last_seq() == low_water && self.state.read().sealed.is_empty() {
+            // Nothing is in the log alone: give its space back. Under load the next group comes before this.
+            wal.release(low_water)?;
+        }
+        Ok(())
     }
 
     /// Seals and flushes everything: for a stop, and for `/flush`.
