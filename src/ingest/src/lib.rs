@@ -8,7 +8,6 @@ pub mod label_cache;
 pub mod level;
 mod metadata;
 pub mod rejections;
-mod rfc3339;
 pub mod submit;
 mod validate;
 

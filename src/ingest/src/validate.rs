@@ -3,7 +3,7 @@
 use crate::enrich::SERVICE_NAME;
 use crate::metadata::EntryMetadata;
 use crate::rejections::Reason;
-use crate::rfc3339::Rfc3339;
+use strandline_model::time::Rfc3339;
 use strandline_model::{Labels, Limits};
 
 /// Why a stream or an entry is refused.

@@ -84,6 +84,18 @@ impl fmt::Display for Day {
     }
 }
 
+/// A timestamp as people read it: prints as `2026-11-21T00:43:13Z` (RFC 3339, UTC, whole seconds).
+#[derive(Debug, Clone, Copy)]
+pub struct Rfc3339(pub i64);
+
+impl fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let second = self.0.div_euclid(SECOND_NS).rem_euclid(86_400);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{}T{hour:02}:{minute:02}:{second:02}Z", Day::of(self.0))
+    }
+}
+
 /// A text that is not `YYYY-MM-DD`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not a day of the form YYYY-MM-DD")]
@@ -123,6 +135,19 @@ mod tests {
         assert_eq!("2024-02-29".parse(), Ok(Day(19_782)));
         assert_eq!("2026-02-30".parse::<Day>(), Err(DayError));
         assert_eq!("2026-02-03x".parse::<Day>(), Err(DayError));
+    }
+
+    #[test]
+    fn known_times() {
+        for (ns, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (-5, "1969-12-31T23:59:59Z"),
+            (1_795_219_723_999_999_999, "2026-11-21T00:08:43Z"),
+            (i64::MAX, "2262-04-11T23:47:16Z"),
+            (i64::MIN, "1677-09-21T00:12:43Z"),
+        ] {
+            assert_eq!(Rfc3339(ns).to_string(), text);
+        }
     }
 
     proptest! {

@@ -2,8 +2,7 @@
 
 use parking_lot::Mutex;
 use std::fmt;
-use strandline_model::Day;
-use strandline_model::time::SECOND_NS;
+use strandline_model::time::Rfc3339;
 
 /// Most warnings in one answer.
 const MAX_WARNINGS: usize = 20;
@@ -26,7 +25,7 @@ impl Damage {
     /// Notes that `rows` lines with timestamps in `time` could not be read.
     pub(crate) fn note(&self, part: fmt::Arguments<'_>, rows: u64, time: (i64, i64), why: &dyn fmt::Display) {
         metrics::counter!("strandline_query_unreadable_parts_total").increment(1);
-        let (from, to) = (Moment(time.0), Moment(time.1));
+        let (from, to) = (Rfc3339(time.0), Rfc3339(time.1));
         let warning =
             format!("{part} cannot be read; up to {rows} lines from {from} to {to} are missing: {why}");
         let mut found = self.found.lock();
@@ -47,17 +46,6 @@ impl Damage {
             warnings.push(format!("{more} further parts with up to {more_rows} lines cannot be read"));
         }
         warnings
-    }
-}
-
-/// A timestamp as people read it: RFC 3339, UTC, whole seconds.
-struct Moment(i64);
-
-impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let second = self.0.div_euclid(SECOND_NS).rem_euclid(86_400);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{}T{hour:02}:{minute:02}:{second:02}Z", Day::of(self.0))
     }
 }
 
