@@ -1,6 +1,6 @@
 //! Which lines does a chain of line filters keep? Compiled so that an executor can test a line or search a whole block.
 
-use crate::ast::{LineFilterExpr, LineFilterOp, Stage};
+use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand, Stage};
 use crate::error::ParseError;
 use crate::needle;
 use crate::pattern::Pattern;
@@ -96,7 +96,8 @@ impl LineFilters {
     pub(crate) fn compile(stages: &[Stage]) -> Result<Self, ParseError> {
         let mut regexes = 0;
         let mut filters = Vec::with_capacity(stages.len());
-        for Stage::LineFilter(expr) in stages {
+        for stage in stages {
+            let Stage::LineFilter(expr) = stage else { continue };
             let filter = line_filter(expr).map_err(|e| ParseError::whole(format!("stage '{expr}' : {e}")))?;
             if let LineFilter::Regex(patterns) | LineFilter::NotRegex(patterns) = &filter {
                 regexes += patterns.len();
@@ -133,12 +134,21 @@ impl LineFilters {
 }
 
 fn line_filter(expr: &LineFilterExpr) -> Result<LineFilter, String> {
-    let literals = || expr.operands.iter().map(|text| Literal::new(text)).collect();
+    let literals = || texts(expr).map(|all| all.iter().map(|text| Literal::new(text)).collect());
     match expr.op {
-        LineFilterOp::Contains => Ok(LineFilter::Contains(literals())),
-        LineFilterOp::NotContains => Ok(LineFilter::NotContains(literals())),
+        LineFilterOp::Contains => Ok(LineFilter::Contains(literals()?)),
+        LineFilterOp::NotContains => Ok(LineFilter::NotContains(literals()?)),
         LineFilterOp::Matches | LineFilterOp::NotMatches => pattern_filter(expr),
+        LineFilterOp::Pattern | LineFilterOp::NotPattern => Err("not supported yet".to_owned()),
     }
+}
+
+fn texts(expr: &LineFilterExpr) -> Result<Vec<&[u8]>, String> {
+    let text = expr.operands.iter().map(|operand| match operand {
+        LineOperand::Text(text) => Ok(text.as_slice()),
+        LineOperand::Ip(_) => Err("not supported yet".to_owned()),
+    });
+    text.collect()
 }
 
 /// A filter by patterns. Patterns that are plain text become texts: finding these is several times faster.
@@ -146,7 +156,7 @@ fn pattern_filter(expr: &LineFilterExpr) -> Result<LineFilter, String> {
     if expr.operands.len() > MAX_REGEXES {
         return Err(format!("more than {MAX_REGEXES} patterns"));
     }
-    let patterns = expr.operands.iter().map(|operand| {
+    let patterns = texts(expr)?.into_iter().map(|operand| {
         let text =
             std::str::from_utf8(operand).map_err(|_| "error parsing regexp: invalid UTF-8".to_owned())?;
         Pattern::parse(text)

@@ -2,7 +2,7 @@
 //!
 //! Of LogQL there are stream selectors and line filters so far. What is LogQL but not read yet is refused by name.
 
-use crate::ast::{LineFilterExpr, LineFilterOp, LogExpr, MatcherExpr, Stage};
+use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand, LogExpr, MatcherExpr, Stage};
 use crate::error::{ParseError, Place};
 use crate::lexer::{Token, tokens};
 use strandline_model::MatchOp;
@@ -142,14 +142,14 @@ impl Parser {
     fn line_filter(&mut self, op: LineFilterOp) -> Result<LineFilterExpr, ParseError> {
         let expecting = match op {
             LineFilterOp::Contains | LineFilterOp::NotContains => "STRING or ip",
-            LineFilterOp::Matches | LineFilterOp::NotMatches => "STRING",
+            _ => "STRING",
         };
         let mut operands = Vec::new();
         loop {
             if *self.peek() == Token::Keyword("ip") {
                 return Err(self.not_yet("ip() filters"));
             }
-            operands.push(self.text(expecting)?);
+            operands.push(LineOperand::Text(self.text(expecting)?));
             if *self.peek() != Token::Keyword("or") {
                 return Ok(LineFilterExpr { op, operands });
             }

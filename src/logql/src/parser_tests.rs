@@ -1,6 +1,7 @@
 //! Are queries read as Loki reads them, and refused in its words?
 
 use super::*;
+use crate::ast::LineOperand;
 use proptest::prelude::*;
 
 fn printed(query: &str) -> String {
@@ -100,8 +101,10 @@ fn log_expr() -> impl Strategy<Value = LogExpr> {
         any::<String>().prop_map(String::into_bytes),
         proptest::collection::vec(any::<u8>(), 0..8),
     ];
-    let filter = (op, proptest::collection::vec(operand, 1..4))
-        .prop_map(|(op, operands)| Stage::LineFilter(LineFilterExpr { op, operands }));
+    let filter = (op, proptest::collection::vec(operand, 1..4)).prop_map(|(op, texts): (_, Vec<Vec<u8>>)| {
+        let operands = texts.into_iter().map(LineOperand::Text).collect();
+        Stage::LineFilter(LineFilterExpr { op, operands })
+    });
     (proptest::collection::vec(matcher, 0..4), proptest::collection::vec(filter, 0..4))
         .prop_map(|(matchers, stages)| LogExpr { matchers, stages })
 }

@@ -1,6 +1,6 @@
 //! How does a query read in its canonical form? As Loki prints it: `{a="b", c=~"d"} |= "x" or "y"`.
 
-use crate::ast::{LineFilterExpr, LogExpr, MatcherExpr, Stage};
+use crate::ast::{LineFilterExpr, LineOperand, LogExpr, MatcherExpr, Stage};
 use std::fmt::{self, Write};
 use strandline_model::MatchOp;
 use strandline_model::labels::write_quoted;
@@ -34,6 +34,8 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LineFilter(filter) => filter.fmt(f),
+            // Not parsed yet.
+            other => write!(f, "{other:?}"),
         }
     }
 }
@@ -43,7 +45,14 @@ impl fmt::Display for LineFilterExpr {
         f.write_str(self.op.as_str())?;
         for (i, operand) in self.operands.iter().enumerate() {
             f.write_str(if i > 0 { " or " } else { " " })?;
-            write_quoted_bytes(f, operand)?;
+            match operand {
+                LineOperand::Text(text) => write_quoted_bytes(f, text)?,
+                LineOperand::Ip(range) => {
+                    f.write_str("ip(")?;
+                    write_quoted(f, range)?;
+                    f.write_char(')')?;
+                }
+            }
         }
         Ok(())
     }
