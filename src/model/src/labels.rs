@@ -122,6 +122,24 @@ impl Labels {
         StreamId(xxh3_128(self.to_string().as_bytes()))
     }
 
+    /// How many of the first `most` bytes of these two label sets, in the order by which they compare, are equal.
+    pub fn common_prefix(&self, other: &Self, most: usize) -> usize {
+        let (a, b) = (self.text.as_bytes(), other.text.as_bytes());
+        match (a.get(..most), b.get(..most)) {
+            (Some(a), Some(b)) if a == b => most,
+            _ => a.iter().zip(b).take(most).take_while(|(a, b)| a == b).count(),
+        }
+    }
+
+    /// Eight bytes behind the first `skip`, as a number: of two label sets that share a prefix of `skip` bytes, the
+    /// one with the lesser number is the lesser. Equal numbers say nothing.
+    pub fn prefix_key(&self, skip: usize) -> u64 {
+        let rest = self.text.as_bytes().get(skip..).unwrap_or_default();
+        let mut key = [0; 8];
+        key.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        u64::from_be_bytes(key)
+    }
+
     /// Bytes of memory that this label set takes.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>() + self.text.len() + self.ends.len() * 4

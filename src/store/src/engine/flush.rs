@@ -13,8 +13,6 @@ use strandline_model::metadata::put_varint;
 use strandline_model::{Day, Labels, Metadata, Selector, TenantId, TimeRange};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Most (stream, day) pairs remembered as indexed: 16 bytes each and the table's slack.
-const MAX_INDEXED: usize = 250_000;
 /// With more streams than this the whole stream table of an older segment is read instead of single chunks.
 const FEW_STREAMS: usize = 64;
 
@@ -38,7 +36,7 @@ impl Engine {
         if self.config.planted(Planted::RecycleBeforeManifest) {
             let _ = self.wal.lock().retire(seq.1);
         }
-        self.publish(&edit, Some(&head), |labels| self.index_labels(labels, &edit.add, &head))?;
+        self.publish(&edit, Some(&head), |labels| self.index_labels(labels, &edit.add, &head, seq.1))?;
         if let Err(error) = self.recycle_log(seq.1) {
             // The flush itself is done. The files left over go at a later flush or the next start.
             tracing::warn!(%error, "the log's old files could not be recycled yet");
@@ -113,27 +111,39 @@ impl Engine {
 
     /// Adds the flushed streams to the label index. Most of them are in it since an earlier flush of the same day; a
     /// set of hashes knows that ten times faster than the index does.
-    fn index_labels(&self, labels: &LabelIndex, segments: &[SegmentMeta], head: &Arc<Head>) {
-        let mut indexed = self.indexed.lock();
-        if indexed.len() > MAX_INDEXED {
-            indexed.clear();
-        }
+    fn index_labels(&self, labels: &LabelIndex, segments: &[SegmentMeta], head: &Arc<Head>, seq: u64) {
+        let mut flushed = self.flushed.lock();
+        flushed.begin(seq);
         for meta in segments {
-            let place = xxh3_128(format!("{}/{}", meta.tenant, meta.day).as_bytes());
-            let fresh = head.streams_between(&meta.tenant, meta.time, |id| indexed.insert(id.0 ^ place));
+            let place = flushed.partition(meta.tenant.as_str(), meta.day);
+            let wanted = |id, latest| flushed.note(place, id, latest);
+            let fresh = head.streams_between(&meta.tenant, meta.time, wanted);
             labels.add(&meta.tenant, meta.day, fresh.iter().map(AsRef::as_ref));
         }
+    }
+
+    /// Per stream, whether a flush since the start put rows of it into segments that reach to its first row here. Lines
+    /// mostly come in order, and those need not be looked for.
+    fn flushed_before(&self, tenant: &TenantId, day: Day, streams: &[HeadRows]) -> Vec<bool> {
+        let flushed = self.flushed.lock();
+        let place = flushed.partition(tenant.as_str(), day);
+        let reaches = |s: &HeadRows| flushed.latest(place, s.id).is_some_and(|latest| latest >= s.ts(0));
+        streams.iter().map(reaches).collect()
     }
 
     /// Drops the rows that a segment of the partition holds already: an agent repeated a batch whose acknowledgement
     /// it missed, or the log is replayed behind segments that were published before a crash.
     fn drop_known(&self, tenant: &TenantId, day: Day, streams: &mut [HeadRows]) {
         let catalog = Arc::clone(&self.state.read().catalog);
+        let earlier = self.flushed_before(tenant, day, streams);
         for handle in catalog.partition(tenant, day) {
-            let time = handle.meta().time;
+            let (time, covered) = (handle.meta().time, self.flushed.lock().covers(handle.meta().seq.0));
+            let overlaps = |s: &HeadRows| !s.is_empty() && s.ts(0) <= time.1 && s.ts(s.len() - 1) >= time.0;
             let mut overlapping: Vec<&mut HeadRows> = streams
                 .iter_mut()
-                .filter(|s| !s.is_empty() && s.ts(0) <= time.1 && s.ts(s.len() - 1) >= time.0)
+                .zip(&earlier)
+                .filter(|(s, earlier)| (!covered || **earlier) && overlaps(s))
+                .map(|(s, _)| s)
                 .collect();
             if overlapping.is_empty() {
                 continue;

@@ -10,6 +10,7 @@ mod catalog;
 mod commit;
 mod config;
 mod flush;
+mod flushed;
 mod merge;
 mod open;
 mod read;
@@ -31,8 +32,9 @@ use crate::labels::LabelIndex;
 use crate::manifest::{Edit, Manifest, SegmentId, SegmentMeta};
 use crate::wal::Wal;
 use catalog::{Catalog, OpenSegments};
+use flushed::Flushed;
 use parking_lot::{Mutex, RwLock};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -50,8 +52,9 @@ pub struct Engine {
     labels: OnceLock<LabelIndex>,
     /// Where the index' image lies, and the manifest's generation at start, which it must have seen.
     labels_image: (Option<PathBuf>, u64),
-    /// (tenant, day, stream) hashes that the label index holds for certain; forgotten whenever it loses any.
-    indexed: Mutex<HashSet<u128>>,
+    /// Streams that the label index holds for certain, and up to when they are in segments; forgotten whenever the
+    /// index loses any.
+    flushed: Mutex<Flushed>,
     state: RwLock<State>,
     open: Arc<OpenSegments>,
     /// Makes segment ids unique within a millisecond.

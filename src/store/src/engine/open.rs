@@ -1,6 +1,7 @@
 //! Starting: whatever a crash or damage left behind, the store comes up, serves what is sound and says what is not.
 
 use super::catalog::{Catalog, OpenSegments, SegmentHandle};
+use super::flushed::Flushed;
 use super::{Engine, EngineConfig, State, retain, settle};
 use crate::disk::{Disk, read_all, replace_file};
 use crate::error::{AtPath, Corruption, StoreError};
@@ -59,6 +60,7 @@ impl Engine {
             manifest.segments().map(|meta| SegmentHandle::new(meta.clone(), &disk, &open)).collect();
         report.segments = handles.len();
         let catalog = Arc::new(Catalog::default().with(&handles, &[]));
+        let newest = handles.iter().map(|h| h.meta().seq.1).fold(wal.last_seq(), u64::max);
         let now = clock.monotonic_ns();
         let engine = Arc::new(Self {
             disk,
@@ -68,7 +70,7 @@ impl Engine {
             manifest: Mutex::new(manifest),
             labels: OnceLock::new(),
             labels_image,
-            indexed: Mutex::default(),
+            flushed: Mutex::new(Flushed::new(newest)),
             state: RwLock::new(State { active, sealed, catalog }),
             open,
             counter: AtomicU64::new(0),

@@ -160,7 +160,7 @@ impl Engine {
         let _no_merge = self.settling.lock();
         let index = self.labels();
         index.clear();
-        self.indexed.lock().clear();
+        self.flushed.lock().forget();
         let catalog = Arc::clone(&self.state.read().catalog);
         let mut all_read = true;
         for handle in catalog.all() {
@@ -193,7 +193,7 @@ impl Engine {
         }
         let index = self.labels();
         let manifest = self.manifest.lock();
-        self.indexed.lock().clear();
+        self.flushed.lock().forget();
         index.replace_day(tenant, day, labels.iter());
         if index.is_complete() {
             index.commit(manifest.generation());

@@ -108,7 +108,7 @@ impl Engine {
             .collect();
         let count = drop.len();
         self.publish(&Edit { drop, ..Edit::default() }, None, |labels| {
-            self.indexed.lock().clear();
+            self.flushed.lock().forget();
             for (tenant, day) in partitions {
                 tracing::info!(%tenant, %day, "retention dropped a day");
                 labels.drop_day(tenant, *day);

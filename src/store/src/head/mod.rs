@@ -5,6 +5,7 @@
 
 use crate::manifest::SegmentMeta;
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use strandline_model::{Batch, Day, Labels, Metadata, Selector, StreamId, TenantId, TimeRange};
@@ -36,8 +37,11 @@ struct Inner {
 #[derive(Debug)]
 struct Stream {
     labels: Arc<Labels>,
-    places: Vec<Place>,
+    places: Places,
 }
+
+/// Mostly one, where streams are many: it needs no allocation of its own.
+type Places = SmallVec<[Place; 1]>;
 
 #[derive(Debug, Clone, Copy)]
 struct Place {
@@ -49,9 +53,11 @@ struct Place {
 /// The entries of one stream in a head: by time, ties in order of arrival, each once.
 #[derive(Debug, Clone)]
 pub struct HeadRows {
-    /// The stream's labels.
+    /// The stream.
+    pub id: StreamId,
+    /// Its labels.
     pub labels: Arc<Labels>,
-    places: Vec<Place>,
+    places: Places,
     batches: Arc<Vec<Arc<Batch>>>,
 }
 
@@ -76,7 +82,7 @@ impl Head {
         for stream in &batch.streams {
             let known = streams.entry(stream.id).or_insert_with(|| {
                 inner.bytes += STREAM_BYTES;
-                Stream { labels: Arc::clone(&stream.labels), places: Vec::new() }
+                Stream { labels: Arc::clone(&stream.labels), places: Places::new() }
             });
             let entries = batch.stream_entries(stream).iter().zip(stream.entries.clone());
             known.places.extend(entries.map(|(e, entry)| Place { ts: e.ts, batch: at, entry }));
@@ -112,14 +118,14 @@ impl Head {
         inside: impl Fn(i64) -> bool,
         selector: &Selector,
     ) -> Vec<HeadRows> {
-        let (found, batches) = {
+        let (mut found, batches) = {
             let inner = self.inner.read();
             let Some(streams) = inner.tenants.get(tenant) else { return Vec::new() };
-            let mut found = Vec::new();
-            for stream in streams.values().filter(|s| selector.matches(&s.labels)) {
-                let places: Vec<Place> = stream.places.iter().filter(|p| inside(p.ts)).copied().collect();
+            let mut found: Vec<Found> = Vec::new();
+            for (id, stream) in streams.iter().filter(|(_, s)| selector.matches(&s.labels)) {
+                let places: Places = stream.places.iter().filter(|p| inside(p.ts)).copied().collect();
                 if !places.is_empty() {
-                    found.push((Arc::clone(&stream.labels), places));
+                    found.push((*id, Arc::clone(&stream.labels), places));
                 }
             }
             if found.is_empty() {
@@ -127,10 +133,10 @@ impl Head {
             }
             (found, Arc::new(inner.batches.clone()))
         };
-        let rows = |(labels, places)| HeadRows { labels, places, batches: Arc::clone(&batches) }.in_order();
-        let mut rows: Vec<HeadRows> = found.into_iter().map(rows).collect();
-        rows.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        rows
+        let rows =
+            |(id, labels, places)| HeadRows { id, labels, places, batches: Arc::clone(&batches) }.in_order();
+        sort_by_labels(&mut found);
+        found.into_iter().map(rows).collect()
     }
 
     /// All streams' entries from `start` on, the last nanosecond of all included.
@@ -147,17 +153,19 @@ impl Head {
         streams.filter(inside).map(|s| Arc::clone(&s.labels)).collect()
     }
 
-    /// The streams that have an entry from `first` to `last` and whose id `wanted` accepts.
+    /// The streams that have an entry from `first` to `last` and that `wanted`, told their last one's time, accepts.
     pub(crate) fn streams_between(
         &self,
         tenant: &TenantId,
         (first, last): (i64, i64),
-        mut wanted: impl FnMut(StreamId) -> bool,
+        mut wanted: impl FnMut(StreamId, i64) -> bool,
     ) -> Vec<Arc<Labels>> {
         let inner = self.inner.read();
         let streams = inner.tenants.get(tenant).into_iter().flatten();
-        let inside = |s: &Stream| s.places.iter().any(|p| first <= p.ts && p.ts <= last);
-        streams.filter(|(id, s)| inside(s) && wanted(**id)).map(|(_, s)| Arc::clone(&s.labels)).collect()
+        let latest =
+            |s: &Stream| s.places.iter().map(|p| p.ts).filter(|ts| first <= *ts && *ts <= last).max();
+        let inside = |(id, s): &(&StreamId, &Stream)| latest(s).is_some_and(|latest| wanted(**id, latest));
+        streams.filter(inside).map(|(_, s)| Arc::clone(&s.labels)).collect()
     }
 
     /// The tenants and days that have entries.
@@ -176,6 +184,17 @@ impl Head {
     pub(crate) fn tenants(&self) -> Vec<TenantId> {
         self.inner.read().tenants.keys().cloned().collect()
     }
+}
+
+/// A selected stream with the places of its entries.
+type Found = (StreamId, Arc<Labels>, Places);
+
+/// Most label sets of a tenant begin alike and differ within a few bytes behind that: comparing these as a number
+/// leaves the label texts alone, which lie all over the memory.
+fn sort_by_labels(found: &mut [Found]) {
+    let Some((_, first, _)) = found.first() else { return };
+    let skip = found.iter().fold(usize::MAX, |skip, (_, labels, _)| first.common_prefix(labels, skip));
+    found.sort_by_cached_key(|(_, labels, _)| (labels.prefix_key(skip), Arc::clone(labels)));
 }
 
 impl HeadRows {
