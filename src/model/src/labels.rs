@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 pub struct StreamId(pub u128);
 
 /// Sorted label pairs with unique names and non-empty values.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Labels {
     /// Name, value, name, value ... back to back: one allocation however many labels.
     text: Box<str>,
@@ -60,6 +60,24 @@ impl Labels {
             return Err(LabelError::Duplicate(twice[0].0.to_owned()));
         }
         Ok(Self::from_sorted(&sorted))
+    }
+
+    /// The labels of pairs that are in order already, as a file holds them: names ascending, each one valid, no value
+    /// empty. `None` for anything else.
+    pub fn from_ordered<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
+        let (mut text, mut ends) = (String::with_capacity(128), Vec::with_capacity(16));
+        let mut last = "";
+        for (name, value) in pairs {
+            if name <= last || value.is_empty() || !is_label_name(name) {
+                return None;
+            }
+            for piece in [name, value] {
+                text.push_str(piece);
+                ends.push(u32::try_from(text.len()).ok()?);
+            }
+            last = name;
+        }
+        Some(Self { text: text.into(), ends: ends.into() })
     }
 
     fn from_sorted(sorted: &[(&str, &str)]) -> Self {

@@ -61,7 +61,8 @@ impl Engine {
     fn seal_locked(&self) {
         let mut state = self.state.write();
         if state.active.fill().seq.is_some() {
-            let sealed = std::mem::replace(&mut state.active, Arc::new(Head::default()));
+            let next = Arc::new(Head::after(&state.active));
+            let sealed = std::mem::replace(&mut state.active, next);
             state.sealed.push_back(sealed);
         }
     }

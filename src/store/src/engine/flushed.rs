@@ -1,8 +1,8 @@
 //! Up to when has a stream been flushed? Two questions at every flush are answered from memory with it: whether the
 //! label index knows the stream already, and whether older segments can hold any of its rows.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use hashbrown::{DefaultHashBuilder, HashMap};
+use std::hash::BuildHasher;
 use strandline_model::{Day, StreamId};
 
 /// Most (partition, stream) pairs remembered: 16 bytes each and the table's slack.
@@ -14,7 +14,7 @@ pub(super) struct Flushed {
     /// By a secret hash of partition and stream, the latest timestamp. Two pairs that share a hash share the later
     /// of their times, which is only asked for more often.
     latest: HashMap<u64, i64>,
-    secret: RandomState,
+    secret: DefaultHashBuilder,
     /// Segments that hold a sequence up to this one may hold rows that nothing here knows of.
     since: u64,
     /// Latest sequence flushed.
@@ -24,7 +24,7 @@ pub(super) struct Flushed {
 impl Flushed {
     /// Nothing is known of segments with sequences up to `since`.
     pub(super) fn new(since: u64) -> Self {
-        Self { latest: HashMap::new(), secret: RandomState::new(), since, newest: since }
+        Self { latest: HashMap::new(), secret: DefaultHashBuilder::default(), since, newest: since }
     }
 
     /// Forgets everything: the label index may have lost streams.

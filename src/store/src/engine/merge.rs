@@ -40,6 +40,10 @@ impl Source {
         self.stream.as_ref().map(|(_, row)| &row.labels)
     }
 
+    fn take_labels(&mut self) -> Labels {
+        self.stream.as_mut().map(|(_, row)| std::mem::take(&mut row.labels)).unwrap_or_default()
+    }
+
     fn next_stream(&mut self) -> Result<(), StoreError> {
         if self.chunk.is_empty() && self.next_chunk < self.segment.chunk_count()? {
             self.chunk = self.segment.stream_chunk(self.next_chunk)?.into();
@@ -113,8 +117,10 @@ pub(super) fn merge(
 ) -> Result<bool, StoreError> {
     let mut sources = segments.into_iter().map(Source::new).collect::<Result<Vec<_>, _>>()?;
     let mut rows_until_pause = PACE_ROWS;
-    while let Some(labels) = sources.iter().filter_map(Source::labels).min().cloned() {
-        let mut same: Vec<&mut Source> = sources.iter_mut().filter(|s| s.labels() == Some(&labels)).collect();
+    while let Some(first) = first_by_labels(&sources) {
+        let labels = sources.get_mut(first).map(Source::take_labels).unwrap_or_default();
+        let same = sources.iter_mut().enumerate().filter(|(i, s)| *i == first || s.labels() == Some(&labels));
+        let mut same: Vec<&mut Source> = same.map(|(_, source)| source).collect();
         let mut stream = StreamMerge { labels: &labels, cutoff: cutoff(&labels), begun: false, rows: 0 };
         stream.run(&mut same, sink)?;
         if stream.rows >= rows_until_pause {
@@ -130,6 +136,12 @@ pub(super) fn merge(
         }
     }
     Ok(true)
+}
+
+/// The first of those sources that stand at the least label set.
+fn first_by_labels(sources: &[Source]) -> Option<usize> {
+    let labels = sources.iter().enumerate().filter_map(|(i, source)| Some((source.labels()?, i)));
+    labels.min().map(|(_, i)| i)
 }
 
 struct StreamMerge<'a> {

@@ -15,6 +15,9 @@ const ENTRY_BYTES: usize = size_of::<Place>();
 /// Memory per stream, roughly. Its labels are shared with the intake's cache, and with the head before.
 const STREAM_BYTES: usize = 128;
 
+/// Most streams that a new head expects of a tenant: about as many as fill one.
+const MAX_ROOM: usize = 100_000;
+
 /// Entries in memory.
 #[derive(Debug, Default)]
 pub struct Head {
@@ -26,13 +29,18 @@ pub struct Head {
 
 #[derive(Debug, Default)]
 struct Inner {
-    tenants: HashMap<TenantId, HashMap<StreamId, Stream>>,
+    tenants: HashMap<TenantId, Streams>,
     batches: Vec<Arc<Batch>>,
     bytes: usize,
+    /// Streams that are expected.
+    room: usize,
     seq: Option<(u64, u64)>,
     /// Monotonic time of the first and the latest batch.
     touched_ns: Option<(i64, i64)>,
 }
+
+/// Hashed with a secret, like std's, but several times faster.
+type Streams = hashbrown::HashMap<StreamId, Stream>;
 
 #[derive(Debug)]
 struct Stream {
@@ -70,13 +78,20 @@ pub(crate) struct Fill {
 }
 
 impl Head {
+    /// A head for what follows `before`: with room for half as many streams, for those that come and those that go.
+    pub(crate) fn after(before: &Self) -> Self {
+        let most = |inner: &Inner| inner.tenants.values().map(Streams::len).max().unwrap_or(0);
+        let room = most(&before.inner.read()).min(MAX_ROOM) / 2;
+        Self { inner: RwLock::new(Inner { room, ..Inner::default() }), ..Self::default() }
+    }
+
     /// Takes a batch; `seq` is its log sequence, `now_ns` monotonic time.
     pub(crate) fn insert(&self, seq: u64, batch: Arc<Batch>, now_ns: i64) {
         let inner = &mut *self.inner.write();
         let at = inner.batches.len() as u32;
         inner.bytes += batch.memory_bytes() + batch.entries.len() * ENTRY_BYTES;
         if !inner.tenants.contains_key(&batch.tenant) {
-            inner.tenants.insert(batch.tenant.clone(), HashMap::new());
+            inner.tenants.insert(batch.tenant.clone(), Streams::with_capacity(inner.room));
         }
         let Some(streams) = inner.tenants.get_mut(&batch.tenant) else { return };
         for stream in &batch.streams {
@@ -147,7 +162,7 @@ impl Head {
     /// The labels of selected streams that have an entry inside `range`.
     pub fn series(&self, tenant: &TenantId, range: TimeRange, selector: &Selector) -> Vec<Arc<Labels>> {
         let inner = self.inner.read();
-        let streams = inner.tenants.get(tenant).into_iter().flat_map(HashMap::values);
+        let streams = inner.tenants.get(tenant).into_iter().flat_map(Streams::values);
         let inside =
             |s: &&Stream| selector.matches(&s.labels) && s.places.iter().any(|p| range.contains(p.ts));
         streams.filter(inside).map(|s| Arc::clone(&s.labels)).collect()

@@ -45,11 +45,14 @@ pub(crate) fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
 }
 
 pub(crate) fn take_labels(reader: &mut Reader<'_>) -> Option<Labels> {
-    let mut pairs = Vec::new();
-    for _ in 0..reader.count(2)? {
-        pairs.push((reader.text()?, reader.text()?));
-    }
-    Labels::from_pairs(&pairs).ok()
+    let n = reader.count(2)?;
+    let mut left = n;
+    let pairs = std::iter::from_fn(|| {
+        left = left.checked_sub(1)?;
+        Some((reader.text()?, reader.text()?))
+    });
+    // A pair that cannot be read ends them early.
+    Labels::from_ordered(pairs).filter(|labels| labels.len() == n)
 }
 
 pub(crate) fn encode_chunk(rows: &[StreamRow]) -> Vec<u8> {
