@@ -90,7 +90,8 @@ pub fn measure(config: &Config) -> Result<Vec<PartitionStats>, OfflineError> {
     Ok(partitions.into_iter().map(stats).collect())
 }
 
-/// The data directory, which must exist: looking at one must not make it.
+/// The data directory, which must exist: looking at one must not make it. Locked, for a server that works on it meanwhile
+/// would make sound files look damaged.
 fn open_disk(config: &Config) -> Result<Arc<dyn Disk>, OfflineError> {
     let dir = &config.storage.data_dir;
     if !dir.is_dir() {
@@ -100,7 +101,14 @@ fn open_disk(config: &Config) -> Result<Arc<dyn Disk>, OfflineError> {
         )));
     }
     let disk = RealDisk::new(dir).map_err(|e| OfflineError(format!("{}: {e}", dir.display())))?;
-    Ok(Arc::new(disk))
+    match disk.lock("LOCK") {
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(OfflineError(format!(
+            "{} is in use by a running server; stop it first, or look at a copy",
+            dir.display()
+        ))),
+        // A read-only mount cannot be locked, and nobody writes to it.
+        _ => Ok(Arc::new(disk)),
+    }
 }
 
 /// Shows what `verify` found.

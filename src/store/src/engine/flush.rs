@@ -31,7 +31,10 @@ impl Engine {
             head.note_written(&tenant, day, written.clone());
             add.extend(written);
         }
-        self.sync_dirs(&add)?;
+        if !head.names_are_durable() {
+            self.sync_dirs(&add).inspect_err(|_| self.take_back(&head, &add))?;
+            head.note_names_durable();
+        }
         let edit = Edit { add, drop: Vec::new(), low_water: Some(seq.1) };
         if self.config.planted(Planted::RecycleBeforeManifest) {
             let _ = self.wal.lock().retire(seq.1);
@@ -78,8 +81,8 @@ impl Engine {
         }
         self.drop_known(tenant, day, &mut streams);
         let id = self.new_segment_id();
-        let origin =
-            Origin { id, group: id, tenant: tenant.clone(), day, settled: false, seq, replaces: Vec::new() };
+        let replaces = head.taken_back(tenant, day);
+        let origin = Origin { id, group: id, tenant: tenant.clone(), day, settled: false, seq, replaces };
         let options = WriterOptions {
             block_bytes: self.config.block_bytes,
             compression: Compression::Lz4,
@@ -96,6 +99,17 @@ impl Engine {
             }
         }
         writer.finish()
+    }
+
+    /// A folder's sync that failed once may succeed falsely the next time: the next attempt writes new files, whose
+    /// names have never been synced.
+    fn take_back(&self, head: &Head, segments: &[SegmentMeta]) {
+        for segment in segments {
+            // A file that cannot be removed is taken again after all, or its rows would be there twice.
+            if self.disk.remove(&segment.path()).is_ok() {
+                head.note_taken_back(&segment.tenant, segment.day, segment.id);
+            }
+        }
     }
 
     fn sync_dirs(&self, segments: &[SegmentMeta]) -> Result<(), StoreError> {

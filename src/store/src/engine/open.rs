@@ -99,11 +99,26 @@ fn open_manifest(disk: &Arc<dyn Disk>, report: &mut OpenReport) -> Result<Manife
 /// Keeps a damaged file as evidence.
 fn quarantine(disk: &dyn Disk, path: &str, report: &mut OpenReport) -> Result<(), StoreError> {
     disk.create_dir(QUARANTINE).at(QUARANTINE)?;
-    let kept = format!("{QUARANTINE}/{}", path.replace('/', "-"));
+    let name = path.replace('/', "-");
+    let taken: BTreeSet<String> = disk.list(QUARANTINE).at(QUARANTINE)?.into_iter().collect();
+    // A file number can come again after a start with an empty log; evidence is not written over.
+    let names = std::iter::once(name.clone()).chain((2u32..).map(|n| format!("{name}.{n}")));
+    let Some(free) = names.into_iter().find(|name| !taken.contains(name)) else { return Ok(()) };
+    let kept = format!("{QUARANTINE}/{free}");
     let bytes = read_all(disk, path, 1 << 32).at(path)?;
     replace_file(disk, &kept, &bytes).at(&kept)?;
     report.quarantined.push(kept);
     Ok(())
+}
+
+/// What the manifest says of segments.
+struct Known {
+    /// With their paths.
+    listed: BTreeMap<SegmentId, String>,
+    /// Those of them whose file is there.
+    present: BTreeSet<SegmentId>,
+    /// Inputs of unlisted merges that some edit dropped.
+    dropped: BTreeSet<SegmentId>,
 }
 
 /// A segment file that the manifest does not list.
@@ -143,8 +158,10 @@ fn adopt(disk: &Arc<dyn Disk>, manifest: &mut Manifest, report: &mut OpenReport)
     report
         .missing
         .extend(listed.iter().filter(|(id, _)| !present.contains(id)).map(|(_, path)| path.clone()));
+    let inputs = orphans.values().flat_map(|o| o.segment.replaces().iter().copied());
+    let dropped: BTreeSet<SegmentId> = inputs.filter(|id| manifest.is_dropped(*id)).collect();
     manifest.forget_dropped();
-    resolve(disk, manifest, &listed, &present, orphans, report)
+    resolve(disk, manifest, Known { listed, present, dropped }, orphans, report)
 }
 
 fn is_ours(name: &str, suffix: &str) -> bool {
@@ -189,14 +206,14 @@ fn read_orphan(
 fn resolve(
     disk: &Arc<dyn Disk>,
     manifest: &mut Manifest,
-    listed: &BTreeMap<SegmentId, String>,
-    present: &BTreeSet<SegmentId>,
+    known: Known,
     orphans: BTreeMap<SegmentId, Orphan>,
     report: &mut OpenReport,
 ) -> Result<(), StoreError> {
     if orphans.is_empty() {
         return Ok(());
     }
+    let Known { listed, present, .. } = &known;
     // What listed segments replace is known from their footers; only needed when there are orphans at all.
     let mut replaced: BTreeSet<SegmentId> = BTreeSet::new();
     for path in listed.iter().filter(|(id, _)| present.contains(id)).map(|(_, path)| path) {
@@ -204,7 +221,7 @@ fn resolve(
             replaced.extend(segment.replaces());
         }
     }
-    let complete_merges = complete_merges(listed, present, &orphans, &replaced);
+    let complete_merges = complete_merges(&known, &orphans, &replaced);
     let complete = |o: &Orphan| {
         let group = o.segment.group();
         !o.segment.meta().settled || replaced.contains(&group) || complete_merges.contains(&group)
@@ -234,8 +251,7 @@ fn resolve(
 /// The merges among the orphans whose result counts. A merge counts when its last output is there, unless what it
 /// replaces is still all in place (it was not published, and can be done again), or went into another merge.
 fn complete_merges(
-    listed: &BTreeMap<SegmentId, String>,
-    present: &BTreeSet<SegmentId>,
+    known: &Known,
     orphans: &BTreeMap<SegmentId, Orphan>,
     replaced: &BTreeSet<SegmentId>,
 ) -> BTreeSet<SegmentId> {
@@ -244,9 +260,10 @@ fn complete_merges(
     // Newest first: of two merges that took the same segment the later one went through.
     for orphan in orphans.values().rev().filter(|o| !o.segment.replaces().is_empty()) {
         let replaces = orphan.segment.replaces();
-        let mut inputs = replaces.iter().filter(|id| listed.contains_key(id)).peekable();
-        let interrupted = inputs.peek().is_some() && inputs.all(|id| present.contains(id));
-        let overtaken = replaces.iter().any(|id| claimed.contains(id));
+        let mut inputs = replaces.iter().filter(|id| known.listed.contains_key(id)).peekable();
+        let interrupted = inputs.peek().is_some() && inputs.all(|id| known.present.contains(id));
+        // What the manifest dropped went into a published merge, which is listed itself, or to retention.
+        let overtaken = replaces.iter().any(|id| claimed.contains(id) || known.dropped.contains(id));
         if !interrupted && !overtaken {
             claimed.extend(replaces);
             complete.insert(orphan.segment.group());

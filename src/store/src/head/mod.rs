@@ -3,11 +3,12 @@
 //! Lines stay in the batches they came in (no copy); per stream there is a list of places. A head takes batches until
 //! it is sealed; a sealed head is flushed to segments and dropped.
 
-use crate::manifest::SegmentMeta;
+use crate::manifest::{SegmentId, SegmentMeta};
 use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use strandline_model::{Batch, Day, Labels, Metadata, Selector, StreamId, TenantId, TimeRange};
 
 /// Memory per entry beside its bytes.
@@ -25,6 +26,12 @@ pub struct Head {
     /// Segments that a flush wrote and could not publish yet: the next attempt takes these very files, so that no
     /// second file with the same rows is left behind.
     written: Mutex<BTreeMap<(TenantId, Day), Option<SegmentMeta>>>,
+    /// Whether their folders were synced. From then on they stay, for a manifest edit that was reported as failed can
+    /// be on the disk (simulated seed 5932).
+    names_durable: AtomicBool,
+    /// Segments of earlier attempts that were removed again. A power cut can bring them back, so their successors say
+    /// that they replace them.
+    taken_back: Mutex<BTreeMap<(TenantId, Day), Vec<SegmentId>>>,
 }
 
 #[derive(Debug, Default)]
@@ -115,6 +122,28 @@ impl Head {
     /// Notes that a partition's segment is in place, though not published.
     pub(crate) fn note_written(&self, tenant: &TenantId, day: Day, meta: Option<SegmentMeta>) {
         self.written.lock().insert((tenant.clone(), day), meta);
+    }
+
+    /// Whether what was written is in synced folders.
+    pub(crate) fn names_are_durable(&self) -> bool {
+        self.names_durable.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the folders of everything that was written are synced.
+    pub(crate) fn note_names_durable(&self) {
+        self.names_durable.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that a partition's segment was removed again.
+    pub(crate) fn note_taken_back(&self, tenant: &TenantId, day: Day, id: SegmentId) {
+        let partition = (tenant.clone(), day);
+        self.written.lock().remove(&partition);
+        self.taken_back.lock().entry(partition).or_default().push(id);
+    }
+
+    /// A partition's segments that were removed again.
+    pub(crate) fn taken_back(&self, tenant: &TenantId, day: Day) -> Vec<SegmentId> {
+        self.taken_back.lock().get(&(tenant.clone(), day)).cloned().unwrap_or_default()
     }
 
     pub(crate) fn fill(&self) -> Fill {

@@ -311,8 +311,8 @@ impl SegmentWriter {
         self.buffer.extend_from_slice(&encoded);
         self.spill(1)?;
         self.file.sync().at(&self.temporary)?;
-        self.finished = true;
         self.disk.rename(&self.temporary, &meta.path()).at(&self.temporary)?;
+        self.finished = true;
         Ok(meta)
     }
 }
