@@ -1,13 +1,15 @@
 //! Where does a question go in, and the answer come out?
 
 use crate::error::QueryError;
-use crate::execute::{Outcome, Run};
+use crate::execute::Run;
 use crate::gate::Gate;
-use crate::group;
+use crate::language::LogQuery;
+use crate::logs::{self, LogSink, Outcome};
 use crate::pool::{Pool, Work};
 use crate::request::{CancelFlag, Direction, LogRequest};
 use crate::result::LogResult;
-use crate::stats::QueryStats;
+use crate::scope::Scope;
+use crate::stats::{Counters, QueryStats};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::time::SECOND_NS;
@@ -114,7 +116,7 @@ impl QueryEngine {
         let outcome = self.thinned(request, &deadline, &mut stats)?;
         stats.duplicates = outcome.duplicates;
         stats.entries = outcome.found.len() as u64;
-        let streams = group::streams(outcome.found, request.direction, request.categorize);
+        let streams = logs::group::streams(outcome.found, request.direction, request.categorize);
         stats.exec_ns = clock.monotonic_ns() - begun;
         Ok(LogResult { streams, stats, warnings: outcome.warnings })
     }
@@ -164,21 +166,45 @@ impl QueryEngine {
         deadline: &Deadline,
         stats: &mut QueryStats,
     ) -> Result<Outcome, QueryError> {
-        let (tenant, selector) = (&request.tenant, request.query.selector());
         if limit == 0 || range.start >= range.end {
             return Ok(Outcome::default());
         }
+        let scope = self.scope(&request.tenant, &request.query, range, deadline.clone());
+        let run = Arc::new(Run::new(scope, LogSink::new(limit, request.direction)));
+        self.pool.offer(Arc::clone(&run) as Arc<dyn Work>);
+        let warnings = run.wait()?;
+        stats.add(&run.scope.counters.snapshot());
+        let (found, duplicates) = run.sink.finish();
+        Ok(Outcome { found, duplicates, warnings })
+    }
+
+    /// What is there to read for a query.
+    pub(crate) fn scope(
+        &self,
+        tenant: &TenantId,
+        query: &LogQuery,
+        range: TimeRange,
+        deadline: Deadline,
+    ) -> Scope {
         let view = self.engine.view(tenant, range);
         let few = match view.segments.len() {
             0 => None,
-            _ => self.engine.select_few(tenant, range, selector, FEW_STREAMS),
+            _ => self.engine.select_few(tenant, range, query.selector(), FEW_STREAMS),
         };
-        let bounds = (deadline.clone(), self.config.max_result_bytes);
-        let run = Arc::new(Run::new(request, range, limit, view, few, bounds));
-        self.pool.offer(Arc::clone(&run) as Arc<dyn Work>);
-        run.wait()?;
-        stats.add(&run.counters.snapshot());
-        Ok(run.into_outcome())
+        let few = few.map(|mut few| {
+            few.sort_unstable();
+            few.into_iter().map(Arc::new).collect()
+        });
+        Scope {
+            tenant: tenant.clone(),
+            query: query.clone(),
+            range,
+            view,
+            few,
+            counters: Counters::default(),
+            deadline,
+            max_bytes: self.config.max_result_bytes,
+        }
     }
 
     /// Names of the labels that selected streams have in `range` (to the day).

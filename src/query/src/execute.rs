@@ -2,142 +2,80 @@
 //! that could change the answer.
 
 use crate::damage::Damage;
-use crate::engine::Deadline;
 use crate::error::QueryError;
 use crate::frontier::{Frontier, Unit};
-use crate::language::LogQuery;
-use crate::merge::{Best, Found};
 use crate::plan::{self, SegmentPlan};
 use crate::pool::{Queue, Work};
-use crate::request::{Direction, LogRequest};
-use crate::stats::Counters;
-use crate::{heads, scan};
+use crate::scope::Scope;
 use parking_lot::{Condvar, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
-use strandline_model::{Labels, TenantId, TimeRange};
+use strandline_model::TimeRange;
+use strandline_store::head::Head;
 use strandline_store::{StoreError, View};
 
 /// A waiting client's thread looks this often whether the query is still wanted.
 const TICK: Duration = Duration::from_millis(50);
 
+/// What becomes of the data that a run looks at.
+pub(crate) trait Sink: Send + Sync + 'static {
+    /// Units with a lower key need not be looked at any more.
+    fn bound(&self) -> i64 {
+        i64::MIN
+    }
+
+    /// The best key of an entry inside `range` with a timestamp in `time`.
+    fn best_key(&self, _range: TimeRange, _time: (i64, i64)) -> i64 {
+        0
+    }
+
+    /// Bytes held.
+    fn bytes(&self) -> usize;
+
+    /// Why the answer cannot be had, if so.
+    fn failure(&self) -> Option<QueryError> {
+        None
+    }
+
+    /// Looks at a head; `source` is its place behind the view's segments.
+    fn head(&self, scope: &Scope, source: usize, head: &Arc<Head>) -> Result<(), StoreError>;
+
+    /// Looks at a block.
+    fn block(&self, scope: &Scope, plan: &SegmentPlan, index: u32) -> Result<(), StoreError>;
+}
+
 /// One run of a query over a view. Shared by all threads that work on it.
 #[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) tenant: TenantId,
-    pub(crate) query: LogQuery,
-    pub(crate) range: TimeRange,
-    pub(crate) limit: usize,
-    pub(crate) direction: Direction,
-    /// The selected streams of the segments, by label order, when they are few.
-    pub(crate) few: Option<Vec<Arc<Labels>>>,
-    pub(crate) counters: Counters,
-    deadline: Deadline,
-    max_bytes: usize,
-    view: View,
+pub(crate) struct Run<S> {
+    pub(crate) scope: Scope,
+    pub(crate) sink: S,
     frontier: Mutex<Frontier>,
     ended: Condvar,
-    best: Mutex<Best>,
-    /// Copies of what `best` says, to be read without its lock.
-    bound: AtomicI64,
-    bytes: AtomicUsize,
     damage: Damage,
 }
 
-/// What a run found.
-#[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    pub(crate) found: Vec<Found>,
-    pub(crate) duplicates: u64,
-    pub(crate) warnings: Vec<String>,
-}
-
-impl Run {
-    /// A run of `request` over `view`; `few` are the selected streams, if they are known to be few.
-    pub(crate) fn new(
-        request: &LogRequest,
-        range: TimeRange,
-        limit: usize,
-        view: View,
-        few: Option<Vec<Labels>>,
-        (deadline, max_bytes): (Deadline, usize),
-    ) -> Self {
-        let few = few.map(|mut few| {
-            few.sort_unstable();
-            few.into_iter().map(Arc::new).collect()
-        });
-        Self {
-            tenant: request.tenant.clone(),
-            query: request.query.clone(),
-            range,
-            limit,
-            direction: request.direction,
-            few,
-            counters: Counters::default(),
-            deadline,
-            max_bytes,
-            frontier: Mutex::new(first_units(&view, range, request.direction)),
-            view,
-            ended: Condvar::new(),
-            best: Mutex::new(Best::new(limit, request.direction)),
-            bound: AtomicI64::new(i64::MIN),
-            bytes: AtomicUsize::new(0),
-            damage: Damage::default(),
-        }
-    }
-
-    /// Entries with a lower key are not wanted any more.
-    pub(crate) fn bound(&self) -> i64 {
-        self.bound.load(Ordering::Relaxed)
-    }
-
-    /// The part of the range in which entries can reach `bound`.
-    pub(crate) fn range_within(&self, bound: i64) -> TimeRange {
-        let mut range = self.range;
-        if bound > i64::MIN {
-            let ts = self.direction.ts(bound);
-            match self.direction {
-                Direction::Backward => range.start = range.start.max(ts),
-                Direction::Forward => range.end = range.end.min(ts.saturating_add(1)),
-            }
-        }
-        range
-    }
-
-    /// Takes entries that passed.
-    pub(crate) fn take(&self, found: Vec<Found>) {
-        if found.is_empty() {
-            return;
-        }
-        let mut best = self.best.lock();
-        best.add(found);
-        self.bound.store(best.bound(), Ordering::Relaxed);
-        self.bytes.store(best.bytes(), Ordering::Relaxed);
-    }
-
-    /// Whether the answer is not wanted any more, or cannot be had.
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.reason_to_give_up().is_some()
+impl<S: Sink> Run<S> {
+    /// A run that hands what `scope` names to `sink`.
+    pub(crate) fn new(scope: Scope, sink: S) -> Self {
+        let frontier = Mutex::new(first_units(&scope.view, scope.range, &sink));
+        Self { scope, sink, frontier, ended: Condvar::new(), damage: Damage::default() }
     }
 
     fn reason_to_give_up(&self) -> Option<QueryError> {
-        if self.bytes.load(Ordering::Relaxed) > self.max_bytes {
-            return Some(QueryError::TooLarge(self.max_bytes));
-        }
-        self.deadline.passed()
+        self.sink.failure().or_else(|| self.scope.reason_to_give_up(self.sink.bytes()))
     }
 
-    /// Waits for the end.
-    pub(crate) fn wait(self: &Arc<Self>) -> Result<(), QueryError> {
+    /// Waits for the end. Returns what the answer lacks.
+    pub(crate) fn wait(&self) -> Result<Vec<String>, QueryError> {
         let mut frontier = self.frontier.lock();
         loop {
             if let Some(error) = frontier.failure.take() {
                 return Err(error);
             }
             if frontier.is_done() {
-                return Ok(());
+                // The last unit may have found it.
+                return self.sink.failure().map_or_else(|| Ok(self.damage.take_warnings()), Err);
             }
             if let Some(error) = self.reason_to_give_up() {
                 frontier.clear();
@@ -147,35 +85,33 @@ impl Run {
         }
     }
 
-    /// The answer, once the run has ended.
-    pub(crate) fn into_outcome(self: Arc<Self>) -> Outcome {
-        // A thread may still hold the run for a moment after it reported its last unit.
-        let empty = Best::new(0, self.direction);
-        let (found, duplicates) = std::mem::replace(&mut *self.best.lock(), empty).finish();
-        Outcome { found, duplicates, warnings: self.damage.take_warnings() }
-    }
-
     fn look_at(&self, unit: &Unit) -> Vec<(i64, Unit)> {
         match unit {
             Unit::Head(i) => {
-                if let Some(head) = self.view.heads.get(*i) {
-                    heads::scan(self, self.view.segments.len() + i, head);
+                if let Some(head) = self.scope.view.heads.get(*i)
+                    && let Err(error) = self.sink.head(&self.scope, self.scope.view.segments.len() + i, head)
+                {
+                    self.damage.note(format_args!("lines in memory"), 0, (0, 0), &error);
                 }
             }
             Unit::Segment(i) => return self.plan_segment(*i),
-            Unit::Block(plan, index) => self.scan_block(plan, *index),
+            Unit::Block(plan, index) => {
+                if let Err(error) = self.sink.block(&self.scope, plan, *index) {
+                    self.note_block(plan, *index, &error);
+                }
+            }
         }
         Vec::new()
     }
 
     fn plan_segment(&self, i: usize) -> Vec<(i64, Unit)> {
-        let Some(handle) = self.view.segments.get(i) else { return Vec::new() };
-        match plan::plan(self, i, handle) {
+        let Some(handle) = self.scope.view.segments.get(i) else { return Vec::new() };
+        match plan::plan(&self.scope, i, handle) {
             Ok(plan) => {
                 let plan = Arc::new(plan);
                 let key = |block: u32| {
                     let row = plan.table.blocks.get(block as usize);
-                    row.map_or(i64::MAX, |row| self.best_key(row.time))
+                    row.map_or(i64::MAX, |row| self.sink.best_key(self.scope.range, row.time))
                 };
                 let unit = |block: &u32| (key(*block), Unit::Block(Arc::clone(&plan), *block));
                 plan.blocks.iter().map(unit).collect()
@@ -189,13 +125,6 @@ impl Run {
         }
     }
 
-    fn scan_block(&self, plan: &Arc<SegmentPlan>, index: u32) {
-        match scan::scan(self, plan, index, self.bound()) {
-            Ok(found) => self.take(found),
-            Err(error) => self.note_block(plan, index, &error),
-        }
-    }
-
     fn note_block(&self, plan: &SegmentPlan, index: u32, error: &StoreError) {
         plan.handle.note_damage(error);
         let meta = plan.handle.meta();
@@ -204,35 +133,26 @@ impl Run {
         self.damage.note(format_args!("block {index} of segment {}", meta.id), rows, time, error);
     }
 
-    fn best_key(&self, time: (i64, i64)) -> i64 {
-        best_key(self.range, self.direction, time)
-    }
-
     fn give_up(&self, frontier: &mut Frontier, error: QueryError) {
         frontier.clear();
         frontier.failure.get_or_insert(error);
     }
 }
 
-/// The best key of an entry inside `range` with a timestamp in `time`.
-fn best_key(range: TimeRange, direction: Direction, (first, last): (i64, i64)) -> i64 {
-    direction.best_key((first.max(range.start), last.min(range.end.saturating_sub(1))))
-}
-
-fn first_units(view: &View, range: TimeRange, direction: Direction) -> Frontier {
+fn first_units(view: &View, range: TimeRange, sink: &impl Sink) -> Frontier {
     let mut frontier = Frontier::default();
     for i in 0..view.heads.len() {
         // Nothing is known of their times; the newest lines are most likely here.
         frontier.push(i64::MAX, Unit::Head(i));
     }
     for (i, handle) in view.segments.iter().enumerate() {
-        frontier.push(best_key(range, direction, handle.meta().time), Unit::Segment(i));
+        frontier.push(sink.best_key(range, handle.meta().time), Unit::Segment(i));
     }
     frontier.offered = true;
     frontier
 }
 
-impl Work for Run {
+impl<S: Sink> Work for Run<S> {
     fn run_one(self: Arc<Self>, pool: &Queue) {
         let unit = {
             let mut frontier = self.frontier.lock();
@@ -240,7 +160,7 @@ impl Work for Run {
             if let Some(error) = self.reason_to_give_up() {
                 self.give_up(&mut frontier, error);
             }
-            let unit = frontier.take(self.bound());
+            let unit = frontier.take(self.sink.bound());
             if !frontier.is_empty() {
                 frontier.offered = true;
                 pool.offer(Arc::clone(&self) as Arc<dyn Work>);

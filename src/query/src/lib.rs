@@ -9,15 +9,14 @@ mod error;
 mod execute;
 mod frontier;
 mod gate;
-mod group;
-mod heads;
 pub mod language;
-mod merge;
+mod logs;
 mod plan;
 mod pool;
 pub mod request;
 pub mod result;
-mod scan;
+mod rows;
+mod scope;
 pub mod stats;
 
 pub use engine::{QueryConfig, QueryEngine};

@@ -1,6 +1,6 @@
 //! Which streams and which blocks of one segment can matter?
 
-use crate::execute::Run;
+use crate::scope::Scope;
 use crate::stats::count;
 use std::sync::Arc;
 use strandline_model::{Labels, Needle};
@@ -58,21 +58,25 @@ impl Streams {
 }
 
 /// Opens a segment and finds what of it has to be looked at.
-pub(crate) fn plan(run: &Run, source: usize, handle: &Arc<SegmentHandle>) -> Result<SegmentPlan, StoreError> {
+pub(crate) fn plan(
+    scope: &Scope,
+    source: usize,
+    handle: &Arc<SegmentHandle>,
+) -> Result<SegmentPlan, StoreError> {
     let segment = handle.open()?;
-    count(&run.counters.segments, 1);
+    count(&scope.counters.segments, 1);
     let table = segment.table()?;
-    let in_range = |(_, block): &(u32, &BlockRow)| run.range.overlaps(block.time.0, block.time.1);
+    let in_range = |(_, block): &(u32, &BlockRow)| scope.range.overlaps(block.time.0, block.time.1);
     let mut blocks: Vec<u32> = (0u32..).zip(&table.blocks).filter(in_range).map(|(i, _)| i).collect();
     let streams;
-    if let Some(few) = run.few.as_ref().filter(|few| few.len() < chunks(&segment)) {
-        streams = find_streams(run, &segment, few)?;
+    if let Some(few) = scope.few.as_ref().filter(|few| few.len() < chunks(&segment)) {
+        streams = find_streams(scope, &segment, few)?;
         keep_selected(&mut blocks, &table, &streams);
-        rule_out(run, &segment, &mut blocks);
+        rule_out(scope, &segment, &mut blocks);
     } else {
         // A look at all streams costs more than one at the text index, and is not needed where that leaves no block.
-        rule_out(run, &segment, &mut blocks);
-        streams = if blocks.is_empty() { Streams::default() } else { filter_streams(run, &segment)? };
+        rule_out(scope, &segment, &mut blocks);
+        streams = if blocks.is_empty() { Streams::default() } else { filter_streams(scope, &segment)? };
         keep_selected(&mut blocks, &table, &streams);
     }
     Ok(SegmentPlan { handle: Arc::clone(handle), segment, table, streams, source, blocks })
@@ -90,12 +94,12 @@ fn keep_selected(blocks: &mut Vec<u32>, table: &BlockTable, streams: &Streams) {
 }
 
 /// The streams of a short list, each looked up.
-fn find_streams(run: &Run, segment: &Segment, few: &[Arc<Labels>]) -> Result<Streams, StoreError> {
+fn find_streams(scope: &Scope, segment: &Segment, few: &[Arc<Labels>]) -> Result<Streams, StoreError> {
     let mut streams = Streams::default();
     // Sorted, as the table is, so the ordinals ascend.
     for labels in few {
         if let Some((ordinal, row)) = segment.find_stream(labels)?
-            && run.range.overlaps(row.time.0, row.time.1)
+            && scope.range.overlaps(row.time.0, row.time.1)
         {
             streams.push(ordinal, Arc::clone(labels));
         }
@@ -104,10 +108,10 @@ fn find_streams(run: &Run, segment: &Segment, few: &[Arc<Labels>]) -> Result<Str
 }
 
 /// The selected streams by a look at all of them.
-fn filter_streams(run: &Run, segment: &Segment) -> Result<Streams, StoreError> {
+fn filter_streams(scope: &Scope, segment: &Segment) -> Result<Streams, StoreError> {
     let mut streams = Streams::default();
     segment.each_stream(|ordinal, row| {
-        if run.range.overlaps(row.time.0, row.time.1) && run.query.selector().matches(&row.labels) {
+        if scope.range.overlaps(row.time.0, row.time.1) && scope.query.selector().matches(&row.labels) {
             streams.push(ordinal, Arc::new(row.labels));
         }
     })?;
@@ -115,8 +119,8 @@ fn filter_streams(run: &Run, segment: &Segment) -> Result<Streams, StoreError> {
 }
 
 /// Drops the blocks that cannot hold what a line must contain.
-fn rule_out(run: &Run, segment: &Segment, blocks: &mut Vec<u32>) {
-    let needle = run.query.needle();
+fn rule_out(scope: &Scope, segment: &Segment, blocks: &mut Vec<u32>) {
+    let needle = scope.query.needle();
     if *needle == Needle::Any || blocks.len() < MIN_BLOCKS_FOR_INDEX {
         return;
     }
@@ -125,7 +129,7 @@ fn rule_out(run: &Run, segment: &Segment, blocks: &mut Vec<u32>) {
             let candidates: BlockSet = text.candidates(needle);
             let before = blocks.len();
             blocks.retain(|block| candidates.contains(*block));
-            count(&run.counters.blocks_ruled_out, (before - blocks.len()) as u64);
+            count(&scope.counters.blocks_ruled_out, (before - blocks.len()) as u64);
         }
         Ok(None) => {}
         // The index is derived data: without it every block is scanned, and the answer is the same.

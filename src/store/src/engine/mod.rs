@@ -105,7 +105,7 @@ impl Engine {
         let ms = (self.clock.now_ns() / 1_000_000).max(0) as u128 & 0xffff_ffff_ffff;
         let n = self.counter.fetch_add(1, Ordering::Relaxed);
         let generation = self.manifest.lock().generation() & 0xffff_ffff;
-        SegmentId(ms << 80 | u128::from(generation) << 48 | u128::from(n & 0xffff_ffff_ffff))
+        SegmentId(ms << 80 | u128::from(generation) << 48 | u128::from(n & SegmentId::COUNTER))
     }
 
     /// Commits an edit and shows readers the result: the only way in which segments come and go. `index` brings the

@@ -3,7 +3,7 @@
 use super::catalog::{Catalog, OpenSegments, SegmentHandle};
 use super::flushed::Flushed;
 use super::{Engine, EngineConfig, State, retain, settle};
-use crate::disk::{Disk, read_all, replace_file};
+use crate::disk::{Disk, parent, read_all, replace_file};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::format;
 use crate::head::Head;
@@ -52,7 +52,7 @@ impl Engine {
         format::migrate(disk.as_ref())?;
         let mut report = OpenReport::default();
         let mut manifest = open_manifest(&disk, &mut report)?;
-        adopt(&disk, &mut manifest, &mut report)?;
+        let last_counter = adopt(&disk, &mut manifest, &mut report)?;
         let labels_image = (disk.local_path("labels"), manifest.generation());
         let (sealed, active, wal) = replay(&disk, &clock, &config, manifest.low_water(), &mut report)?;
         let open = OpenSegments::new(config.cache_bytes);
@@ -73,7 +73,7 @@ impl Engine {
             flushed: Mutex::new(Flushed::new(newest)),
             state: RwLock::new(State { active, sealed, catalog }),
             open,
-            counter: AtomicU64::new(0),
+            counter: AtomicU64::new(last_counter + 1),
             flushing: Mutex::new(()),
             settling: Mutex::new(settle::Pace::default()),
             retaining: Mutex::new(retain::LastRun::default()),
@@ -129,15 +129,19 @@ struct Orphan {
 
 /// Compares the manifest with the files. In the usual case there is nothing but leftovers of interrupted work. When
 /// edits were lost with a damaged manifest, the segments' own footers say what belongs to the store: every sound
-/// segment that no other one replaces.
-fn adopt(disk: &Arc<dyn Disk>, manifest: &mut Manifest, report: &mut OpenReport) -> Result<(), StoreError> {
+/// segment that no other one replaces. Returns the highest counter in any segment's name.
+fn adopt(disk: &Arc<dyn Disk>, manifest: &mut Manifest, report: &mut OpenReport) -> Result<u64, StoreError> {
     let listed: BTreeMap<SegmentId, String> = manifest.segments().map(|m| (m.id, m.path())).collect();
     let mut present = BTreeSet::new();
     let mut orphans: BTreeMap<SegmentId, Orphan> = BTreeMap::new();
+    let mut last_counter = 0;
     for (tenant, day) in partition_dirs(disk.as_ref())? {
         let dir = crate::manifest::partition_dir(&tenant, day);
         for name in disk.list(&dir).at(&dir)? {
             let path = format!("{dir}/{name}");
+            // The name of a removed file can come back with a power cut: no new segment may share it (simulated seed
+            // 3721, where the clock stood still between two starts).
+            last_counter = id_of(&name).map_or(last_counter, |id| last_counter.max(id.counter()));
             if is_ours(&name, ".tmp") {
                 disk.remove(&path).at(&path)?;
                 report.removed += 1;
@@ -161,7 +165,12 @@ fn adopt(disk: &Arc<dyn Disk>, manifest: &mut Manifest, report: &mut OpenReport)
     let inputs = orphans.values().flat_map(|o| o.segment.replaces().iter().copied());
     let dropped: BTreeSet<SegmentId> = inputs.filter(|id| manifest.is_dropped(*id)).collect();
     manifest.forget_dropped();
-    resolve(disk, manifest, Known { listed, present, dropped }, orphans, report)
+    resolve(disk, manifest, Known { listed, present, dropped }, orphans, report)?;
+    Ok(last_counter)
+}
+
+fn id_of(name: &str) -> Option<SegmentId> {
+    name.split_once('.').and_then(|(stem, _)| stem.parse().ok())
 }
 
 fn is_ours(name: &str, suffix: &str) -> bool {
@@ -243,6 +252,8 @@ fn resolve(
     }
     for orphan in orphans.values().filter(|o| !kept.contains(&o.segment.meta().id)) {
         disk.remove(&orphan.path).at(&orphan.path)?;
+        let dir = parent(&orphan.path);
+        disk.sync_dir(dir).at(dir)?;
         report.removed += 1;
     }
     Ok(())

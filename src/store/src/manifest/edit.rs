@@ -10,6 +10,16 @@ use strandline_model::{Day, TenantId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SegmentId(pub u128);
 
+impl SegmentId {
+    /// The bits of an id that count up within a process.
+    pub(crate) const COUNTER: u64 = 0xffff_ffff_ffff;
+
+    /// Those bits of this id.
+    pub(crate) fn counter(self) -> u64 {
+        self.0 as u64 & Self::COUNTER
+    }
+}
+
 impl fmt::Display for SegmentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)

@@ -3,7 +3,7 @@
 //! A stream's entries fall apart by their structured metadata, whose names and values join the labels, unless the
 //! client wants them kept with the entries.
 
-use crate::merge::Found;
+use super::best::Found;
 use crate::request::Direction;
 use crate::result::{ResultEntry, ResultStream};
 use std::collections::HashMap;

@@ -1,0 +1,87 @@
+//! Which entries of one block may be in the answer?
+
+use super::LogSink;
+use super::best::Found;
+use crate::plan::SegmentPlan;
+use crate::rows::{self, LINES, METADATA, PLACES};
+use crate::scope::Scope;
+use crate::stats::count;
+use std::sync::Arc;
+use strandline_model::Labels;
+use strandline_store::StoreError;
+
+/// A row that passed.
+struct Passed<'p> {
+    key: i64,
+    row: usize,
+    labels: &'p Arc<Labels>,
+}
+
+/// The entries of a block that may be in the answer.
+pub(super) fn scan(
+    sink: &LogSink,
+    scope: &Scope,
+    plan: &SegmentPlan,
+    index: u32,
+) -> Result<Vec<Found>, StoreError> {
+    let places = plan.segment.block(index as usize, PLACES)?;
+    let rows = rows::candidates(plan, &places, sink.range_within(scope.range));
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lines = plan.segment.block(index as usize, LINES)?;
+    count(&scope.counters.blocks, 1);
+    let mut passed = Vec::new();
+    rows::filtered(scope, &lines, &rows, |labels, row| {
+        let ts = places.times.get(row).copied().unwrap_or_default();
+        passed.push(Passed { key: sink.direction.key(ts), row, labels });
+    });
+    count(&scope.counters.lines_passed, passed.len() as u64);
+    keep_best(&mut passed, sink.limit);
+    if passed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let metadata = plan.segment.block(index as usize, METADATA)?;
+    let arrival = (plan.source as u64) << 40 | u64::from(index) << 16;
+    let mut packed = Vec::new();
+    let found = passed.iter().map(|p| Found {
+        key: p.key,
+        labels: Arc::clone(p.labels),
+        arrival: arrival | p.row as u64,
+        line: lines.line(p.row).into(),
+        metadata: metadata.packed_metadata(p.row, &mut packed).0.into(),
+    });
+    Ok(found.collect())
+}
+
+/// Of the rows keeps those that can be among the best `limit` of this block alone, with all that are tied with the
+/// last of them.
+fn keep_best(passed: &mut Vec<Passed<'_>>, limit: usize) {
+    if passed.len() <= limit || limit == 0 {
+        return;
+    }
+    let mut keys: Vec<i64> = passed.iter().map(|p| p.key).collect();
+    let (_, last, _) = keys.select_nth_unstable_by(limit - 1, |a, b| b.cmp(a));
+    let last = *last;
+    passed.retain(|p| p.key >= last);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_best_of_a_block_keep_their_ties(keys in proptest::collection::vec(0i64..6, 0..40), limit in 1usize..10) {
+            let labels = Arc::new(Labels::from_pairs::<&str, &str>(&[]).unwrap());
+            let mut passed: Vec<Passed<'_>> =
+                keys.iter().enumerate().map(|(row, key)| Passed { key: *key, row, labels: &labels }).collect();
+            keep_best(&mut passed, limit);
+            let mut sorted = keys.clone();
+            sorted.sort_unstable_by(|a, b| b.cmp(a));
+            let last = sorted.get(limit - 1).copied().unwrap_or(i64::MIN);
+            prop_assert_eq!(passed.len(), keys.iter().filter(|k| **k >= last).count());
+        }
+    }
+}

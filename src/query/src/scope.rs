@@ -1,0 +1,40 @@
+//! What do all parts of a query's work share? Whose data, which of it, until when, and what it has cost.
+
+use crate::engine::Deadline;
+use crate::error::QueryError;
+use crate::language::LogQuery;
+use crate::stats::Counters;
+use std::sync::Arc;
+use strandline_model::{Labels, TenantId, TimeRange};
+use strandline_store::View;
+
+/// What is read, for whom and until when.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) tenant: TenantId,
+    pub(crate) query: LogQuery,
+    /// The end is not inside.
+    pub(crate) range: TimeRange,
+    pub(crate) view: View,
+    /// The selected streams of the segments, by label order, when they are few.
+    pub(crate) few: Option<Vec<Arc<Labels>>>,
+    pub(crate) counters: Counters,
+    pub(crate) deadline: Deadline,
+    /// Most bytes that an answer may hold while it is collected.
+    pub(crate) max_bytes: usize,
+}
+
+impl Scope {
+    /// Why to stop now, if there is a reason; `bytes` is what is held.
+    pub(crate) fn reason_to_give_up(&self, bytes: usize) -> Option<QueryError> {
+        if bytes > self.max_bytes {
+            return Some(QueryError::TooLarge(self.max_bytes));
+        }
+        self.deadline.passed()
+    }
+
+    /// Whether nobody waits any more, or no time is left.
+    pub(crate) fn is_over(&self) -> bool {
+        self.deadline.passed().is_some()
+    }
+}
