@@ -1,6 +1,6 @@
 //! From head to segments: one per tenant and day, then one manifest edit, and only then is the log recycled.
 
-use super::{Engine, Planted};
+use super::{Engine, Planted, SegmentHandle};
 use crate::codec::Compression;
 use crate::error::{AtPath, StoreError};
 use crate::head::{Head, HeadRows};
@@ -13,6 +13,8 @@ use strandline_model::metadata::put_varint;
 use strandline_model::{Day, Labels, Metadata, Selector, TenantId, TimeRange};
 use xxhash_rust::xxh3::xxh3_128;
 
+/// Rows over more days than this are looked for in all segments rather than asking about each day.
+const MAX_DAYS_ASKED: u32 = 8;
 /// With more streams than this the whole stream table of an older segment is read instead of single chunks.
 const FEW_STREAMS: usize = 64;
 
@@ -138,19 +140,35 @@ impl Engine {
 
     /// Per stream, whether a flush since the start put rows of it into segments that reach to its first row here. Lines
     /// mostly come in order, and those need not be looked for.
-    fn flushed_before(&self, tenant: &TenantId, day: Day, streams: &[HeadRows]) -> Vec<bool> {
+    fn flushed_before(&self, tenant: &TenantId, streams: &[HeadRows]) -> Vec<bool> {
         let flushed = self.flushed.lock();
-        let place = flushed.partition(tenant.as_str(), day);
-        let reaches = |s: &HeadRows| flushed.latest(place, s.id).is_some_and(|latest| latest >= s.ts(0));
-        streams.iter().map(reaches).collect()
+        let reaches = |s: &HeadRows| {
+            let (first, last) = (Day::of(s.ts(0)), Day::of(s.ts(s.len().saturating_sub(1))));
+            let on_day = |day| {
+                let place = flushed.partition(tenant.as_str(), Day(day));
+                flushed.latest(place, s.id).is_some_and(|latest| latest >= s.ts(0))
+            };
+            last.0.abs_diff(first.0) > MAX_DAYS_ASKED || (first.0..=last.0).any(on_day)
+        };
+        streams.iter().map(|s| !s.is_empty() && reaches(s)).collect()
     }
 
     /// Drops the rows that a segment of the partition holds already: an agent repeated a batch whose acknowledgement
     /// it missed, or the log is replayed behind segments that were published before a crash.
     fn drop_known(&self, tenant: &TenantId, day: Day, streams: &mut [HeadRows]) {
         let catalog = Arc::clone(&self.state.read().catalog);
-        let earlier = self.flushed_before(tenant, day, streams);
-        for handle in catalog.partition(tenant, day) {
+        self.drop_rows_of(tenant, catalog.partition(tenant, day), streams);
+    }
+
+    /// Drops the rows that any of `segments` holds too. `streams` are sorted by labels, as a head gives them.
+    pub fn drop_rows_of<'s>(
+        &self,
+        tenant: &TenantId,
+        segments: impl IntoIterator<Item = &'s Arc<SegmentHandle>>,
+        streams: &mut [HeadRows],
+    ) {
+        let earlier = self.flushed_before(tenant, streams);
+        for handle in segments {
             let (time, covered) = (handle.meta().time, self.flushed.lock().covers(handle.meta().seq.0));
             let overlaps = |s: &HeadRows| !s.is_empty() && s.ts(0) <= time.1 && s.ts(s.len() - 1) >= time.0;
             let mut overlapping: Vec<&mut HeadRows> = streams

@@ -268,6 +268,24 @@ impl HeadRows {
         });
     }
 
+    /// Drops the rows that an earlier head's rows of the same stream hold too.
+    pub fn drop_rows_of(&mut self, earlier: &Self) {
+        let last = earlier.ts(earlier.len().saturating_sub(1));
+        if self.id != earlier.id || self.is_empty() || earlier.is_empty() || self.ts(0) > last {
+            return;
+        }
+        let from = earlier.places.partition_point(|place| place.ts < self.ts(0));
+        let known: HashSet<(i64, &[u8], Metadata<'_>)> = (from..earlier.len())
+            .map(|i| (earlier.ts(i), earlier.content(i)))
+            .map(|(ts, (line, metadata))| (ts, line, metadata))
+            .collect();
+        let batches = Arc::clone(&self.batches);
+        self.places.retain(|place| {
+            let (line, metadata) = content(&batches, *place);
+            !known.contains(&(place.ts, line, metadata))
+        });
+    }
+
     /// Keeps the rows whose index `keep` accepts.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
         let mut i = 0;
@@ -322,6 +340,12 @@ mod tests {
         assert_eq!(lines, [&b"three"[..], b"four", b"five", b"other"]);
         let rows = head.select(&TenantId::new("t").unwrap(), TimeRange::new(4, 5), &Selector::all());
         assert_eq!((rows.len(), rows[0].len(), rows[0].ts(0)), (1, 1, 4));
+        let mut again = rows.clone();
+        again[0].drop_rows_of(&rows[0]);
+        assert!(again[0].is_empty());
+        let mut later = head.select(&TenantId::new("t").unwrap(), TimeRange::ALL, &Selector::all());
+        later[0].drop_rows_of(&rows[0]);
+        assert_eq!(later[0].len(), 3, "only the row at 4 was in the earlier ones");
         let fill = head.fill();
         assert_eq!((fill.seq, fill.touched_ns), (Some((1, 3)), Some((10, 12))));
         assert_eq!(head.partitions().len(), 2);
