@@ -17,7 +17,7 @@ pub use error::ParseError;
 pub use lexer::MAX_QUERY_BYTES;
 pub use line_filter::{LineFilter, LineFilters, LinePattern, Literal};
 pub use parser::parse;
-pub use pattern::MAX_PATTERN_BYTES;
+pub use pattern::{MAX_PATTERN_BYTES, whole_value_regex};
 pub use selector::require_non_empty_matcher;
 
 use strandline_model::Selector;

@@ -1,5 +1,6 @@
 //! How is a pattern compiled, so that it matches what Go's would, in bounded time and memory?
 
+use crate::error::ParseError;
 use crate::go_regex::translate;
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::ParserBuilder;
@@ -55,6 +56,11 @@ impl Pattern {
             _ => literal(&self.hir).map(|text| vec![text]),
         }
     }
+}
+
+/// A pattern of Go's syntax as a condition on a whole label value, for whoever needs its groups.
+pub fn whole_value_regex(text: &str) -> Result<Regex, ParseError> {
+    Pattern::parse(text).and_then(|pattern| pattern.anchored()).map_err(ParseError::Whole)
 }
 
 fn build(pattern: &str) -> Result<Regex, String> {

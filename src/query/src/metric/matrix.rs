@@ -1,0 +1,137 @@
+//! What are a query's numbers: which series, with which value at which step?
+
+use std::sync::Arc;
+use strandline_logql::ast::Grouping;
+
+/// A label's name and value.
+pub type Pair = (Box<str>, Box<str>);
+/// Some labels of a series, borrowed: cheap to make, compare and look up.
+pub type LabelKey<'a> = Vec<(&'a str, &'a str)>;
+/// A value at a step, by the step's index.
+pub type Point = (u32, f64);
+
+/// The labels of a series, by name. An empty value is a value: some stages set one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesLabels(Arc<[Pair]>);
+
+impl SeriesLabels {
+    /// Labels in any order. Of several with one name the first stays.
+    pub fn new(mut pairs: Vec<Pair>) -> Self {
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        pairs.dedup_by(|next, kept| next.0 == kept.0);
+        Self(pairs.into())
+    }
+
+    /// Labels that are sorted and unique already.
+    pub fn of_key(key: &[(&str, &str)]) -> Self {
+        Self(key.iter().map(|(name, value)| (Box::from(*name), Box::from(*value))).collect())
+    }
+
+    /// No labels.
+    pub fn none() -> Self {
+        Self(Arc::new([]))
+    }
+
+    /// Name and value of each label.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// A label's value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let at = self.0.binary_search_by(|(own, _)| (**own).cmp(name)).ok()?;
+        self.0.get(at).map(|(_, value)| &**value)
+    }
+
+    /// The labels that `grouping` keeps.
+    pub fn key(&self, grouping: &Grouping) -> LabelKey<'_> {
+        let named = |name: &str| grouping.labels.iter().any(|label| label == name);
+        self.iter().filter(|(name, _)| named(name) != grouping.without).collect()
+    }
+
+    /// The same labels with one set to another value, or without it if that is empty.
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut key: LabelKey = self.iter().filter(|(own, _)| *own != name).collect();
+        if !value.is_empty() {
+            let at = key.partition_point(|(own, _)| *own < name);
+            key.insert(at, (name, value));
+        }
+        Self::of_key(&key)
+    }
+
+    /// Memory in bytes.
+    pub fn bytes(&self) -> usize {
+        let texts: usize = self.0.iter().map(|(name, value)| name.len() + value.len()).sum();
+        texts + self.0.len() * size_of::<Pair>() + 2 * size_of::<usize>()
+    }
+}
+
+impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for SeriesLabels {
+    fn from_iter<T: IntoIterator<Item = (N, V)>>(pairs: T) -> Self {
+        Self::new(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// One series. A step without a point is a gap.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Its labels.
+    pub labels: SeriesLabels,
+    /// Its points in ascending order of step, at most one a step.
+    pub points: Vec<Point>,
+}
+
+impl Series {
+    /// Memory in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.labels.bytes() + self.points.capacity() * size_of::<Point>()
+    }
+}
+
+/// Series over the steps of a query. `label_replace` may give several of them the same labels.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Matrix {
+    /// The series, each with at least one point.
+    pub series: Vec<Series>,
+}
+
+impl Matrix {
+    /// One series without labels that has the same value at every step.
+    pub fn constant(value: f64, steps: u32) -> Self {
+        let points: Vec<Point> = (0..steps).map(|step| (step, value)).collect();
+        let mut matrix = Self::default();
+        matrix.push(SeriesLabels::none(), points);
+        matrix
+    }
+
+    /// Adds a series, unless it has no points.
+    pub fn push(&mut self, labels: SeriesLabels, points: Vec<Point>) {
+        if !points.is_empty() {
+            self.series.push(Series { labels, points });
+        }
+    }
+
+    /// Replaces each value, or drops it.
+    pub fn map(mut self, mut change: impl FnMut(f64) -> Option<f64>) -> Self {
+        for series in &mut self.series {
+            series.points.retain_mut(|(_, value)| match change(*value) {
+                Some(changed) => {
+                    *value = changed;
+                    true
+                }
+                None => false,
+            });
+        }
+        self.series.retain(|series| !series.points.is_empty());
+        self
+    }
+
+    /// Memory in bytes.
+    pub fn bytes(&self) -> usize {
+        self.series.iter().map(Series::bytes).sum()
+    }
+}
+
+#[cfg(test)]
+#[path = "matrix_tests.rs"]
+mod tests;
