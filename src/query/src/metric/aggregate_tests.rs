@@ -31,25 +31,56 @@ fn groups_by_and_without() {
     for (grouping, wanted) in [
         (by(&["shard"]), &[("shard=a", "7 6 NaN"), ("shard=b", "6")][..]),
         (by(&["nosuch"]), &[("", "13 6 NaN")]),
-        (by(&["shard", "app"]), &[("app=x,shard=a", "6 6"), ("app=x,shard=b", "6"), ("app=y,shard=a", "1 _ NaN")]),
+        (
+            by(&["shard", "app"]),
+            &[("app=x,shard=a", "6 6"), ("app=x,shard=b", "6"), ("app=y,shard=a", "1 _ NaN")],
+        ),
         (without(&["shard"]), &[("app=x", "12 6"), ("app=y", "1 _ NaN")]),
         (without(&[]), &[("app=x,shard=a", "6 6"), ("app=x,shard=b", "6"), ("app=y,shard=a", "1 _ NaN")]),
     ] {
-        assert_same(&aggregate(Reduction::Sum, &grouping, &steady(), 3), &matrix(wanted), &format!("{grouping:?}"));
+        assert_same(
+            &aggregate(Reduction::Sum, &grouping, &steady(), 3),
+            &matrix(wanted),
+            &format!("{grouping:?}"),
+        );
     }
     assert_eq!(aggregate(Reduction::Count, &by(&[]), &Matrix::default(), 3), Matrix::default());
 }
 
 #[test]
 fn the_best_are_chosen_at_every_step_anew() {
-    let all = matrix(&[("a=1", "1 9 NaN 5 _"), ("a=2", "2 8 1 5 _"), ("a=3", "3 7 NaN 5 NaN"), ("b=1", "0 0 0 0 0")]);
+    let all = matrix(&[
+        ("a=1", "1 9 NaN 5 _"),
+        ("a=2", "2 8 1 5 _"),
+        ("a=3", "3 7 NaN 5 NaN"),
+        ("b=1", "0 0 0 0 0"),
+    ]);
     for (rank, k, grouping, wanted) in [
-        (Rank::Descending, 1, by(&[]), &[("a=1", "_ 9 _ 5"), ("a=2", "_ _ 1"), ("a=3", "3"), ("b=1", "_ _ _ _ 0")][..]),
+        (
+            Rank::Descending,
+            1,
+            by(&[]),
+            &[("a=1", "_ 9 _ 5"), ("a=2", "_ _ 1"), ("a=3", "3"), ("b=1", "_ _ _ _ 0")][..],
+        ),
         (Rank::Ascending, 1, by(&[]), &[("b=1", "0 0 0 0 0")]),
-        (Rank::Ascending, 1, by(&["b"]), &[("a=1", "1 _ _ 5"), ("a=2", "_ _ 1"), ("a=3", "_ 7 _ _ NaN"), ("b=1", "0 0 0 0 0")]),
-        (Rank::Descending, 2, by(&["b"]), &[("a=1", "_ 9 NaN 5"), ("a=2", "2 8 1 5"), ("a=3", "3 _ _ _ NaN"), ("b=1", "0 0 0 0 0")]),
+        (
+            Rank::Ascending,
+            1,
+            by(&["b"]),
+            &[("a=1", "1 _ _ 5"), ("a=2", "_ _ 1"), ("a=3", "_ 7 _ _ NaN"), ("b=1", "0 0 0 0 0")],
+        ),
+        (
+            Rank::Descending,
+            2,
+            by(&["b"]),
+            &[("a=1", "_ 9 NaN 5"), ("a=2", "2 8 1 5"), ("a=3", "3 _ _ _ NaN"), ("b=1", "0 0 0 0 0")],
+        ),
     ] {
-        assert_same(&choose(rank, k, &grouping, &all), &matrix(wanted), &format!("{rank:?} {k} {grouping:?}"));
+        assert_same(
+            &choose(rank, k, &grouping, &all),
+            &matrix(wanted),
+            &format!("{rank:?} {k} {grouping:?}"),
+        );
     }
     assert_same(&choose(Rank::Descending, u64::MAX, &by(&[]), &all), &all, "more than there are");
 }
@@ -60,7 +91,10 @@ fn any_matrix() -> impl Strategy<Value = Matrix> {
         let mut matrix = Matrix::default();
         for (i, (a, b, points)) in all.into_iter().enumerate() {
             let labels = [("a", a.to_string()), ("b", b.to_string()), ("i", i.to_string())];
-            matrix.push(labels.into_iter().collect(), points.into_iter().map(|(s, v)| (s, f64::from(v))).collect());
+            matrix.push(
+                labels.into_iter().collect(),
+                points.into_iter().map(|(s, v)| (s, f64::from(v))).collect(),
+            );
         }
         matrix
     })

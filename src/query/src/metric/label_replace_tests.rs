@@ -49,10 +49,13 @@ fn labels_after_the_replacement() {
 }
 
 #[test]
-fn equal_labels_stay_two_series() {
+fn equal_labels_stay_two_series_where_they_meet() {
     let expr = expr("pod", "same", "pod", ".*");
     let got = Replacement::new(&expr).expect("compiles").apply(matrix(&[("pod=a", "1"), ("pod=b", "2")]));
     assert_same(&got, &matrix(&[("pod=same", "1"), ("pod=same", "2")]), "doubles");
+    let got =
+        Replacement::new(&expr).expect("compiles").apply(matrix(&[("pod=a", "1 _ 3"), ("pod=b", "_ 2")]));
+    assert_same(&got, &matrix(&[("pod=same", "1 2 3")]), "taking turns");
 }
 
 #[test]

@@ -50,11 +50,9 @@ fn the_unwrapped_label_goes_unless_the_inner_grouping_names_it() {
     ] {
         assert_eq!(Leaf::of(&unwrapped(inner.clone())).grouping, wanted, "{inner:?}");
     }
-    for (outer, wanted) in [
-        (None, by(&[])),
-        (Some(by(&["v", "a"])), by(&["a"])),
-        (Some(without(&["a"])), without(&["a", "v"])),
-    ] {
+    for (outer, wanted) in
+        [(None, by(&[])), (Some(by(&["v", "a"])), by(&["a"])), (Some(without(&["a"])), without(&["a", "v"]))]
+    {
         let expr = vector(V::Max, outer.clone(), MetricExpr::Range(unwrapped(None)));
         assert_eq!(pushdown(&expr).map(|leaf| leaf.grouping), Some(wanted), "{outer:?}");
     }

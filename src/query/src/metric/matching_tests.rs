@@ -14,7 +14,13 @@ fn matching(on: bool, labels: &[&str], group: Option<(GroupSide, &[&str])>) -> O
     Some(Matching { on, labels: owned(labels), group: group.map(|(side, names)| (side, owned(names))) })
 }
 
-fn run(op: BinaryOp, returns_bool: bool, matching: Option<Matching>, left: Rows, right: Rows) -> Result<Matrix, EvalError> {
+fn run(
+    op: BinaryOp,
+    returns_bool: bool,
+    matching: Option<Matching>,
+    left: Rows,
+    right: Rows,
+) -> Result<Matrix, EvalError> {
     let side = || MetricExpr::Literal(0.0);
     let expr = BinaryExpr { op, returns_bool, matching, left: side(), right: side() };
     match binary::combine(&expr, Value::Matrix(matrix(left)), Value::Matrix(matrix(right)), 9)? {
@@ -25,7 +31,8 @@ fn run(op: BinaryOp, returns_bool: bool, matching: Option<Matching>, left: Rows,
 
 #[test]
 fn one_to_one() {
-    let (left, right) = ([("s=a,x=1", "6 6 _"), ("s=b,x=1", "6 4 2")], [("s=a,x=1", "1 _ 3"), ("s=b,x=1", "2 0 2")]);
+    let (left, right) =
+        ([("s=a,x=1", "6 6 _"), ("s=b,x=1", "6 4 2")], [("s=a,x=1", "1 _ 3"), ("s=b,x=1", "2 0 2")]);
     let other = [("s=a,y=2", "1 _ 3"), ("s=b,y=2", "2 0 2")];
     for (op, bool, how, right, wanted) in [
         (B::Add, false, None, right, &[("s=a,x=1", "7"), ("s=b,x=1", "8 4 4")][..]),
@@ -50,13 +57,43 @@ fn many_to_one() {
     let bare = [("", "100 200")];
     let (on, off) = (true, false);
     for (op, how, swap, wanted) in [
-        (B::Sub, matching(on, &["app"], Some((GroupSide::Left, &[]))), false, &[("app=x,s=a", "-6 1"), ("app=x,s=b", "-6 1")][..]),
-        (B::Sub, matching(off, &["s", "env"], Some((GroupSide::Left, &[]))), false, &[("app=x,s=a", "-6 1"), ("app=x,s=b", "-6 1")]),
-        (B::Sub, matching(on, &["app"], Some((GroupSide::Left, &["env"]))), false, &[("app=x,env=p,s=a", "-6 1"), ("app=x,env=p,s=b", "-6 1")]),
-        (B::Sub, matching(on, &["app"], Some((GroupSide::Right, &[]))), true, &[("app=x,s=a", "6 -1"), ("app=x,s=b", "6 -1")]),
-        (B::Greater, matching(on, &["app"], Some((GroupSide::Left, &[]))), false, &[("app=x,s=a", "_ 30"), ("app=x,s=b", "_ 30")]),
+        (
+            B::Sub,
+            matching(on, &["app"], Some((GroupSide::Left, &[]))),
+            false,
+            &[("app=x,s=a", "-6 1"), ("app=x,s=b", "-6 1")][..],
+        ),
+        (
+            B::Sub,
+            matching(off, &["s", "env"], Some((GroupSide::Left, &[]))),
+            false,
+            &[("app=x,s=a", "-6 1"), ("app=x,s=b", "-6 1")],
+        ),
+        (
+            B::Sub,
+            matching(on, &["app"], Some((GroupSide::Left, &["env"]))),
+            false,
+            &[("app=x,env=p,s=a", "-6 1"), ("app=x,env=p,s=b", "-6 1")],
+        ),
+        (
+            B::Sub,
+            matching(on, &["app"], Some((GroupSide::Right, &[]))),
+            true,
+            &[("app=x,s=a", "6 -1"), ("app=x,s=b", "6 -1")],
+        ),
+        (
+            B::Greater,
+            matching(on, &["app"], Some((GroupSide::Left, &[]))),
+            false,
+            &[("app=x,s=a", "_ 30"), ("app=x,s=b", "_ 30")],
+        ),
         // The left side's value, whichever side is many.
-        (B::Greater, matching(on, &["app"], Some((GroupSide::Right, &[]))), true, &[("app=x,s=a", "12"), ("app=x,s=b", "12")]),
+        (
+            B::Greater,
+            matching(on, &["app"], Some((GroupSide::Right, &[]))),
+            true,
+            &[("app=x,s=a", "12"), ("app=x,s=b", "12")],
+        ),
     ] {
         let (left, right): (Rows, Rows) = if swap { (&one, &many) } else { (&many, &one) };
         let got = run(op, false, how.clone(), left, right).expect("unique matches");

@@ -2,7 +2,7 @@
 //! pair, nothing pushed down, nothing shared.
 
 use super::error::EvalError;
-use super::matrix::{Matrix, SeriesLabels};
+use super::matrix::SeriesLabels;
 use super::partial::{Partial, Reduction};
 use super::sliding::Merge;
 use strandline_logql::ast::*;
@@ -17,18 +17,17 @@ pub enum Now {
     Vector(Vector),
 }
 
-/// The query at each of these times, as a matrix. `lines` are found by `app`.
-pub fn over(expr: &MetricExpr, lines: &[Line], times: &[i64]) -> Result<Matrix, EvalError> {
-    let mut matrix = Matrix::default();
+/// The query at each of these times, as steps, labels and values. `lines` are found by `app`.
+pub fn over(
+    expr: &MetricExpr,
+    lines: &[Line],
+    times: &[i64],
+) -> Result<Vec<(u32, SeriesLabels, f64)>, EvalError> {
+    let mut all = Vec::new();
     for (step, t) in (0..).zip(times) {
-        for (labels, value) in vector(at(expr, lines, *t)?) {
-            match matrix.series.iter_mut().find(|series| series.labels == labels) {
-                Some(series) => series.points.push((step, value)),
-                None => matrix.push(labels, vec![(step, value)]),
-            }
-        }
+        all.extend(vector(at(expr, lines, *t)?).into_iter().map(|(labels, value)| (step, labels, value)));
     }
-    Ok(matrix)
+    Ok(all)
 }
 
 fn vector(now: Now) -> Vector {
@@ -46,7 +45,9 @@ fn at(expr: &MetricExpr, lines: &[Line], t: i64) -> Result<Now, EvalError> {
         MetricExpr::Vector(aggregation) => {
             Now::Vector(aggregate(aggregation, &vector(at(&aggregation.inner, lines, t)?)))
         }
-        MetricExpr::Binary(binary) => binary_at(binary, at(&binary.left, lines, t)?, at(&binary.right, lines, t)?)?,
+        MetricExpr::Binary(binary) => {
+            binary_at(binary, at(&binary.left, lines, t)?, at(&binary.right, lines, t)?)?
+        }
         MetricExpr::LabelReplace(replace) => {
             let set = |(labels, value): (SeriesLabels, f64)| {
                 let source = labels.get(&replace.source).unwrap_or_default();
@@ -99,10 +100,9 @@ fn aggregate(aggregation: &VectorAggregation, inner: &Vector) -> Vector {
     let Some(k) = aggregation.parameter else { return inner.clone() };
     let sign = if aggregation.op == VectorOp::Bottomk { 1.0 } else { -1.0 };
     let better = |a: &(SeriesLabels, f64), b: &(SeriesLabels, f64)| {
-        (a.1.is_nan(), sign * a.1).partial_cmp(&(b.1.is_nan(), sign * b.1)).map_or_else(
-            || a.0 < b.0,
-            |order| order.then_with(|| a.0.cmp(&b.0)).is_lt(),
-        )
+        (a.1.is_nan(), sign * a.1)
+            .partial_cmp(&(b.1.is_nan(), sign * b.1))
+            .map_or_else(|| a.0 < b.0, |order| order.then_with(|| a.0.cmp(&b.0)).is_lt())
     };
     let chosen = |one: &&(SeriesLabels, f64)| {
         let rivals = inner.iter().filter(|other| key(&other.0, &grouping) == key(&one.0, &grouping));
@@ -118,7 +118,9 @@ fn binary_at(expr: &BinaryExpr, left: Now, right: Now) -> Result<Now, EvalError>
     Ok(Now::Vector(match (left, right) {
         (Now::Vector(left), Now::Vector(right)) if set => sets(expr, left, right),
         _ if set => return Err(EvalError::literal_in_set(op)),
-        (Now::Number(a), Now::Number(b)) => return Ok(Now::Number(number(op, true, a, b).expect("a number"))),
+        (Now::Number(a), Now::Number(b)) => {
+            return Ok(Now::Number(number(op, true, a, b).expect("a number")));
+        }
         (Now::Vector(left), Now::Number(b)) => {
             left.into_iter().filter_map(|(l, a)| Some((l, number(op, bool, a, b)?))).collect()
         }

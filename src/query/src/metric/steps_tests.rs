@@ -39,17 +39,27 @@ fn an_offset_moves_windows_either_way() {
 #[test]
 fn an_instant_query_has_one_window() {
     let w = Windows::new(Steps::instant(100), 7, 0);
-    assert_eq!((w.steps_of(93), w.steps_of(94), w.steps_of(100), w.steps_of(101)), (None, Some(0..=0), Some(0..=0), None));
+    assert_eq!(
+        (w.steps_of(93), w.steps_of(94), w.steps_of(100), w.steps_of(101)),
+        (None, Some(0..=0), Some(0..=0), None)
+    );
     let buckets = Buckets::new(w);
     assert_eq!((buckets.width_ns(), buckets.count(), buckets.per_window()), (7, 1, 1));
-    assert_eq!((buckets.of(93), buckets.of(94), buckets.of(100), buckets.of(101)), (None, Some(0), Some(0), None));
+    assert_eq!(
+        (buckets.of(93), buckets.of(94), buckets.of(100), buckets.of(101)),
+        (None, Some(0), Some(0), None)
+    );
 }
 
 #[test]
 fn buckets_are_as_long_as_step_and_range_have_in_common() {
-    for (step, range, width, per_window, count) in
-        [(60, 300, 60, 5, 14), (60, 90, 30, 3, 21), (300, 60, 60, 1, 46), (7, 10, 1, 10, 73), (60, 60, 60, 1, 10)]
-    {
+    for (step, range, width, per_window, count) in [
+        (60, 300, 60, 5, 14),
+        (60, 90, 30, 3, 21),
+        (300, 60, 60, 1, 46),
+        (7, 10, 1, 10, 73),
+        (60, 60, 60, 1, 10),
+    ] {
         let buckets = Buckets::new(windows(0, step, 10, range, 0));
         let got = (buckets.width_ns(), buckets.per_window(), buckets.count());
         assert_eq!(got, (width, per_window, count), "step {step}, range {range}");
@@ -61,7 +71,9 @@ fn buckets_are_as_long_as_step_and_range_have_in_common() {
 fn times_between_windows_have_no_bucket() {
     // Windows (90, 100] and (190, 200].
     let buckets = Buckets::new(windows(100, 100, 2, 10, 0));
-    for (ts, bucket) in [(90, None), (91, Some(0)), (100, Some(0)), (101, None), (190, None), (191, Some(10)), (201, None)] {
+    for (ts, bucket) in
+        [(90, None), (91, Some(0)), (100, Some(0)), (101, None), (190, None), (191, Some(10)), (201, None)]
+    {
         assert_eq!(buckets.of(ts), bucket, "{ts}");
     }
 }

@@ -70,7 +70,8 @@ fn naive_rate(range: i64, after: i64, w: &[Sample]) -> f64 {
     let mut before = (first.0 - after) as f64;
     let behind = (after + range - last.0) as f64;
     if growth > 0.0 && first.1 >= 0.0 {
-        before = before.min(sampled * first.1 / growth);
+        // Rounded as there: at the very threshold, the last bit decides.
+        before = before.min(sampled * (first.1 / growth));
     }
     let reach = |gap: f64| if gap < 1.1 * average { gap } else { average / 2.0 };
     growth * (sampled + reach(before) + reach(behind)) / sampled / (range as f64 / 1e9)
@@ -193,7 +194,8 @@ fn a_long_gap_costs_no_time() {
     let samples = [(10, 1.0), (4_000_000_000, 2.0)];
     assert_eq!(exact(RangeOp::Count, None, &w, &samples).len(), 10);
     let buckets = Buckets::new(w);
-    let partials = samples.map(|(ts, v)| (buckets.of(ts).expect("in a window"), Partial::of(Reduction::Sum, ts, v)));
+    let partials =
+        samples.map(|(ts, v)| (buckets.of(ts).expect("in a window"), Partial::of(Reduction::Sum, ts, v)));
     let points = bucketed(RangeOp::Sum, &buckets, &partials);
     assert_eq!((points.len(), points[0], points[9]), (10, (10, 1.0), (4_000_000_004, 2.0)));
 }
