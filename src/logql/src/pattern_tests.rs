@@ -114,3 +114,12 @@ fn plain_literals_are_recognised() {
     assert_eq!(alternatives(".*foo"), None);
     assert_eq!(alternatives("foo|b.r"), None);
 }
+
+#[test]
+fn a_whole_value_and_its_groups() {
+    let regex = whole_value_regex(r"(\w+)-(?P<n>\d)|x").expect("a pattern");
+    let captures = regex.captures(b"web-1").expect("a match");
+    assert_eq!(captures.name("n").map(|group| group.as_bytes()), Some(&b"1"[..]));
+    assert!(regex.is_match(b"x") && !regex.is_match(b"web-1x") && !regex.is_match(b"a web-1"));
+    assert!(whole_value_regex("(").expect_err("no pattern").to_string().contains("missing closing )"));
+}

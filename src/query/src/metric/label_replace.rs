@@ -29,14 +29,14 @@ impl<'a> Replacement<'a> {
         Ok(Self { expr, regex, pieces: pieces(&expr.replacement) })
     }
 
-    /// Changes the labels of every series. Several may end up with the same ones: that is how it is.
+    /// Changes the labels of every series. Several may end up with the same ones at one step: that is how it is.
     pub fn apply(&self, mut matrix: Matrix) -> Matrix {
         for series in &mut matrix.series {
             if let Some(labels) = self.replaced(&series.labels) {
                 series.labels = labels;
             }
         }
-        matrix
+        matrix.join(Matrix::default())
     }
 
     fn replaced(&self, labels: &SeriesLabels) -> Option<SeriesLabels> {

@@ -1,5 +1,6 @@
 //! What are a query's numbers: which series, with which value at which step?
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use strandline_logql::ast::Grouping;
 
@@ -82,13 +83,22 @@ pub struct Series {
 }
 
 impl Series {
+    /// Whether no step has a point in both.
+    fn is_apart_from(&self, other: &Self) -> bool {
+        let mut own = self.points.iter().peekable();
+        other.points.iter().all(|(step, _)| {
+            while own.next_if(|(at, _)| at < step).is_some() {}
+            own.peek().is_none_or(|(at, _)| at != step)
+        })
+    }
+
     /// Memory in bytes.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.labels.bytes() + self.points.capacity() * size_of::<Point>()
     }
 }
 
-/// Series over the steps of a query. `label_replace` may give several of them the same labels.
+/// Series over the steps of a query. `label_replace` may give several of them the same labels at one step.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Matrix {
     /// The series, each with at least one point.
@@ -124,6 +134,27 @@ impl Matrix {
         }
         self.series.retain(|series| !series.points.is_empty());
         self
+    }
+
+    /// The series of both. Those with equal labels become one, unless they have points at the same step.
+    pub fn join(mut self, other: Self) -> Self {
+        let mut homes: HashMap<SeriesLabels, Vec<usize>> = HashMap::new();
+        let mut joined: Vec<Series> = Vec::with_capacity(self.series.len() + other.series.len());
+        for series in self.series.drain(..).chain(other.series) {
+            let homes = homes.entry(series.labels.clone()).or_default();
+            let fits = |home: &&usize| joined.get(**home).is_some_and(|known| known.is_apart_from(&series));
+            match homes.iter().find(fits).copied().and_then(|home| joined.get_mut(home)) {
+                Some(home) => {
+                    home.points.extend(series.points);
+                    home.points.sort_unstable_by_key(|(step, _)| *step);
+                }
+                None => {
+                    homes.push(joined.len());
+                    joined.push(series);
+                }
+            }
+        }
+        Self { series: joined }
     }
 
     /// Memory in bytes.

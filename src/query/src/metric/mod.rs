@@ -30,4 +30,6 @@ pub use partial::{Partial, Reduction};
 pub use steps::{Buckets, Steps, Windows};
 
 #[cfg(test)]
+mod naive;
+#[cfg(test)]
 mod testing;

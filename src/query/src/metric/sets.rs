@@ -1,6 +1,6 @@
 //! Which points have a partner on the other side (`and`, `unless`), and which have none (`or`)?
 
-use super::matrix::{LabelKey, Matrix, Point, Series, SeriesLabels};
+use super::matrix::{LabelKey, Matrix, Point, SeriesLabels};
 use std::collections::HashMap;
 use strandline_logql::ast::{BinaryOp, Grouping};
 
@@ -36,7 +36,7 @@ pub fn combine(op: BinaryOp, matching: &Grouping, left: Matrix, right: Matrix, s
         BinaryOp::Unless => retain(left, &Present::of(&right, matching, steps), false),
         _ => {
             let added = retain(right, &Present::of(&left, matching, steps), false);
-            join(left, added)
+            left.join(added)
         }
     }
 }
@@ -70,25 +70,6 @@ fn retain(mut matrix: Matrix, partners: &Present, wanted: bool) -> Matrix {
     }
     matrix.series.retain(|series| !series.points.is_empty());
     matrix
-}
-
-/// The series of both. One that fills another's gaps becomes one with it, for the labels are the same.
-fn join(mut left: Matrix, right: Matrix) -> Matrix {
-    let mut homes: HashMap<SeriesLabels, usize> = HashMap::new();
-    for (at, series) in left.series.iter().enumerate() {
-        homes.entry(series.labels.clone()).or_insert(at);
-    }
-    for Series { labels, points } in right.series {
-        // Once filled, a home takes no second series: it might have the same steps.
-        match homes.remove(&labels).and_then(|at| left.series.get_mut(at)) {
-            Some(home) => {
-                home.points.extend(points);
-                home.points.sort_unstable_by_key(|(step, _)| *step);
-            }
-            None => left.push(labels, points),
-        }
-    }
-    left
 }
 
 #[cfg(test)]
