@@ -14,8 +14,8 @@ const AND: usize = 2;
 
 impl Parser {
     /// A condition with all that is combined with it. `expecting` is said when there is none.
-    pub(super) fn label_filter(&mut self, expecting: &str) -> Result<LabelFilterExpr, ParseError> {
-        Ok(self.combined(OR, expecting)?.root)
+    pub(super) fn label_filter(&mut self, expecting: &str) -> Result<Tree<LabelFilterExpr>, ParseError> {
+        self.combined(OR, expecting)
     }
 
     fn combined(&mut self, loosest: usize, expecting: &str) -> Result<Tree<LabelFilterExpr>, ParseError> {
@@ -41,7 +41,7 @@ impl Parser {
                 _ => return Ok(left),
             };
             let height = self.checked_height(left.height.max(right.height))?;
-            left = Tree { root: combine(Box::new(left.root), Box::new(right.root)), height };
+            left = Tree::new(combine(left.root, right.root), height);
         }
     }
 
@@ -53,10 +53,11 @@ impl Parser {
             return Ok(inner);
         }
         let name = self.ident(expecting)?;
-        Ok(Tree { root: self.condition(name)?, height: 1 })
+        Ok(Tree::new(self.condition(name)?, 1))
     }
 
     /// The operator and value behind a label's name.
+    #[inline(never)]
     fn condition(&mut self, name: String) -> Result<LabelFilterExpr, ParseError> {
         let text = match self.peek() {
             Token::Sign("=") => Some(MatchOp::Equal),

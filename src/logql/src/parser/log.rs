@@ -1,22 +1,22 @@
 //! Which streams and lines does a log query ask for? Its braces and line filters.
 
-use super::Parser;
+use super::{Parser, Tree};
 use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand, LogExpr, MatcherExpr};
 use crate::error::ParseError;
 use crate::lexer::Token;
 
 impl Parser {
     /// `selector stage*`
-    pub(super) fn log(&mut self) -> Result<LogExpr, ParseError> {
+    pub(super) fn log(&mut self) -> Result<Tree<LogExpr>, ParseError> {
         let matchers = self.selector("{")?;
         let mut stages = Vec::new();
-        self.stages(&mut stages)?;
+        let height = self.stages(&mut stages)?;
         if self.at_unwrap() {
             // The bar was right, only this cannot follow it outside of a range aggregation.
             self.at += 1;
             return Err(self.unexpected(""));
         }
-        Ok(LogExpr { matchers, stages })
+        Ok(Tree::new(LogExpr { matchers, stages }, height))
     }
 
     /// `"{" [matcher ("," matcher)*] "}"`

@@ -34,6 +34,10 @@ pub(super) fn is_function(name: &str) -> bool {
     function(name).is_some()
 }
 
+fn literal(value: f64) -> Tree<Expr> {
+    Tree::new(Expr::Metric(MetricExpr::Literal(value)), 1)
+}
+
 /// The operators, and how tight each binds.
 fn binary_op(token: &Token) -> Option<(BinaryOp, usize)> {
     let (Token::Sign(word) | Token::Keyword(word)) = token else { return None };
@@ -57,10 +61,10 @@ impl Parser {
             let tighter = precedence + usize::from(op != BinaryOp::Pow);
             let right = self.nested(|p| p.operation(tighter))?;
             let height = self.checked_height(left.height.max(right.height))?;
-            let root = check::binary(op, modifiers, left.root, right.root)?;
+            let root = check::binary(op, modifiers, *left.root, *right.root)?;
             // Numbers are computed at once, and stay leaves.
             let height = if matches!(root, MetricExpr::Literal(_)) { 1 } else { height };
-            left = Tree { root: Expr::Metric(root), height };
+            left = Tree::new(Expr::Metric(root), height);
         }
         Ok(left)
     }
@@ -100,40 +104,54 @@ impl Parser {
 
     /// What stands beside an operator.
     fn leg(&mut self) -> Result<Tree<Expr>, ParseError> {
-        if self.eat("(") {
-            let inner = self.nested(Self::tree)?;
-            self.expect(")", "")?;
-            return Ok(inner);
+        if !self.eat("(") {
+            return self.unbracketed();
         }
-        let leaf = |root| Ok(Tree { root, height: 1 });
-        let metric = |root: Tree<MetricExpr>| Tree { root: Expr::Metric(root.root), height: root.height };
+        let inner = self.nested(Self::tree)?;
+        self.expect(")", "")?;
+        Ok(inner)
+    }
+
+    #[inline(never)]
+    fn unbracketed(&mut self) -> Result<Tree<Expr>, ParseError> {
         match self.peek() {
-            Token::Sign("{") => leaf(Expr::Log(self.log()?)),
-            Token::Sign("-") => {
-                self.at += 1;
-                leaf(Expr::Metric(MetricExpr::Literal(-self.number()?)))
+            Token::Sign("{") => {
+                let Tree { root, height } = self.log()?;
+                Ok(Tree::new(Expr::Log(*root), height))
             }
-            Token::Sign("+") => {
-                self.at += 1;
-                leaf(Expr::Metric(MetricExpr::Literal(self.number()?)))
+            Token::Sign("-" | "+") => {
+                let negative = self.eat("-");
+                self.at += usize::from(!negative);
+                let value = self.number()?;
+                Ok(literal(if negative { -value } else { value }))
             }
-            Token::Number(_) => leaf(Expr::Metric(MetricExpr::Literal(self.number()?))),
-            Token::Ident(name) => match function(name) {
-                Some(Function::Vector(op)) if self.at_grouping(1) || self.at_sign("(", 1) => {
-                    Ok(metric(self.vector_aggregation(op)?))
-                }
-                Some(Function::Vector(_)) | None => Err(self.unexpected("")),
-                Some(_) if !self.at_sign("(", 1) => Err(self.unexpected("")),
-                Some(Function::Range(op)) => Ok(metric(self.range_aggregation(op)?)),
-                Some(Function::LabelReplace) => Ok(metric(self.label_replace()?)),
-                Some(Function::VectorLiteral) => {
-                    self.at += 2;
-                    let value = self.number()?;
-                    self.expect(")", ")")?;
-                    leaf(Expr::Metric(MetricExpr::VectorLiteral(value)))
-                }
-            },
+            Token::Number(_) => Ok(literal(self.number()?)),
+            Token::Ident(name) => {
+                let Some(function) = function(name) else { return Err(self.unexpected("")) };
+                let Tree { root, height } = self.call(function)?;
+                Ok(Tree::new(Expr::Metric(*root), height))
+            }
             _ => Err(self.unexpected("")),
+        }
+    }
+
+    /// A function, from its name on.
+    #[inline(never)]
+    fn call(&mut self, function: Function) -> Result<Tree<MetricExpr>, ParseError> {
+        let grouped = matches!(function, Function::Vector(_)) && self.at_grouping(1);
+        if !grouped && !self.at_sign("(", 1) {
+            return Err(self.unexpected(""));
+        }
+        match function {
+            Function::Range(op) => self.range_aggregation(op),
+            Function::Vector(op) => self.vector_aggregation(op),
+            Function::LabelReplace => self.label_replace(),
+            Function::VectorLiteral => {
+                self.at += 2;
+                let value = self.number()?;
+                self.expect(")", ")")?;
+                Ok(Tree::new(MetricExpr::VectorLiteral(value), 1))
+            }
         }
     }
 
@@ -167,6 +185,7 @@ impl Parser {
     }
 
     /// `rangeOp "(" [number ","] rangeArg ")" [grouping]`
+    #[inline(never)]
     fn range_aggregation(&mut self, op: RangeOp) -> Result<Tree<MetricExpr>, ParseError> {
         self.at += 2;
         let parameter = self.parameter();
@@ -179,10 +198,11 @@ impl Parser {
         let (log, unwrap) = (argument.log, argument.unwrap);
         let expr = RangeAggregation { op, parameter, log, range_ns, offset_ns, unwrap, grouping };
         check::range_aggregation(&expr)?;
-        Ok(Tree { root: MetricExpr::Range(expr), height: 1 })
+        Ok(Tree::new(MetricExpr::Range(expr), argument.height))
     }
 
     /// `vecOp [grouping] "(" [number ","] metricExpr ")" [grouping]`, with one grouping at most.
+    #[inline(never)]
     fn vector_aggregation(&mut self, op: VectorOp) -> Result<Tree<MetricExpr>, ParseError> {
         self.at += 1;
         let before = self.grouping()?;
@@ -195,12 +215,13 @@ impl Parser {
             before => before,
         };
         let parameter = check::vector_parameter(op, parameter.as_deref())?;
-        let expr = VectorAggregation { op, parameter, grouping, inner: Box::new(inner.root) };
+        let expr = VectorAggregation { op, parameter, grouping, inner: inner.root };
         check::vector_aggregation(&expr)?;
-        Ok(Tree { root: MetricExpr::Vector(expr), height: self.checked_height(inner.height)? })
+        Ok(Tree::new(MetricExpr::Vector(expr), self.checked_height(inner.height)?))
     }
 
     /// `"label_replace" "(" metricExpr "," string "," string "," string "," string ")"`
+    #[inline(never)]
     fn label_replace(&mut self) -> Result<Tree<MetricExpr>, ParseError> {
         self.at += 2;
         let inner = self.metric()?;
@@ -211,10 +232,7 @@ impl Parser {
         let (destination, replacement, source, regex) = (next()?, next()?, next()?, next()?);
         self.expect(")", ")")?;
         check::label_replace(&regex)?;
-        let expr = LabelReplace { inner: inner.root, destination, replacement, source, regex };
-        Ok(Tree {
-            root: MetricExpr::LabelReplace(Box::new(expr)),
-            height: self.checked_height(inner.height)?,
-        })
+        let expr = LabelReplace { inner: *inner.root, destination, replacement, source, regex };
+        Ok(Tree::new(MetricExpr::LabelReplace(Box::new(expr)), self.checked_height(inner.height)?))
     }
 }

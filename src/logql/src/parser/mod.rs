@@ -12,9 +12,13 @@ use crate::error::{ParseError, Place};
 use crate::lexer::{Token, tokens};
 use strandline_model::MatchOp;
 
-/// How deep a query's parts may nest: brackets in brackets, but also the steps of a chain like `a + b + c`, whose tree
-/// grows with each. Parsing, printing and dropping a tree recurse, on stacks of 2 MiB.
-pub(crate) const MAX_DEPTH: usize = 200;
+/// How high a query's tree may be. It grows with what stands in brackets and with each step of a chain like `a + b + c`.
+/// Printing, copying and dropping a tree recurse, on stacks of 2 MiB.
+const MAX_HEIGHT: usize = 128;
+
+/// How many parts may be read inside each other. In the printed form of a tree these are two for each step of its
+/// height, the brackets and the right side, and some around numbers that need brackets: whatever is printed can be read.
+const MAX_DEPTH: usize = 2 * MAX_HEIGHT + 8;
 
 /// Reads any query.
 pub fn parse_query(text: &str) -> Result<Expr, ParseError> {
@@ -34,10 +38,16 @@ pub fn parse(text: &str) -> Result<LogExpr, ParseError> {
     }
 }
 
-/// A part of a query and how deep its tree is.
+/// A part of a query and how high its tree is. Boxed, for many of them wait on the stack.
 struct Tree<T> {
-    root: T,
+    root: Box<T>,
     height: usize,
+}
+
+impl<T> Tree<T> {
+    fn new(root: T, height: usize) -> Self {
+        Self { root: Box::new(root), height }
+    }
 }
 
 struct Parser {
@@ -104,7 +114,9 @@ impl Parser {
 
     /// Reads a part inside the present one.
     fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, ParseError>) -> Result<T, ParseError> {
-        self.checked_height(self.depth)?;
+        if self.depth >= MAX_DEPTH {
+            return Err(self.too_deep());
+        }
         self.depth += 1;
         let part = read(self);
         self.depth -= 1;
@@ -113,16 +125,17 @@ impl Parser {
 
     /// The height of a tree whose largest part is as high as that.
     fn checked_height(&self, of_parts: usize) -> Result<usize, ParseError> {
-        if of_parts < MAX_DEPTH {
-            Ok(of_parts + 1)
-        } else {
-            Err(self.error(format!("query is nested too deeply, at most {MAX_DEPTH} levels are possible")))
-        }
+        if of_parts < MAX_HEIGHT { Ok(of_parts + 1) } else { Err(self.too_deep()) }
+    }
+
+    #[inline(never)]
+    fn too_deep(&self) -> ParseError {
+        self.error(format!("query is nested too deeply, at most {MAX_HEIGHT} levels are possible"))
     }
 
     /// A whole query.
     fn expr(&mut self) -> Result<Expr, ParseError> {
-        Ok(self.tree()?.root)
+        Ok(*self.tree()?.root)
     }
 
     /// A name.
@@ -191,9 +204,10 @@ impl Parser {
 
     /// A query for numbers.
     fn metric(&mut self) -> Result<Tree<MetricExpr>, ParseError> {
-        let Tree { root, height } = self.nested(Self::tree)?;
-        match root {
-            Expr::Metric(root) => Ok(Tree { root, height }),
+        // Functions need more of the stack than brackets, and only one level for each step of the height.
+        let Tree { root, height } = self.nested(|p| p.nested(Self::tree))?;
+        match *root {
+            Expr::Metric(root) => Ok(Tree::new(root, height)),
             Expr::Log(_) => Err(self.unexpected("")),
         }
     }

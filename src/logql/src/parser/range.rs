@@ -11,6 +11,8 @@ pub(super) struct RangeArgument {
     pub(super) log: LogExpr,
     pub(super) unwrap: Option<Unwrap>,
     pub(super) window: Option<Window>,
+    /// How high the highest of its label filters is.
+    pub(super) height: usize,
 }
 
 /// A window of time, in nanoseconds.
@@ -33,24 +35,24 @@ impl Parser {
             let bare = inner.log.stages.is_empty() && inner.unwrap.is_none();
             if inner.window.is_some() && bare && self.at_sign("|", 0) {
                 self.at += 1;
-                inner.unwrap = Some(self.unwrap()?);
+                inner.unwrap = Some(self.unwrap(&mut inner.height)?);
             }
             return Ok(inner);
         }
         let matchers = self.selector(expecting)?;
         let mut log = LogExpr { matchers, stages: Vec::new() };
         let before = self.window()?;
-        self.stages(&mut log.stages)?;
+        let mut height = self.stages(&mut log.stages)?;
         let mut unwrap = None;
         if self.at_unwrap() {
             self.at += 1;
-            unwrap = Some(self.unwrap()?);
+            unwrap = Some(self.unwrap(&mut height)?);
         }
         let window = match before {
             None => self.window()?,
             before => before,
         };
-        Ok(RangeArgument { log, unwrap, window })
+        Ok(RangeArgument { log, unwrap, window, height })
     }
 
     /// `"[" dur "]" [offset]`, if it is next.
@@ -68,8 +70,8 @@ impl Parser {
         Ok(Some(Window { range_ns, offset_ns }))
     }
 
-    /// `unwrap label` and the filters behind it, behind its `|`.
-    fn unwrap(&mut self) -> Result<Unwrap, ParseError> {
+    /// `unwrap label` and the filters behind it, behind its `|`. `height` grows to that of the highest.
+    fn unwrap(&mut self, height: &mut usize) -> Result<Unwrap, ParseError> {
         if !self.eat_keyword("unwrap") {
             return Err(self.unexpected("unwrap"));
         }
@@ -88,7 +90,9 @@ impl Parser {
         }
         let mut filters = Vec::new();
         while self.eat("|") {
-            filters.push(self.label_filter("IDENTIFIER or (")?);
+            let filter = self.label_filter("IDENTIFIER or (")?;
+            *height = filter.height.max(*height);
+            filters.push(*filter.root);
         }
         Ok(Unwrap { label, conversion, filters })
     }

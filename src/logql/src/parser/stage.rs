@@ -7,15 +7,20 @@ use crate::error::ParseError;
 use crate::lexer::Token;
 
 impl Parser {
-    /// All stages that follow. An `unwrap` is none, and is left.
-    pub(super) fn stages(&mut self, stages: &mut Vec<Stage>) -> Result<(), ParseError> {
+    /// All stages that follow, and the height of the highest. An `unwrap` is none, and is left.
+    pub(super) fn stages(&mut self, stages: &mut Vec<Stage>) -> Result<usize, ParseError> {
+        let mut height = 1;
         loop {
             if let Some(filter) = self.line_filter()? {
                 stages.push(Stage::LineFilter(filter));
             } else if self.at_unwrap() || !self.eat("|") {
-                return Ok(());
-            } else {
+                return Ok(height);
+            } else if matches!(self.peek(), Token::Keyword(_)) {
                 stages.push(self.stage()?);
+            } else {
+                let filter = self.label_filter("")?;
+                height = height.max(filter.height);
+                stages.push(Stage::LabelFilter(*filter.root));
             }
         }
     }
@@ -25,10 +30,10 @@ impl Parser {
         self.at_sign("|", 0) && matches!(self.peek_at(1), Token::Keyword("unwrap"))
     }
 
-    /// A stage behind its `|`.
+    /// A stage that begins with a reserved word, behind its `|`.
     fn stage(&mut self) -> Result<Stage, ParseError> {
         let Token::Keyword(word) = self.peek() else {
-            return Ok(Stage::LabelFilter(self.label_filter("")?));
+            return Err(self.unexpected(""));
         };
         let word = *word;
         self.at += 1;
