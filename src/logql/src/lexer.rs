@@ -52,6 +52,9 @@ impl fmt::Display for Token {
     }
 }
 
+/// Most characters behind a number that are read as its unit, or `1.1.1.1` would be read again for each of its numbers.
+const MAX_UNIT: usize = 64;
+
 /// Words that no label can be named (loki-surface 9.1).
 const KEYWORDS: [&str; 23] = [
     "by",
@@ -155,7 +158,7 @@ impl<'a> Lexer<'a> {
             '`' => self.raw(),
             c if c.is_alphabetic() || c == '_' => Ok(self.word()),
             c if c.is_ascii_digit() => self.number(),
-            '.' if self.rest.bytes().nth(1).is_some_and(|b| b.is_ascii_digit()) => self.number(),
+            '.' if self.rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit) => self.number(),
             '[' => self.range(),
             c => Ok(self.sign().unwrap_or_else(|| {
                 self.take(c.len_utf8());
@@ -179,8 +182,8 @@ impl<'a> Lexer<'a> {
     fn number(&mut self) -> Result<Token, ParseError> {
         let len = number_len(self.rest).ok_or_else(|| self.place.error("exponent has no digits"))?;
         let with_unit = |unit: fn(char) -> bool| {
-            let tail = self.rest.get(len..).unwrap_or("");
-            let unit = tail.find(|c| !unit(c)).unwrap_or(tail.len());
+            let tail = self.rest.get(len..).unwrap_or("").chars();
+            let unit: usize = tail.take(MAX_UNIT).take_while(|c| unit(*c)).map(char::len_utf8).sum();
             (unit > 0).then(|| self.rest.get(..len + unit)).flatten()
         };
         let time = with_unit(|c| c.is_ascii_digit() || ".nuµμmshdwy".contains(c));

@@ -230,3 +230,78 @@ fn round_filter(filter: &mut LabelFilterExpr) {
         LabelFilterExpr::Text(_) | LabelFilterExpr::Quantity { .. } | LabelFilterExpr::Ip { .. } => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse_query;
+
+    fn laid_out(query: &str) -> String {
+        pretty(&parse_query(query).unwrap_or_else(|e| panic!("{query}: {e}")))
+    }
+
+    #[test]
+    fn short_queries_stay_on_their_line() {
+        for (query, wanted) in [
+            (r#"{ a = "b" }|="x""#, r#"{a="b"} |= "x""#),
+            ("1+2", "3"),
+            (r#"{a="b"} | size>1KB | size<1.5MiB"#, r#"{a="b"} | size>1.0kB | size<1.6MB"#),
+            (r#"{a="b"} | size<17PiB | size>9000PB"#, r#"{a="b"} | size<19PB | size>9000000000000000000B"#),
+        ] {
+            assert_eq!(laid_out(query), wanted);
+        }
+        let edge = format!("{{}} |= \"{}\"", "é".repeat(MAX_LINE - 8));
+        assert_eq!(laid_out(&edge), edge);
+        let longer = edge.replacen('é', "éé", 1);
+        assert_eq!(laid_out(&longer), longer.replacen(' ', "\n  ", 1));
+    }
+
+    #[test]
+    fn long_queries_are_broken_by_their_parts() {
+        let long = "x".repeat(90);
+        for (query, wanted) in [
+            (
+                format!("{{a=\"b\"}} |= \"{long}\" |~ \"y\" | json | z>=500 != \"w\""),
+                format!("{{a=\"b\"}}\n  |= \"{long}\" |~ \"y\"\n  | json\n  | z>=500\n  != \"w\""),
+            ),
+            (
+                format!(
+                    "topk(10, sum by (path) (quantile_over_time(0.99, {{a=\"b\"}} | {long}=1 | unwrap took | e=\"\" [10m] offset 1h) by (c)))"
+                ),
+                format!(
+                    "topk(\n  10,\n  sum by (path)(\n    quantile_over_time(\n      0.99,\n      {{a=\"b\"}}\n        | {long}==1\n        \
+                     | unwrap took\n        | e=\"\" [10m] offset 1h0m0s\n    ) by (c)\n  )\n)"
+                ),
+            ),
+            (
+                format!("label_replace(rate({{}} | {long}=1 [5m]), \"a\", \"$1\", \"b\", \"(.*)\")"),
+                format!(
+                    "label_replace(\n  rate(\n    {{}} | {long}==1 [5m]\n  ),\n  \"a\",\n  \"$1\",\n  \"b\",\n  \"(.*)\"\n)"
+                ),
+            ),
+        ] {
+            assert_eq!(laid_out(&query), wanted);
+        }
+    }
+
+    #[test]
+    fn brackets_stay_where_they_count() {
+        let rate = |name: &str| format!("rate({{{}=\"1\"}}[5m])", name.repeat(60));
+        let (a, b, c) = (rate("a"), rate("b"), rate("c"));
+        for (query, wanted) in [
+            (format!("{a} + {b} * on(x) {c}"), format!("  {a}\n+\n    {b}\n  * on (x)\n    {c}")),
+            (format!("({a} + {b}) * {c}"), format!("  (\n      {a}\n    +\n      {b}\n  )\n*\n  {c}")),
+            (format!("{a} - {b} - {c}"), format!("    {a}\n  -\n    {b}\n-\n  {c}")),
+            (format!("{a} - ({b} - {c})"), format!("  {a}\n-\n  (\n      {b}\n    -\n      {c}\n  )")),
+            (format!("{a} ^ {b} ^ {c}"), format!("  {a}\n^\n    {b}\n  ^\n    {c}")),
+            (
+                format!("{a} + (1 + vector(2)) + {c}"),
+                format!("    {a}\n  +\n    (1 + vector(2.000000))\n+\n  {c}"),
+            ),
+        ] {
+            assert_eq!(laid_out(&query), wanted);
+            let expr = parse_query(&query).unwrap();
+            assert_eq!(parse_query(&wanted), Ok(expr));
+        }
+    }
+}

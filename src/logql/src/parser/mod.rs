@@ -214,6 +214,9 @@ impl Parser {
 }
 
 #[cfg(test)]
+#[path = "mistakes_tests.rs"]
+mod mistakes_tests;
+#[cfg(test)]
 #[path = "roundtrip_tests.rs"]
 mod roundtrip_tests;
 #[cfg(test)]

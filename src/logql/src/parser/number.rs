@@ -162,7 +162,7 @@ pub(crate) fn write_range(out: &mut impl Write, ns: i64) -> fmt::Result {
         return out.write_str("0s");
     }
     for (unit, factor, only_alone) in PROMETHEUS_UNITS {
-        if ms >= factor && !(only_alone && ms % factor != 0) {
+        if ms >= factor && (!only_alone || ms.is_multiple_of(factor)) {
             write!(out, "{}{unit}", ms / factor)?;
             ms %= factor;
         }
@@ -177,7 +177,7 @@ pub(crate) fn write_duration(out: &mut impl Write, ns: i64) -> fmt::Result {
     let ns = ns.unsigned_abs();
     let fraction = |ns: u64, unit: u64, name: &str| {
         let mut text = (ns / unit).to_string();
-        if ns % unit > 0 {
+        if !ns.is_multiple_of(unit) {
             let digits = unit.ilog10() as usize;
             let behind = format!(".{:0digits$}", ns % unit);
             text.push_str(behind.trim_end_matches('0'));
@@ -237,7 +237,7 @@ pub(crate) fn write_number(out: &mut impl Write, value: f64) -> fmt::Result {
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     match exponent.parse::<i32>() {
-        Ok(exponent) if exponent < -4 || exponent >= 21 => {
+        Ok(exponent) if !(-4..21).contains(&exponent) => {
             let sign = if exponent < 0 { '-' } else { '+' };
             write!(out, "{mantissa}e{sign}{:02}", exponent.unsigned_abs())
         }
