@@ -1,24 +1,35 @@
 //! Which words is a query made of? Strings resolved, comments and blanks gone, every word with its place.
 
 use crate::error::{ParseError, Place};
+use crate::parser::number;
 use std::fmt;
 
 /// Longest query in bytes (Loki's limit).
 pub const MAX_QUERY_BYTES: usize = 131_072;
 
 /// One word of a query.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Token {
-    /// A name that is no reserved word.
+    /// A name that is no reserved word; functions' names too.
     Ident(String),
     /// A reserved word, in lower case.
     Keyword(&'static str),
     /// A string, its escapes resolved.
     Text(Vec<u8>),
-    /// A number, duration or size as written.
+    /// A number as written.
     Number(String),
-    /// An operator or bracket.
+    /// A length of time in nanoseconds, up to the 2^63 that may follow a `-`.
+    Duration(u64),
+    /// A size in bytes.
+    Bytes(u64),
+    /// `[5m]` in nanoseconds.
+    Range(i64),
+    /// An operator, bracket or flag.
     Sign(&'static str),
+    /// A character that begins no word.
+    Unknown(char),
+    /// No word, for this reason. Nothing follows: it is told when all before it was right.
+    Bad(ParseError),
     /// The end of the query.
     End,
 }
@@ -31,10 +42,18 @@ impl fmt::Display for Token {
             Self::Keyword(word) | Self::Sign(word) => word,
             Self::Text(_) => "STRING",
             Self::Number(_) => "NUMBER",
+            Self::Duration(_) => "DURATION",
+            Self::Bytes(_) => "BYTES",
+            Self::Range(_) => "RANGE",
+            Self::Unknown(c) => return write!(f, "{c:?}"),
+            Self::Bad(error) => return error.fmt(f),
             Self::End => "$end",
         })
     }
 }
+
+/// Most characters behind a number that are read as its unit, or `1.1.1.1` would be read again for each of its numbers.
+const MAX_UNIT: usize = 64;
 
 /// Words that no label can be named (loki-surface 9.1).
 const KEYWORDS: [&str; 23] = [
@@ -63,13 +82,16 @@ const KEYWORDS: [&str; 23] = [
     "ip",
 ];
 
+/// Flags of `logfmt`. Their case counts.
+const FLAGS: [&str; 2] = ["--strict", "--keep-empty"];
+
 /// Signs, the longer before those that they begin with.
-const SIGNS: [&str; 29] = [
-    "|=", "|~", "|>", "|", "!=", "!~", "!>", "==", "=~", "=", ">=", ">", "<=", "<", "{", "}", "(", ")", "[",
-    "]", ",", "+", "-", "*", "/", "%", "^", ".", "!",
+const SIGNS: [&str; 27] = [
+    "|=", "|~", "|>", "|", "!=", "!~", "!>", "==", "=~", "=", ">=", ">", "<=", "<", "{", "}", "(", ")", ",",
+    "+", "-", "*", "/", "%", "^", ".", "!",
 ];
 
-/// The words of `text`, the end as the last.
+/// The words of `text`. The last is the end or what is no word.
 pub(crate) fn tokens(text: &str) -> Result<Vec<(Token, Place)>, ParseError> {
     if text.len() > MAX_QUERY_BYTES {
         let size = text.len();
@@ -78,12 +100,12 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<(Token, Place)>, ParseError> {
     let mut lexer = Lexer { rest: text, place: Place { line: 1, col: 1 } };
     let mut out = Vec::new();
     loop {
-        lexer.skip_blanks()?;
+        let blanks = lexer.skip_blanks();
         let place = lexer.place;
-        let token = lexer.token()?;
-        let end = token == Token::End;
+        let token = blanks.and_then(|()| lexer.token()).unwrap_or_else(Token::Bad);
+        let last = matches!(token, Token::Bad(_) | Token::End);
         out.push((token, place));
-        if end {
+        if last {
             return Ok(out);
         }
     }
@@ -135,18 +157,56 @@ impl<'a> Lexer<'a> {
             '"' => self.quoted(),
             '`' => self.raw(),
             c if c.is_alphabetic() || c == '_' => Ok(self.word()),
-            c if c.is_ascii_digit() => {
-                let number = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
-                Ok(Token::Number(self.take_while(number).to_owned()))
-            }
-            c => match SIGNS.into_iter().find(|sign| self.rest.starts_with(sign)) {
-                Some(sign) => {
-                    self.take(sign.len());
-                    Ok(Token::Sign(sign))
-                }
-                None => Err(self.place.error(format!("syntax error: unexpected {c:?}"))),
-            },
+            c if c.is_ascii_digit() => self.number(),
+            '.' if self.rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit) => self.number(),
+            '[' => self.range(),
+            c => Ok(self.sign().unwrap_or_else(|| {
+                self.take(c.len_utf8());
+                Token::Unknown(c)
+            })),
         }
+    }
+
+    fn sign(&mut self) -> Option<Token> {
+        let word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+        let flag = FLAGS
+            .into_iter()
+            .find(|flag| self.rest.strip_prefix(flag).is_some_and(|rest| !rest.starts_with(word)));
+        let sign = flag.or_else(|| SIGNS.into_iter().find(|sign| self.rest.starts_with(sign)))?;
+        self.take(sign.len());
+        Some(Token::Sign(sign))
+    }
+
+    /// A number, and what stands behind it without a blank if the two are a length of time or a size. If not, the rest
+    /// is left for the next word, as in Loki.
+    fn number(&mut self) -> Result<Token, ParseError> {
+        let len = number_len(self.rest).ok_or_else(|| self.place.error("exponent has no digits"))?;
+        let with_unit = |unit: fn(char) -> bool| {
+            let tail = self.rest.get(len..).unwrap_or("").chars();
+            let unit: usize = tail.take(MAX_UNIT).take_while(|c| unit(*c)).map(char::len_utf8).sum();
+            (unit > 0).then(|| self.rest.get(..len + unit)).flatten()
+        };
+        let time = with_unit(|c| c.is_ascii_digit() || ".nuµμmshdwy".contains(c));
+        if let Some((text, ns)) = time.and_then(|text| Some((text, number::duration(text)?))) {
+            self.take(text.len());
+            return Ok(Token::Duration(ns));
+        }
+        let size = with_unit(|c| c.is_ascii_digit() || ".BikKMGTP".contains(c));
+        if let Some((text, size)) = size.and_then(|text| Some((text, number::bytes(text)?))) {
+            self.take(text.len());
+            return Ok(Token::Bytes(size));
+        }
+        Ok(Token::Number(self.take(len).to_owned()))
+    }
+
+    /// `[5m]`, in which a blank is no blank.
+    fn range(&mut self) -> Result<Token, ParseError> {
+        let place = self.place;
+        let body = self.rest.get(1..).unwrap_or("");
+        let (text, _) = body.split_once(']').ok_or_else(|| place.error("missing closing ']' in duration"))?;
+        let ns = number::range(text).map_err(|e| place.error(e))?;
+        self.take(text.len() + 2);
+        Ok(Token::Range(ns))
     }
 
     fn word(&mut self) -> Token {
@@ -186,6 +246,31 @@ impl<'a> Lexer<'a> {
         self.take(inner.len() + 2);
         Ok(Token::Text(text))
     }
+}
+
+/// How long the number is that `text` begins with; `None` if its exponent is missing. Numbers of other bases are one
+/// word too, so that they can be refused as such.
+fn number_len(text: &str) -> Option<usize> {
+    let while_in = |from: usize, wanted: fn(u8) -> bool| {
+        from + text.bytes().skip(from).take_while(|b| wanted(*b)).count()
+    };
+    let digits = |from| while_in(from, |b| b.is_ascii_digit() || b == b'_');
+    let mut bytes = text.bytes();
+    if bytes.next() == Some(b'0') && bytes.next().is_some_and(|b| b"xXbBoO".contains(&b)) {
+        // `0B` is a size.
+        let len = while_in(2, |b| b.is_ascii_hexdigit() || b == b'_');
+        return Some(if len > 2 { len } else { 1 });
+    }
+    let mut len = digits(0);
+    if text.as_bytes().get(len) == Some(&b'.') {
+        len = digits(len + 1);
+    }
+    if !matches!(text.as_bytes().get(len), Some(b'e' | b'E')) {
+        return Some(len);
+    }
+    let signed = matches!(text.as_bytes().get(len + 1), Some(b'+' | b'-'));
+    let exponent = len + 1 + usize::from(signed);
+    Some(digits(exponent)).filter(|end| *end > exponent)
 }
 
 /// `text` with Go's escapes resolved; `None` for an escape that Go does not have.
@@ -246,6 +331,7 @@ mod tests {
     fn text(query: &str) -> Result<Vec<u8>, String> {
         match tokens(query).map_err(|e| e.to_string())?.as_slice() {
             [(Token::Text(text), _), (Token::End, _)] => Ok(text.clone()),
+            [.., (Token::Bad(error), _)] => Err(error.to_string()),
             other => Err(format!("{other:?}")),
         }
     }
@@ -273,7 +359,6 @@ mod tests {
             ("\"a\nb\"", "parse error at line 1, col 1: literal not terminated"),
             ("`open", "parse error at line 1, col 1: literal not terminated"),
             ("/* open", "parse error at line 1, col 1: comment not terminated"),
-            ("§", "parse error at line 1, col 1: syntax error: unexpected '§'"),
         ] {
             assert_eq!(text(query).unwrap_err(), wanted, "{query}");
         }
@@ -289,7 +374,29 @@ mod tests {
             shown("{a=~\"b\",é!=`c`}|=|~!~!>"),
             "{ IDENTIFIER =~ STRING , IDENTIFIER != STRING } |= |~ !~ !> $end"
         );
-        assert_eq!(shown("OR or By ip ip(\"x\") 1.5h"), "or or by IDENTIFIER ip ( STRING ) NUMBER $end");
+        assert_eq!(shown("OR or By ip ip(\"x\") 1.5h"), "or or by IDENTIFIER ip ( STRING ) DURATION $end");
+        assert_eq!(
+            shown("1 .5 5. 1e3 1_0 0x1f 1e+3-1"),
+            "NUMBER NUMBER NUMBER NUMBER NUMBER NUMBER NUMBER - NUMBER $end"
+        );
+        assert_eq!(
+            shown("1h30m 1d 1KB 0B 1.5MiB 5ns[1h30m][0s]"),
+            "DURATION DURATION BYTES BYTES BYTES DURATION RANGE RANGE $end"
+        );
+        // What is no unit is the next word.
+        assert_eq!(
+            shown("1h30 1kb 5x 1..5"),
+            "NUMBER IDENTIFIER BYTES IDENTIFIER NUMBER IDENTIFIER NUMBER NUMBER $end"
+        );
+        assert_eq!(
+            shown("--strict --keep-empty --strictly --STRICT"),
+            "--strict --keep-empty - - IDENTIFIER - - IDENTIFIER $end"
+        );
+        assert_eq!(
+            shown("§ 1 [x"),
+            "'§' NUMBER parse error at line 1, col 5: missing closing ']' in duration"
+        );
+        assert_eq!(shown("1EB"), "parse error at line 1, col 1: exponent has no digits");
         let long = "x".repeat(MAX_QUERY_BYTES + 1);
         assert_eq!(
             tokens(&long).unwrap_err().to_string(),

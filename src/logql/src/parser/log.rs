@@ -1,0 +1,66 @@
+//! Which streams and lines does a log query ask for? Its braces and line filters.
+
+use super::{Parser, Tree};
+use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand, LogExpr, MatcherExpr};
+use crate::error::ParseError;
+use crate::lexer::Token;
+
+impl Parser {
+    /// `selector stage*`
+    pub(super) fn log(&mut self) -> Result<Tree<LogExpr>, ParseError> {
+        let matchers = self.selector("{")?;
+        let mut stages = Vec::new();
+        let height = self.stages(&mut stages)?;
+        if self.at_unwrap() {
+            // The bar was right, only this cannot follow it outside of a range aggregation.
+            self.at += 1;
+            return Err(self.unexpected(""));
+        }
+        Ok(Tree::new(LogExpr { matchers, stages }, height))
+    }
+
+    /// `"{" [matcher ("," matcher)*] "}"`
+    pub(super) fn selector(&mut self, expecting: &str) -> Result<Vec<MatcherExpr>, ParseError> {
+        self.expect("{", expecting)?;
+        let mut matchers = Vec::new();
+        if self.eat("}") {
+            return Ok(matchers);
+        }
+        loop {
+            let name = self.ident(if matchers.is_empty() { "IDENTIFIER or }" } else { "IDENTIFIER" })?;
+            let op = self.match_op().ok_or_else(|| self.unexpected("= or =~ or !~ or !="))?;
+            let value = self.text("STRING")?;
+            matchers.push(MatcherExpr { name, op, value });
+            if self.eat("}") {
+                return Ok(matchers);
+            }
+            self.expect(",", "} or ,")?;
+        }
+    }
+
+    /// A line filter, if one is next.
+    pub(super) fn line_filter(&mut self) -> Result<Option<LineFilterExpr>, ParseError> {
+        let op = match self.peek() {
+            Token::Sign("|=") => LineFilterOp::Contains,
+            Token::Sign("!=") => LineFilterOp::NotContains,
+            Token::Sign("|~") => LineFilterOp::Matches,
+            Token::Sign("!~") => LineFilterOp::NotMatches,
+            Token::Sign("|>") => LineFilterOp::Pattern,
+            Token::Sign("!>") => LineFilterOp::NotPattern,
+            _ => return Ok(None),
+        };
+        self.at += 1;
+        let takes_ip = matches!(op, LineFilterOp::Contains | LineFilterOp::NotContains);
+        let mut operands = Vec::new();
+        loop {
+            let ip = if takes_ip { self.ip()? } else { None };
+            operands.push(match ip {
+                Some(range) => LineOperand::Ip(range),
+                None => LineOperand::Text(self.bytes(if takes_ip { "STRING or ip" } else { "STRING" })?),
+            });
+            if !self.eat_keyword("or") {
+                return Ok(Some(LineFilterExpr { op, operands }));
+            }
+        }
+    }
+}
