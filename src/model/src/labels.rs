@@ -63,9 +63,13 @@ impl Labels {
     }
 
     /// The labels of pairs that are in order already, as a file holds them: names ascending, each one valid, no value
-    /// empty. `None` for anything else.
-    pub fn from_ordered<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
-        let (mut text, mut ends) = (String::with_capacity(128), Vec::with_capacity(16));
+    /// empty. `None` for anything else. About `n` pairs with `bytes` of text are expected.
+    pub fn from_ordered<'a>(
+        pairs: impl Iterator<Item = (&'a str, &'a str)>,
+        n: usize,
+        bytes: usize,
+    ) -> Option<Self> {
+        let (mut text, mut ends) = (String::with_capacity(bytes), Vec::with_capacity(2 * n));
         let mut last = "";
         for (name, value) in pairs {
             if name <= last || value.is_empty() || !is_label_name(name) {

@@ -7,9 +7,9 @@ use crate::language::LogQuery;
 use crate::logs::{self, LogSink, Outcome};
 use crate::pool::{Pool, Work};
 use crate::request::{CancelFlag, Direction, LogRequest};
-use crate::result::LogResult;
+use crate::result::{Answer, LogResult};
 use crate::scope::Scope;
-use crate::stats::{Counters, QueryStats};
+use crate::stats::{Counters, QueryStats, count};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::time::SECOND_NS;
@@ -50,7 +50,7 @@ pub struct QueryEngine {
 /// When to stop working on a query.
 #[derive(Debug, Clone)]
 pub(crate) struct Deadline {
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     at_ns: i64,
     cancel: CancelFlag,
 }
@@ -89,36 +89,66 @@ impl QueryEngine {
 
     /// Finds log lines. Blocks the calling thread; the work is done by the engine's own threads.
     pub fn logs(&self, request: &LogRequest) -> Result<LogResult, QueryError> {
-        let result = self.answer(request);
+        self.counted(&request.cancel, |deadline, stats| {
+            let outcome = self.thinned(request, deadline, stats)?;
+            stats.duplicates = outcome.duplicates;
+            stats.entries = outcome.found.len() as u64;
+            let streams = logs::group::streams(outcome.found, request.direction, request.categorize);
+            Ok(LogResult { streams, stats: QueryStats::default(), warnings: outcome.warnings })
+        })
+    }
+
+    /// Gives a query its turn, measures it and counts how it ends.
+    pub(crate) fn counted<A: Answer>(
+        &self,
+        cancel: &CancelFlag,
+        run: impl FnOnce(&Deadline, &mut QueryStats) -> Result<A, QueryError>,
+    ) -> Result<A, QueryError> {
+        let result = self.in_turn(cancel, run);
         let outcome = match &result {
-            Ok(found) if found.warnings.is_empty() => "ok",
+            Ok(found) if found.warnings().is_empty() => "ok",
             Ok(_) => "incomplete",
             Err(QueryError::Cancelled) => "cancelled",
             Err(QueryError::TimedOut) => "timed_out",
             Err(_) => "failed",
         };
         metrics::counter!("strandline_queries_total", "outcome" => outcome).increment(1);
-        if let Ok(found) = &result {
-            metrics::counter!("strandline_query_bytes_total").increment(found.stats.bytes);
-            metrics::counter!("strandline_query_exec_ns_total").increment(found.stats.exec_ns.max(0) as u64);
-        }
         result
     }
 
-    fn answer(&self, request: &LogRequest) -> Result<LogResult, QueryError> {
+    fn in_turn<A: Answer>(
+        &self,
+        cancel: &CancelFlag,
+        run: impl FnOnce(&Deadline, &mut QueryStats) -> Result<A, QueryError>,
+    ) -> Result<A, QueryError> {
         let clock = self.engine.clock();
         let started = clock.monotonic_ns();
         let at_ns = started.saturating_add(self.config.timeout_ns);
-        let deadline = Deadline { clock: Arc::clone(clock), at_ns, cancel: request.cancel.clone() };
+        let deadline = Deadline { clock: Arc::clone(clock), at_ns, cancel: cancel.clone() };
         let _turn = self.gate.enter(|| deadline.passed())?;
         let begun = clock.monotonic_ns();
         let mut stats = QueryStats { queue_ns: begun - started, ..QueryStats::default() };
-        let outcome = self.thinned(request, &deadline, &mut stats)?;
-        stats.duplicates = outcome.duplicates;
-        stats.entries = outcome.found.len() as u64;
-        let streams = logs::group::streams(outcome.found, request.direction, request.categorize);
+        let result = run(&deadline, &mut stats);
         stats.exec_ns = clock.monotonic_ns() - begun;
-        Ok(LogResult { streams, stats, warnings: outcome.warnings })
+        // Counted for failed queries too: their work was done.
+        metrics::counter!("strandline_query_bytes_total").increment(stats.bytes());
+        metrics::counter!("strandline_query_exec_ns_total").increment(stats.exec_ns.max(0) as u64);
+        result.map(|answer| answer.with_stats(stats))
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// The settings.
+    pub(crate) fn config(&self) -> &QueryConfig {
+        &self.config
+    }
+
+    /// The threads.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Runs the query, more than once if entries are to keep a distance: where they lie close, the next one is behind
@@ -195,13 +225,15 @@ impl QueryEngine {
             few.sort_unstable();
             few.into_iter().map(Arc::new).collect()
         });
+        let counters = Counters::default();
+        count(&counters.segments_considered, view.segments.len() as u64);
         Scope {
             tenant: tenant.clone(),
             query: query.clone(),
             range,
             view,
             few,
-            counters: Counters::default(),
+            counters,
             deadline,
             max_bytes: self.config.max_result_bytes,
         }

@@ -1,5 +1,6 @@
 //! Why does a query have no answer?
 
+use crate::metric::EvalError;
 use strandline_store::StoreError;
 
 /// Why a query failed as a whole. What could not be read of its data is a warning beside the answer instead.
@@ -23,6 +24,12 @@ pub enum QueryError {
     /// The answer would not fit into the memory set aside for one.
     #[error("the answer is larger than {0} bytes: lower the limit or narrow the query")]
     TooLarge(usize),
+    /// Series do not go together, or there are too many.
+    #[error(transparent)]
+    Evaluation(#[from] EvalError),
+    /// A line carries an error of its stages into a metric query.
+    #[error("{0}")]
+    Pipeline(String),
     /// The store could not answer at all.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -7,6 +7,7 @@ use crate::frontier::{Frontier, Unit};
 use crate::plan::{self, SegmentPlan};
 use crate::pool::{Queue, Work};
 use crate::scope::Scope;
+use crate::stats::count;
 use parking_lot::{Condvar, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -171,7 +172,15 @@ impl<S: Sink> Work for Run<S> {
             self.ended.notify_all();
             return;
         };
+        let begun = self.scope.now_ns();
         let looked = catch_unwind(AssertUnwindSafe(|| self.look_at(&unit)));
+        let counters = &self.scope.counters;
+        let spent = match unit {
+            Unit::Head(_) => &counters.head_ns,
+            Unit::Segment(_) => &counters.plan_ns,
+            Unit::Block(..) => &counters.block_ns,
+        };
+        count(spent, self.scope.now_ns().saturating_sub(begun).max(0) as u64);
         // A plan holds its segment: let it go before the end is told, for the view's owner may drop it then.
         drop(unit);
         let mut frontier = self.frontier.lock();

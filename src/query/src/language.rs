@@ -1,11 +1,62 @@
 //! What does a query ask for, in the words that the executor understands?
 
 use crate::error::QueryError;
+use crate::metric;
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 use std::sync::Arc;
-use strandline_logql::{LineFilter, LineFilters, ParseError, compile, require_non_empty_matcher};
+use strandline_logql::ast::{Expr, LogExpr, MetricExpr};
+use strandline_logql::{LineFilter, LineFilters, ParseError, compile_log, require_non_empty_matcher};
 use strandline_model::{Needle, Selector};
+
+/// A parsed query.
+#[derive(Debug, Clone)]
+pub enum Query {
+    /// For log lines.
+    Log(LogQuery),
+    /// For numbers.
+    Metric(MetricQuery),
+}
+
+impl Query {
+    /// Reads LogQL.
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
+        match strandline_logql::parse_query(text)? {
+            Expr::Log(expr) => LogQuery::new(&expr).map(Self::Log),
+            Expr::Metric(expr) => MetricQuery::new(expr).map(Self::Metric),
+        }
+    }
+}
+
+/// A parsed query for numbers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct MetricQuery(Arc<Metric>);
+
+#[derive(Debug)]
+struct Metric {
+    expr: MetricExpr,
+    /// What the expression's leaves read, in their order.
+    leaves: Vec<LogQuery>,
+}
+
+impl MetricQuery {
+    fn new(expr: MetricExpr) -> Result<Self, QueryError> {
+        let leaves = metric::leaves(&expr);
+        let leaves =
+            leaves.iter().map(|leaf| LogQuery::new(&leaf.aggregation.log)).collect::<Result<_, _>>()?;
+        Ok(Self(Arc::new(Metric { expr, leaves })))
+    }
+
+    /// The expression.
+    pub fn expr(&self) -> &MetricExpr {
+        &self.0.expr
+    }
+
+    /// What the `i`-th leaf reads.
+    pub(crate) fn leaf(&self, i: usize) -> Option<&LogQuery> {
+        self.0.leaves.get(i)
+    }
+}
 
 /// A parsed query for log lines: which streams, and which of their lines. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,9 +87,18 @@ pub(crate) enum Search {
 const MIN_TELLING_BYTES: usize = 3;
 
 impl LogQuery {
-    /// Reads LogQL.
+    /// Reads a log query.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
-        let query = compile(text)?;
+        match Query::parse(text)? {
+            Query::Log(query) => Ok(query),
+            Query::Metric(_) => {
+                Err(QueryError::Unsupported("only log queries are supported here".to_owned()))
+            }
+        }
+    }
+
+    fn new(expr: &LogExpr) -> Result<Self, QueryError> {
+        let query = compile_log(expr)?;
         require_non_empty_matcher(&query.selector)?;
         let needle = query.filters.needle();
         let search = search(&query.filters, &needle);

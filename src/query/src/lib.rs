@@ -11,21 +11,23 @@ mod frontier;
 mod gate;
 pub mod language;
 mod logs;
-#[allow(dead_code, unused_imports, reason = "nothing reads lines for it yet")]
-mod metric;
+#[allow(dead_code, unused_imports, reason = "its parts are public to be read as one")]
+pub mod metric;
+mod metrics;
 mod plan;
 mod pool;
 pub mod request;
 pub mod result;
 mod rows;
+mod samples;
 mod scope;
 pub mod stats;
 
 pub use engine::{QueryConfig, QueryEngine};
 pub use error::QueryError;
-pub use language::{LogQuery, parse_selector};
-pub use request::{CancelFlag, Direction, LogRequest};
-pub use result::{LogResult, ResultEntry, ResultStream};
+pub use language::{LogQuery, MetricQuery, Query, parse_selector};
+pub use request::{CancelFlag, Direction, LogRequest, MetricRequest};
+pub use result::{LogResult, MetricResult, ResultEntry, ResultStream};
 pub use stats::QueryStats;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::scope::Scope;
 use crate::stats::count;
+use std::borrow::Cow;
 use std::sync::Arc;
 use strandline_model::{Labels, Needle};
 use strandline_store::engine::SegmentHandle;
@@ -10,6 +11,10 @@ use strandline_store::{BlockSet, StoreError};
 
 /// Streams per chunk of a segment's stream table: finding one stream reads one chunk.
 const STREAMS_PER_CHUNK: usize = 256;
+/// All streams of a segment.
+const ALL: (u32, u32) = (0, u32::MAX);
+/// In a segment with more streams than this, broad selectors are applied block by block, by all threads.
+const MANY_STREAMS: u32 = 4096;
 /// With fewer blocks to look at than this, opening the text index costs more than it saves.
 const MIN_BLOCKS_FOR_INDEX: usize = 3;
 
@@ -19,15 +24,27 @@ pub(crate) struct SegmentPlan {
     pub(crate) handle: Arc<SegmentHandle>,
     pub(crate) segment: Arc<Segment>,
     pub(crate) table: Arc<BlockTable>,
-    pub(crate) streams: Streams,
+    /// The selected streams; `None` where they are so many that each block looks at its own.
+    streams: Option<Streams>,
     /// The segment's place in the view: arrival order.
     pub(crate) source: usize,
     /// Blocks that may hold entries of the answer.
     pub(crate) blocks: Vec<u32>,
 }
 
-/// The selected streams of one segment.
-#[derive(Debug, Default)]
+impl SegmentPlan {
+    /// The selected streams of a block.
+    pub(crate) fn streams_of(&self, scope: &Scope, block: u32) -> Result<Cow<'_, Streams>, StoreError> {
+        match (&self.streams, self.table.blocks.get(block as usize)) {
+            (Some(streams), _) => Ok(Cow::Borrowed(streams)),
+            (None, Some(row)) => filter_streams(scope, &self.segment, row.streams).map(Cow::Owned),
+            (None, None) => Ok(Cow::Owned(Streams::default())),
+        }
+    }
+}
+
+/// The selected streams of one segment, or of one of its blocks.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Streams {
     /// Ascending.
     ordinals: Vec<u32>,
@@ -35,6 +52,11 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
+    /// Whether none is selected.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ordinals.is_empty()
+    }
+
     fn push(&mut self, ordinal: u32, labels: Arc<Labels>) {
         self.ordinals.push(ordinal);
         self.labels.push(labels);
@@ -42,8 +64,8 @@ impl Streams {
 
     /// The labels of a selected stream.
     pub(crate) fn get(&self, ordinal: u32) -> Option<&Arc<Labels>> {
-        // Where all are selected, a stream stands in the place of its number.
-        let own = ordinal as usize;
+        // Where all are selected, a stream stands in the place of its number, counted from the first.
+        let own = ordinal.checked_sub(*self.ordinals.first()?)? as usize;
         if self.ordinals.get(own) == Some(&ordinal) {
             return self.labels.get(own);
         }
@@ -68,17 +90,30 @@ pub(crate) fn plan(
     let table = segment.table()?;
     let in_range = |(_, block): &(u32, &BlockRow)| scope.range.overlaps(block.time.0, block.time.1);
     let mut blocks: Vec<u32> = (0u32..).zip(&table.blocks).filter(in_range).map(|(i, _)| i).collect();
+    count(&scope.counters.blocks_considered, table.blocks.len() as u64);
+    count(&scope.counters.blocks_out_of_time, (table.blocks.len() - blocks.len()) as u64);
     let streams;
     if let Some(few) = scope.few.as_ref().filter(|few| few.len() < chunks(&segment)) {
         streams = find_streams(scope, &segment, few)?;
-        keep_selected(&mut blocks, &table, &streams);
+        keep_selected(scope, &mut blocks, &table, &streams);
         rule_out(scope, &segment, &mut blocks);
     } else {
         // A look at all streams costs more than one at the text index, and is not needed where that leaves no block.
         rule_out(scope, &segment, &mut blocks);
-        streams = if blocks.is_empty() { Streams::default() } else { filter_streams(scope, &segment)? };
-        keep_selected(&mut blocks, &table, &streams);
+        if segment.meta().streams > MANY_STREAMS {
+            return Ok(SegmentPlan {
+                handle: Arc::clone(handle),
+                segment,
+                table,
+                streams: None,
+                source,
+                blocks,
+            });
+        }
+        streams = if blocks.is_empty() { Streams::default() } else { filter_streams(scope, &segment, ALL)? };
+        keep_selected(scope, &mut blocks, &table, &streams);
     }
+    let streams = Some(streams);
     Ok(SegmentPlan { handle: Arc::clone(handle), segment, table, streams, source, blocks })
 }
 
@@ -86,11 +121,13 @@ fn chunks(segment: &Segment) -> usize {
     (segment.meta().streams as usize).div_ceil(STREAMS_PER_CHUNK)
 }
 
-fn keep_selected(blocks: &mut Vec<u32>, table: &BlockTable, streams: &Streams) {
+fn keep_selected(scope: &Scope, blocks: &mut Vec<u32>, table: &BlockTable, streams: &Streams) {
+    let before = blocks.len();
     blocks.retain(|block| {
         let row = table.blocks.get(*block as usize);
         row.is_some_and(|row| streams.any_between(row.streams.0, row.streams.1))
     });
+    count(&scope.counters.blocks_of_other_streams, (before - blocks.len()) as u64);
 }
 
 /// The streams of a short list, each looked up.
@@ -107,10 +144,10 @@ fn find_streams(scope: &Scope, segment: &Segment, few: &[Arc<Labels>]) -> Result
     Ok(streams)
 }
 
-/// The selected streams by a look at all of them.
-fn filter_streams(scope: &Scope, segment: &Segment) -> Result<Streams, StoreError> {
+/// The selected streams of a part of the table by a look at all of them.
+fn filter_streams(scope: &Scope, segment: &Segment, ordinals: (u32, u32)) -> Result<Streams, StoreError> {
     let mut streams = Streams::default();
-    segment.each_stream(|ordinal, row| {
+    segment.streams_between(ordinals, |ordinal, row| {
         if scope.range.overlaps(row.time.0, row.time.1) && scope.query.selector().matches(&row.labels) {
             streams.push(ordinal, Arc::new(row.labels));
         }

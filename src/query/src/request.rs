@@ -1,6 +1,7 @@
 //! What is asked?
 
-use crate::language::LogQuery;
+use crate::language::{LogQuery, MetricQuery};
+use crate::metric::Steps;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use strandline_model::{TenantId, TimeRange};
@@ -69,6 +70,21 @@ pub struct LogRequest {
     pub interval_ns: i64,
     /// Whether structured metadata stays with the entries instead of joining the labels.
     pub categorize: bool,
+    /// Set when the answer is no longer wanted.
+    pub cancel: CancelFlag,
+}
+
+/// A question for numbers.
+#[derive(Debug, Clone)]
+pub struct MetricRequest {
+    /// Whose lines.
+    pub tenant: TenantId,
+    /// What is computed.
+    pub query: MetricQuery,
+    /// At which moments.
+    pub steps: Steps,
+    /// Most series in the answer, if they are limited.
+    pub max_series: Option<usize>,
     /// Set when the answer is no longer wanted.
     pub cancel: CancelFlag,
 }

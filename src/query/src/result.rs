@@ -1,5 +1,6 @@
 //! What comes back?
 
+use crate::metric::Value;
 use crate::stats::QueryStats;
 use strandline_model::Metadata;
 
@@ -18,6 +19,44 @@ impl LogResult {
     /// Entries of all streams.
     pub fn entries(&self) -> usize {
         self.streams.iter().map(|s| s.entries.len()).sum()
+    }
+}
+
+/// The answer to a question for numbers.
+#[derive(Debug, Clone)]
+pub struct MetricResult {
+    /// A number, or series with points at the request's steps.
+    pub value: Value,
+    /// What it took.
+    pub stats: QueryStats,
+    /// What the answer lacks because it could not be read.
+    pub warnings: Vec<String>,
+}
+
+/// What all answers have.
+pub(crate) trait Answer {
+    fn warnings(&self) -> &[String];
+    #[must_use]
+    fn with_stats(self, stats: QueryStats) -> Self;
+}
+
+impl Answer for LogResult {
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn with_stats(self, stats: QueryStats) -> Self {
+        Self { stats, ..self }
+    }
+}
+
+impl Answer for MetricResult {
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn with_stats(self, stats: QueryStats) -> Self {
+        Self { stats, ..self }
     }
 }
 

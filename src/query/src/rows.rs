@@ -5,7 +5,7 @@
 //! its own bytes.
 
 use crate::language::Search;
-use crate::plan::SegmentPlan;
+use crate::plan::Streams;
 use crate::scope::Scope;
 use crate::stats::count;
 use std::ops::Range;
@@ -15,6 +15,8 @@ use strandline_store::segment::{Block, Columns};
 
 pub(crate) const PLACES: Columns =
     Columns { times: true, streams: true, lengths: false, lines: false, metadata: false };
+pub(crate) const LENGTHS: Columns =
+    Columns { times: false, streams: false, lengths: true, lines: false, metadata: false };
 pub(crate) const LINES: Columns =
     Columns { times: false, streams: false, lengths: true, lines: true, metadata: false };
 pub(crate) const METADATA: Columns =
@@ -28,10 +30,10 @@ pub(crate) struct Rows<'p> {
 }
 
 /// Rows of selected streams that lie in `range`.
-pub(crate) fn candidates<'p>(plan: &'p SegmentPlan, places: &Block, range: TimeRange) -> Vec<Rows<'p>> {
+pub(crate) fn candidates<'p>(streams: &'p Streams, places: &Block, range: TimeRange) -> Vec<Rows<'p>> {
     let mut found = Vec::new();
     for at in &places.runs {
-        let Some(labels) = plan.streams.get(at.stream) else { continue };
+        let Some(labels) = streams.get(at.stream) else { continue };
         let (start, end) = (at.start as usize, (at.start + at.rows) as usize);
         let times = places.times.get(start..end).unwrap_or_default();
         let first = start + times.partition_point(|ts| *ts < range.start);
@@ -77,8 +79,8 @@ pub(crate) fn filtered<'p>(
             }
         }
     }
-    count(&scope.counters.lines, n);
-    count(&scope.counters.bytes, bytes);
+    count(&scope.counters.segment_lines, n);
+    count(&scope.counters.segment_bytes, bytes);
 }
 
 /// Where the lines of `rows` lie in the line column.

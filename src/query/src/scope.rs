@@ -33,6 +33,11 @@ impl Scope {
         self.deadline.passed()
     }
 
+    /// Monotonic time.
+    pub(crate) fn now_ns(&self) -> i64 {
+        self.deadline.clock.monotonic_ns()
+    }
+
     /// Whether nobody waits any more, or no time is left.
     pub(crate) fn is_over(&self) -> bool {
         self.deadline.passed().is_some()

@@ -75,12 +75,16 @@ pub(crate) fn one_line(text: &str) -> String {
 impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         let status = match error {
-            QueryError::Parse(_) | QueryError::Unsupported(_) | QueryError::TooLarge(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            QueryError::Parse(_)
+            | QueryError::Unsupported(_)
+            | QueryError::Pipeline(_)
+            | QueryError::TooLarge(_) => StatusCode::BAD_REQUEST,
+            QueryError::Evaluation(ref error) if error.is_of_the_query() => StatusCode::BAD_REQUEST,
             QueryError::Cancelled => StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default(),
             QueryError::TimedOut => StatusCode::GATEWAY_TIMEOUT,
-            QueryError::Store(_) | QueryError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            QueryError::Store(_) | QueryError::Evaluation(_) | QueryError::Internal => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         Self::new(status, error)
     }

@@ -1,7 +1,7 @@
-//! Which lines? `query_range`, and `query` as far as it can be answered without metrics.
+//! Which lines, or which numbers? `query_range` and `query`.
 
 use super::streams::{self, CATEGORIZE};
-use super::window;
+use super::{metrics, window};
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
@@ -11,7 +11,8 @@ use crate::state::Door;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use strandline_model::{Limits, TenantId, TimeRange};
-use strandline_query::{CancelFlag, Direction, LogQuery, LogRequest};
+use strandline_query::metric::Steps;
+use strandline_query::{CancelFlag, Direction, LogQuery, LogRequest, MetricQuery, MetricRequest, Query};
 
 const ENCODING_FLAGS: &str = "x-loki-response-encoding-flags";
 const DEFAULT_LIMIT: usize = 100;
@@ -24,25 +25,60 @@ pub(crate) async fn query_range(State(state): State<Door>, request: Request) -> 
     if window.end < window.start {
         return Err(Failure::bad_request("end timestamp must not be before or equal to start time"));
     }
-    window::check_step(&params, window)?;
-    let range = TimeRange::new(window.start, window.end);
-    let request = log_request(&params, tenant, range, &state.config.limits)?;
-    answer(state, request, &headers).await
+    let step_ns = window::step(&params, window)?;
+    match Query::parse(params.get("query").unwrap_or(""))? {
+        Query::Log(query) => {
+            let range = TimeRange::new(window.start, window.end);
+            let request = log_request(&params, tenant, query, range, &state.config.limits)?;
+            answer(state, request, &headers).await
+        }
+        Query::Metric(query) => {
+            let steps = window::aligned_steps(window, step_ns);
+            answer_metric(state, metric_request(tenant, query, steps), &headers).await
+        }
+    }
 }
 
-/// `GET|POST /loki/api/v1/query`: the newest lines up to `time`.
+/// `GET|POST /loki/api/v1/query`: numbers at `time`, or the newest lines up to it.
 pub(crate) async fn query(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
     let tenant = tenant::of(&headers, state.config.auth_enabled, Access::Read)?;
     let time = window::timestamp(&params, "time")?.unwrap_or_else(|| state.query.clock().now_ns());
-    let range = TimeRange::new(time.saturating_sub(window::since(&params)?), time.saturating_add(1));
-    let request = log_request(&params, tenant, range, &state.config.limits)?;
-    answer(state, request, &headers).await
+    match Query::parse(params.get("query").unwrap_or(""))? {
+        Query::Log(query) => {
+            let range = TimeRange::new(time.saturating_sub(window::since(&params)?), time.saturating_add(1));
+            let request = log_request(&params, tenant, query, range, &state.config.limits)?;
+            answer(state, request, &headers).await
+        }
+        Query::Metric(query) => {
+            answer_metric(state, metric_request(tenant, query, Steps::instant(time)), &headers).await
+        }
+    }
+}
+
+fn metric_request(tenant: TenantId, query: MetricQuery, steps: Steps) -> MetricRequest {
+    MetricRequest { tenant, query, steps, max_series: None, cancel: CancelFlag::default() }
+}
+
+/// Computes a metric query and writes its answer, all on one blocking thread.
+async fn answer_metric(
+    state: Door,
+    mut request: MetricRequest,
+    headers: &HeaderMap,
+) -> Result<Answer, Failure> {
+    let (query, gzip) = (state.query.clone(), takes_gzip(headers));
+    blocking::read(&state, move |cancel| {
+        request.cancel = cancel;
+        let result = query.metrics(&request)?;
+        Ok(Answer::json(metrics::encode(&result, &request.steps)).packed_if(gzip))
+    })
+    .await
 }
 
 fn log_request(
     params: &Params,
     tenant: TenantId,
+    query: LogQuery,
     range: TimeRange,
     limits: &Limits,
 ) -> Result<LogRequest, Failure> {
@@ -51,7 +87,7 @@ fn log_request(
         limit: limit(params, limits.max_entries_per_query)?,
         direction: direction(params)?,
         interval_ns: window::interval(params)?,
-        query: LogQuery::parse(params.get("query").unwrap_or(""))?,
+        query,
         range,
         categorize: false,
         cancel: CancelFlag::default(),

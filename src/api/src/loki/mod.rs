@@ -4,6 +4,7 @@ mod duration;
 mod json;
 pub(crate) mod labels;
 pub(crate) mod logs;
+mod metrics;
 pub(crate) mod push;
 mod stats;
 mod streams;

@@ -26,10 +26,10 @@ pub(crate) fn put(out: &mut Vec<u8>, stats: &QueryStats) {
          \"totalLinesProcessed\":{},\"execTime\":{exec},\"queueTime\":{},\"subqueries\":0,\
          \"totalEntriesReturned\":{},\"splits\":0,\"shards\":0,\"totalPostFilterLines\":{},\
          \"totalStructuredMetadataBytesProcessed\":0}}",
-        per_second(stats.bytes),
-        per_second(stats.lines),
-        stats.bytes,
-        stats.lines,
+        per_second(stats.bytes()),
+        per_second(stats.lines()),
+        stats.bytes(),
+        stats.lines(),
         stats.queue_ns as f64 / SECOND_NS as f64,
         stats.entries,
         stats.lines_passed,
@@ -66,8 +66,8 @@ fn store(stats: &QueryStats) -> String {
         stats.blocks,
         stats.head_bytes,
         stats.head_lines,
-        stats.bytes - stats.head_bytes.min(stats.bytes),
-        stats.lines - stats.head_lines.min(stats.lines),
+        stats.segment_bytes,
+        stats.segment_lines,
         stats.duplicates,
         stats.lines_passed,
     )
@@ -92,8 +92,13 @@ mod tests {
 
     #[test]
     fn the_object_is_json_with_the_keys_that_clients_read() {
-        let stats =
-            QueryStats { exec_ns: SECOND_NS / 2, bytes: 100, lines: 4, entries: 2, ..QueryStats::default() };
+        let stats = QueryStats {
+            exec_ns: SECOND_NS / 2,
+            segment_bytes: 100,
+            segment_lines: 4,
+            entries: 2,
+            ..QueryStats::default()
+        };
         let mut out = Vec::new();
         put(&mut out, &stats);
         let found: serde_json::Value = serde_json::from_slice(&out).unwrap();

@@ -6,6 +6,7 @@ use crate::http::params::Params;
 use chrono::DateTime;
 use std::fmt::Display;
 use strandline_model::time::{HOUR_NS, SECOND_NS};
+use strandline_query::metric::Steps;
 
 const MILLISECOND_NS: i64 = 1_000_000;
 /// Integers of more digits are nanoseconds, all others seconds.
@@ -72,8 +73,8 @@ fn from_seconds(seconds: f64) -> i64 {
     whole.saturating_add((fraction * 1000.0).round() as i64 * MILLISECOND_NS)
 }
 
-/// Checks `step` as Loki does, for log queries too, which have no use for it.
-pub(crate) fn check_step(params: &Params, window: Window) -> Result<(), Failure> {
+/// `step` (ns), checked as Loki does for log queries too, which have no use for it.
+pub(crate) fn step(params: &Params, window: Window) -> Result<i64, Failure> {
     let length = window.end.saturating_sub(window.start);
     let step = match params.get("step") {
         None => (length / (250 * SECOND_NS)).max(1).saturating_mul(SECOND_NS),
@@ -90,7 +91,15 @@ pub(crate) fn check_step(params: &Params, window: Window) -> Result<(), Failure>
              parameter",
         ));
     }
-    Ok(())
+    Ok(step)
+}
+
+/// The moments of a range query: multiples of the step, the start rounded down and the end rounded up.
+pub(crate) fn aligned_steps(window: Window, step_ns: i64) -> Steps {
+    let first = window.start.div_euclid(step_ns);
+    let last = window.end.div_euclid(step_ns) + i64::from(window.end.rem_euclid(step_ns) > 0);
+    let count = u32::try_from(last.saturating_sub(first).saturating_add(1)).unwrap_or(u32::MAX);
+    Steps::range(first.saturating_mul(step_ns), step_ns, count)
 }
 
 /// `interval`: the least distance of two entries (ns).
@@ -157,10 +166,10 @@ mod tests {
     fn steps_and_intervals() {
         let check = |query: &str| {
             let day = Window { start: 0, end: 86_400 * SECOND_NS };
-            check_step(&Params::from_query(query), day).map_err(|f| f.text().to_owned())
+            step(&Params::from_query(query), day).map_err(|f| f.text().to_owned())
         };
-        assert_eq!(check(""), Ok(()));
-        assert_eq!(check("step=8000ms"), Ok(()));
+        assert_eq!(check(""), Ok(345 * SECOND_NS));
+        assert_eq!(check("step=8000ms"), Ok(8 * SECOND_NS));
         assert!(check("step=1").unwrap_err().starts_with("exceeded maximum resolution of 11,000 points"));
         assert!(check("step=0").unwrap_err().starts_with("zero or negative query resolution"));
         assert!(check("step=-5").unwrap_err().starts_with("zero or negative query resolution"));

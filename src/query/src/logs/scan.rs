@@ -24,8 +24,12 @@ pub(super) fn scan(
     plan: &SegmentPlan,
     index: u32,
 ) -> Result<Vec<Found>, StoreError> {
+    let streams = plan.streams_of(scope, index)?;
+    if streams.is_empty() {
+        return Ok(Vec::new());
+    }
     let places = plan.segment.block(index as usize, PLACES)?;
-    let rows = rows::candidates(plan, &places, sink.range_within(scope.range));
+    let rows = rows::candidates(&streams, &places, sink.range_within(scope.range));
     if rows.is_empty() {
         return Ok(Vec::new());
     }

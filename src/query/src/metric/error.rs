@@ -36,6 +36,12 @@ pub enum EvalError {
 }
 
 impl EvalError {
+    /// Whether another query would have been answered, whatever the series are. (Loki calls series that do not match an
+    /// error of the server.)
+    pub fn is_of_the_query(&self) -> bool {
+        !matches!(self, Self::ManyToMany(_) | Self::ManyToOne | Self::AmbiguousResult)
+    }
+
     /// A set operation with a number.
     pub fn literal_in_set(op: BinaryOp) -> Self {
         Self::LiteralInSet(match op {

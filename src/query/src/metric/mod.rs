@@ -3,24 +3,24 @@
 //! Pure: nothing here reads lines, knows clocks or threads. [`evaluate`](evaluate::evaluate) walks the expression and
 //! asks for its leaves (`rate({...}[5m])`); whoever reads lines computes these with [`window`] and [`partial`].
 
-pub mod absent;
-pub mod aggregate;
-pub mod binary;
-pub mod counter;
-pub mod error;
-pub mod evaluate;
-pub mod label_replace;
-pub mod leaf;
-pub mod matching;
-pub mod matrix;
-pub mod order;
-pub mod partial;
-pub mod quantile;
-pub mod sets;
-pub mod sliding;
-pub mod steps;
-pub mod topk;
-pub mod window;
+pub(crate) mod absent;
+pub(crate) mod aggregate;
+pub(crate) mod binary;
+pub(crate) mod counter;
+pub(crate) mod error;
+pub(crate) mod evaluate;
+pub(crate) mod label_replace;
+pub(crate) mod leaf;
+pub(crate) mod matching;
+pub(crate) mod matrix;
+pub(crate) mod order;
+pub(crate) mod partial;
+pub(crate) mod quantile;
+pub(crate) mod sets;
+pub(crate) mod sliding;
+pub(crate) mod steps;
+pub(crate) mod topk;
+pub(crate) mod window;
 
 pub use error::EvalError;
 pub use evaluate::{Budget, Value, evaluate};

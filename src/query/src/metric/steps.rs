@@ -162,6 +162,12 @@ impl Buckets {
         }
     }
 
+    /// The times of a bucket: after the first, up to and with the second.
+    pub fn times_of(&self, bucket: u64) -> (i64, i64) {
+        let after = self.windows.window(0).0 + i128::from(bucket) * i128::from(self.width_ns);
+        (narrow(after), narrow(after + i128::from(self.width_ns)))
+    }
+
     /// The bucket that holds `ts`, if any window has it.
     pub fn of(&self, ts: i64) -> Option<u64> {
         let last = self.windows.steps.count.checked_sub(1)?;

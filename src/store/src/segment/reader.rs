@@ -97,6 +97,25 @@ impl Segment {
         Ok(())
     }
 
+    /// Calls `each` with the streams from ordinal `first` to `last`, both included, reading their chunks only.
+    pub fn streams_between(
+        &self,
+        (first, last): (u32, u32),
+        mut each: impl FnMut(u32, StreamRow),
+    ) -> Result<(), StoreError> {
+        let directory = self.directory()?;
+        let mut ordinal = 0;
+        for (i, chunk) in directory.iter().enumerate() {
+            let next = ordinal + chunk.rows;
+            if next > first && ordinal <= last {
+                let rows = (ordinal..).zip(self.chunk(&directory, i)?);
+                rows.filter(|(at, _)| first <= *at && *at <= last).for_each(|(at, row)| each(at, row));
+            }
+            ordinal = next;
+        }
+        Ok(())
+    }
+
     /// Number of chunks of the stream table.
     pub(crate) fn chunk_count(&self) -> Result<usize, StoreError> {
         Ok(self.directory()?.len())
@@ -139,16 +158,38 @@ impl Segment {
 
     /// Reads the wanted columns of a block.
     pub fn block(&self, index: usize, columns: Columns) -> Result<Block, StoreError> {
-        let table = self.table()?;
-        let row = table.blocks.get(index).ok_or_else(|| self.damaged(Part::Column, "no such block"))?;
-        let wanted = |place: &ColumnPlace| match place.kind {
+        let block = self.decoded(index, |place, _| match place.kind {
             TIMES => columns.times,
             STREAMS => columns.streams,
             LENGTHS => columns.lengths || columns.lines,
             LINES => columns.lines,
             _ => columns.metadata,
+        })?;
+        let complete =
+            !columns.lines || block.starts.last().is_some_and(|end| *end as usize == block.lines.len());
+        if complete { Ok(block) } else { Err(self.damaged_block(index, "lines and lengths disagree")) }
+    }
+
+    /// Reads the metadata columns of a block whose name `wanted` accepts, by name.
+    pub fn metadata(
+        &self,
+        index: usize,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<MetadataColumn>, StoreError> {
+        let named = |place: &ColumnPlace, names: &[Arc<str>]| {
+            place.kind == METADATA && names.get(place.name as usize).is_some_and(|name| wanted(name))
         };
-        let places = row.columns.iter().enumerate().filter(|(_, p)| wanted(p));
+        self.decoded(index, named).map(|block| block.metadata)
+    }
+
+    fn decoded(
+        &self,
+        index: usize,
+        wanted: impl Fn(&ColumnPlace, &[Arc<str>]) -> bool,
+    ) -> Result<Block, StoreError> {
+        let table = self.table()?;
+        let row = table.blocks.get(index).ok_or_else(|| self.damaged(Part::Column, "no such block"))?;
+        let places = row.columns.iter().enumerate().filter(|(_, place)| wanted(place, &table.names));
         let mut block = Block { rows: row.rows as usize, ..Block::default() };
         for (i, place, stored) in self.columns(row, places)? {
             self.check(Part::Column, (index as u64) << 16 | i as u64, &stored, place.crc, Some(index))?;
@@ -156,9 +197,7 @@ impl Segment {
                 .ok_or_else(|| self.damaged_block(index, "a column does not decode"))?;
         }
         block.metadata.sort_by(|a, b| a.name.cmp(&b.name));
-        let complete =
-            !columns.lines || block.starts.last().is_some_and(|end| *end as usize == block.lines.len());
-        if complete { Ok(block) } else { Err(self.damaged_block(index, "lines and lengths disagree")) }
+        Ok(block)
     }
 
     /// Bytes of the columns, in one read from the first to the last.

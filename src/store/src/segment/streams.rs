@@ -46,13 +46,19 @@ pub(crate) fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
 
 pub(crate) fn take_labels(reader: &mut Reader<'_>) -> Option<Labels> {
     let n = reader.count(2)?;
-    let mut left = n;
+    let from = *reader;
+    for _ in 0..2 * n {
+        reader.bytes()?;
+    }
+    let (mut pairs, mut left) = (from, n);
     let pairs = std::iter::from_fn(|| {
         left = left.checked_sub(1)?;
-        Some((reader.text()?, reader.text()?))
+        Some((pairs.text()?, pairs.text()?))
     });
-    // A pair that cannot be read ends them early.
-    Labels::from_ordered(pairs).filter(|labels| labels.len() == n)
+    // The lengths are at most two bytes each for all but the longest of labels: room for the text, and little more.
+    let room = from.rest().len() - reader.rest().len() - 2 * n;
+    // A pair that is no text ends them early.
+    Labels::from_ordered(pairs, n, room).filter(|labels| labels.len() == n)
 }
 
 pub(crate) fn encode_chunk(rows: &[StreamRow]) -> Vec<u8> {

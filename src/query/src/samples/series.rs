@@ -1,0 +1,190 @@
+//! Where do samples go while they are read? Into series, found by their labels, and in each into buckets of time, or kept
+//! as they are where an operation needs all of them.
+
+use crate::metric::sliding::Merge;
+use crate::metric::steps::Buckets;
+use crate::metric::{Matrix, Partial, Reduction, SeriesLabels, window};
+use hashbrown::HashMap;
+use strandline_logql::ast::RangeAggregation;
+use strandline_model::Metadata;
+
+/// Fewer pieces than this are not worth putting in order while more may come.
+const MIN_COMPACT: usize = 4096;
+
+/// How the samples of a leaf are kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Keeping {
+    pub(crate) buckets: Buckets,
+    /// `None`: as they are.
+    pub(crate) reduction: Option<Reduction>,
+}
+
+/// The samples of one series.
+#[derive(Debug)]
+pub(crate) enum Samples {
+    /// What is remembered of each bucket. One may come in several pieces.
+    Buckets {
+        pieces: Vec<(u64, Partial)>,
+        /// The times of the last piece's bucket: after the first, up to and with the second.
+        last: (i64, i64),
+        /// So many pieces are in order.
+        ordered: usize,
+    },
+    /// Times and values.
+    Exact(Vec<(i64, f64)>),
+}
+
+impl Samples {
+    fn new(keeping: &Keeping) -> Self {
+        match keeping.reduction {
+            Some(_) => Self::Buckets { pieces: Vec::new(), last: (i64::MAX, i64::MIN), ordered: 0 },
+            None => Self::Exact(Vec::new()),
+        }
+    }
+
+    /// Adds a sample. Neighbors in time are best added one after the other.
+    pub(crate) fn add(&mut self, keeping: &Keeping, ts: i64, value: f64) {
+        match (self, keeping.reduction) {
+            (Self::Buckets { pieces, last, .. }, Some(reduction)) => {
+                if last.0 < ts
+                    && ts <= last.1
+                    && let Some((_, partial)) = pieces.last_mut()
+                {
+                    partial.add(reduction, ts, value);
+                } else if let Some(bucket) = keeping.buckets.of(ts) {
+                    pieces.push((bucket, Partial::of(reduction, ts, value)));
+                    *last = keeping.buckets.times_of(bucket);
+                }
+            }
+            (Self::Exact(samples), _) => samples.push((ts, value)),
+            (Self::Buckets { .. }, None) => {}
+        }
+    }
+
+    /// Adds `n` samples at the ascending `times` that are `value_of(from, to)` together, for sums only.
+    pub(crate) fn add_sums(
+        &mut self,
+        keeping: &Keeping,
+        times: &[i64],
+        value_of: impl Fn(usize, usize) -> f64,
+    ) {
+        let mut from = 0;
+        while let Some(ts) = times.get(from) {
+            let Some(bucket) = keeping.buckets.of(*ts) else {
+                from += 1;
+                continue;
+            };
+            let until = keeping.buckets.times_of(bucket).1;
+            let rest = times.get(from..).unwrap_or_default();
+            let to = from + rest.partition_point(|ts| *ts <= until).max(1);
+            self.add(keeping, *ts, value_of(from, to));
+            from = to;
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Buckets { pieces, .. } => pieces.capacity() * size_of::<(u64, Partial)>(),
+            Self::Exact(samples) => samples.capacity() * size_of::<(i64, f64)>(),
+        }
+    }
+
+    fn append(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Buckets { pieces, last, ordered }, Self::Buckets { pieces: more, .. }) => {
+                pieces.extend(more);
+                *last = (i64::MAX, i64::MIN);
+                if pieces.len() > 2 * *ordered + MIN_COMPACT {
+                    compact(pieces);
+                    *ordered = pieces.len();
+                }
+            }
+            (Self::Exact(samples), Self::Exact(more)) => samples.extend(more),
+            _ => {}
+        }
+    }
+
+    fn points(mut self, keeping: &Keeping, aggregation: &RangeAggregation) -> Vec<(u32, f64)> {
+        let op = aggregation.op;
+        match &mut self {
+            Self::Buckets { pieces, .. } => {
+                compact(pieces);
+                window::bucketed(op, &keeping.buckets, pieces)
+            }
+            Self::Exact(samples) => {
+                samples.sort_by_key(|(ts, _)| *ts);
+                window::exact(op, aggregation.parameter, keeping.buckets.windows(), samples)
+            }
+        }
+    }
+}
+
+/// One piece for each bucket, in order.
+fn compact(pieces: &mut Vec<(u64, Partial)>) {
+    pieces.sort_by_key(|(bucket, _)| *bucket);
+    pieces.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1.merge(&next.1);
+        }
+        same
+    });
+}
+
+/// Series by their labels.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    by_key: HashMap<Box<[u8]>, u32>,
+    series: Vec<Samples>,
+}
+
+impl Table {
+    /// The series with these labels, packed by name.
+    pub(crate) fn index(&mut self, keeping: &Keeping, key: &[u8]) -> usize {
+        if let Some(at) = self.by_key.get(key) {
+            return *at as usize;
+        }
+        self.by_key.insert(key.into(), self.series.len() as u32);
+        self.series.push(Samples::new(keeping));
+        self.series.len() - 1
+    }
+
+    /// A series by its index.
+    pub(crate) fn get(&mut self, index: usize) -> Option<&mut Samples> {
+        self.series.get_mut(index)
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// Takes in the series of `other`.
+    pub(crate) fn append(&mut self, keeping: &Keeping, mut other: Self) {
+        for (key, at) in std::mem::take(&mut other.by_key) {
+            let samples = other.get(at as usize).map(|s| std::mem::replace(s, Samples::Exact(Vec::new())));
+            let own = self.index(keeping, &key);
+            if let (Some(own), Some(samples)) = (self.series.get_mut(own), samples) {
+                own.append(samples);
+            }
+        }
+    }
+
+    /// Memory in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let keys: usize = self.by_key.keys().map(|key| key.len() + 64).sum();
+        keys + self.series.iter().map(Samples::bytes).sum::<usize>()
+    }
+
+    /// The points of all series.
+    pub(crate) fn into_matrix(mut self, keeping: &Keeping, aggregation: &RangeAggregation) -> Matrix {
+        let mut matrix = Matrix::default();
+        for (key, at) in std::mem::take(&mut self.by_key) {
+            let Some(samples) = self.get(at as usize) else { continue };
+            let samples = std::mem::replace(samples, Samples::Exact(Vec::new()));
+            let labels: SeriesLabels = Metadata(&key).iter().collect();
+            matrix.push(labels, samples.points(keeping, aggregation));
+        }
+        matrix
+    }
+}
