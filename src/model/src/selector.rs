@@ -67,6 +67,12 @@ impl Selector {
         Self::default()
     }
 
+    /// Whether a stream with these labels, by name, is selected.
+    pub fn matches_pairs(&self, pairs: &[(&str, &str)]) -> bool {
+        let value = |name: &str| pairs.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value);
+        self.matchers.iter().all(|m| m.matches(value(&m.name)))
+    }
+
     /// Whether a stream with these labels is selected.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.matchers.iter().all(|m| m.matches(labels.get(&m.name).unwrap_or("")))

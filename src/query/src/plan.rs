@@ -147,8 +147,8 @@ fn find_streams(scope: &Scope, segment: &Segment, few: &[Arc<Labels>]) -> Result
 /// The selected streams of a part of the table by a look at all of them.
 fn filter_streams(scope: &Scope, segment: &Segment, ordinals: (u32, u32)) -> Result<Streams, StoreError> {
     let mut streams = Streams::default();
-    segment.streams_between(ordinals, |ordinal, row| {
-        if scope.range.overlaps(row.time.0, row.time.1) && scope.query.selector().matches(&row.labels) {
+    segment.selected_between(ordinals, scope.query.selector(), |ordinal, row| {
+        if scope.range.overlaps(row.time.0, row.time.1) {
             streams.push(ordinal, Arc::new(row.labels));
         }
     })?;

@@ -3,7 +3,7 @@
 use super::block::{Block, Columns, LENGTHS, LINES, METADATA, STREAMS, TIMES};
 use super::column::{MetadataColumn, decode_runs, decode_starts, decode_times};
 use super::footer::{Footer, PartPlace, TAIL};
-use super::streams::{ChunkPlace, StreamRow, decode_chunk, decode_directory};
+use super::streams::{ChunkPlace, StreamRow, decode_chunk, decode_chunk_where, decode_directory};
 use super::table::{BlockRow, BlockTable, ColumnPlace};
 use super::{Part, part_crc};
 use crate::codec::{Codec, decompress};
@@ -13,7 +13,7 @@ use crate::manifest::{SegmentId, SegmentMeta};
 use crate::text::TextIndex;
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
-use strandline_model::Labels;
+use strandline_model::{Labels, Selector};
 
 /// Largest part or column that a reader takes into memory.
 const MAX_PART: u32 = 1 << 30;
@@ -97,10 +97,12 @@ impl Segment {
         Ok(())
     }
 
-    /// Calls `each` with the streams from ordinal `first` to `last`, both included, reading their chunks only.
-    pub fn streams_between(
+    /// Calls `each` with the selected ones of the streams from ordinal `first` to `last`, both included, reading their
+    /// chunks only.
+    pub fn selected_between(
         &self,
         (first, last): (u32, u32),
+        selector: &Selector,
         mut each: impl FnMut(u32, StreamRow),
     ) -> Result<(), StoreError> {
         let directory = self.directory()?;
@@ -108,8 +110,15 @@ impl Segment {
         for (i, chunk) in directory.iter().enumerate() {
             let next = ordinal + chunk.rows;
             if next > first && ordinal <= last {
-                let rows = (ordinal..).zip(self.chunk(&directory, i)?);
-                rows.filter(|(at, _)| first <= *at && *at <= last).for_each(|(at, row)| each(at, row));
+                let inside = |at: u32| first <= ordinal + at && ordinal + at <= last;
+                let raw = self.raw_chunk(&directory, i)?;
+                decode_chunk_where(
+                    &raw,
+                    chunk.rows as usize,
+                    |at, pairs| inside(at) && selector.matches_pairs(pairs),
+                    |at, row| each(ordinal + at, row),
+                )
+                .ok_or_else(|| self.damaged(Part::StreamChunk, "does not decode"))?;
             }
             ordinal = next;
         }
@@ -228,14 +237,17 @@ impl Segment {
     }
 
     fn chunk(&self, directory: &[ChunkPlace], i: usize) -> Result<Vec<StreamRow>, StoreError> {
+        let raw = self.raw_chunk(directory, i)?;
+        let rows = directory.get(i).map_or(0, |place| place.rows as usize);
+        decode_chunk(&raw, rows).ok_or_else(|| self.damaged(Part::StreamChunk, "does not decode"))
+    }
+
+    fn raw_chunk(&self, directory: &[ChunkPlace], i: usize) -> Result<Vec<u8>, StoreError> {
         let part = Part::StreamChunk;
         let place = directory.get(i).ok_or_else(|| self.damaged(part, "no such chunk"))?;
         let stored = self.read(place.offset, place.stored_len)?;
         self.check(part, i as u64, &stored, place.crc, None)?;
         self.unpack(part, place.codec, &stored, place.raw_len)
-            .ok()
-            .and_then(|raw| decode_chunk(&raw, place.rows as usize))
-            .ok_or_else(|| self.damaged(part, "does not decode"))
     }
 
     fn part(&self, part: Part) -> Result<Vec<u8>, StoreError> {

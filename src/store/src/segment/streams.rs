@@ -80,25 +80,50 @@ pub(crate) fn encode_chunk(rows: &[StreamRow]) -> Vec<u8> {
 }
 
 pub(crate) fn decode_chunk(bytes: &[u8], rows: usize) -> Option<Vec<StreamRow>> {
+    let mut all = Vec::with_capacity(rows.min(CHUNK));
+    decode_chunk_where(bytes, rows, |_, _| true, |_, row| all.push(row))?;
+    Some(all)
+}
+
+/// Calls `each` with the streams of a chunk that `wanted` accepts by their place in it and their labels; of the others
+/// no labels are made.
+pub(crate) fn decode_chunk_where(
+    bytes: &[u8],
+    rows: usize,
+    mut wanted: impl FnMut(u32, &[(&str, &str)]) -> bool,
+    mut each: impl FnMut(u32, StreamRow),
+) -> Option<()> {
     if rows > CHUNK {
         return None;
     }
     let mut reader = Reader::new(bytes);
-    let labels = (0..rows).map(|_| take_labels(&mut reader)).collect::<Option<Vec<_>>>()?;
+    let mut found: Vec<Option<Labels>> = Vec::with_capacity(rows);
+    let mut pairs = Vec::new();
+    for i in 0..rows as u32 {
+        let before = reader.rest().len();
+        pairs.clear();
+        for _ in 0..reader.count(2)? {
+            pairs.push((reader.text()?, reader.text()?));
+        }
+        let labels = || {
+            // Lengths are one or two bytes for all but the longest labels: room for the text, and little more.
+            let room = before.saturating_sub(reader.rest().len() + 2 * pairs.len());
+            Labels::from_ordered(pairs.iter().copied(), pairs.len(), room)
+        };
+        found.push(if wanted(i, &pairs) { Some(labels()?) } else { None });
+    }
     let (mut block, mut time) = (0u32, 0i64);
-    let rows = labels
-        .into_iter()
-        .map(|labels| {
-            let (rows, line_bytes) = (reader.varint()?, reader.varint()?);
-            time = time.wrapping_add(reader.signed()?);
-            let last_time = time.wrapping_add(reader.signed()?);
-            block = block.checked_add(reader.u32()?)?;
-            let last = block.checked_add(reader.u32()?)?;
-            Some(StreamRow { labels, rows, line_bytes, time: (time, last_time), blocks: (block, last) })
-        })
-        .collect::<Option<Vec<_>>>()?;
-    reader.end()?;
-    Some(rows)
+    for (i, labels) in (0u32..).zip(found) {
+        let (rows, line_bytes) = (reader.varint()?, reader.varint()?);
+        time = time.wrapping_add(reader.signed()?);
+        let last_time = time.wrapping_add(reader.signed()?);
+        block = block.checked_add(reader.u32()?)?;
+        let last = block.checked_add(reader.u32()?)?;
+        if let Some(labels) = labels {
+            each(i, StreamRow { labels, rows, line_bytes, time: (time, last_time), blocks: (block, last) });
+        }
+    }
+    reader.end()
 }
 
 pub(crate) fn encode_directory(chunks: &[ChunkPlace]) -> Vec<u8> {
