@@ -10,14 +10,17 @@ mod line_filter;
 mod needle;
 mod parser;
 mod pattern;
+mod pipeline;
 mod print;
 mod selector;
+mod template_stub;
 
 pub use error::ParseError;
 pub use lexer::MAX_QUERY_BYTES;
-pub use line_filter::{LineFilter, LineFilters, LinePattern, Literal};
+pub use line_filter::{LineFilter, LineFilters, LinePattern, LineTest, Literal};
 pub use parser::parse;
 pub use pattern::MAX_PATTERN_BYTES;
+pub use pipeline::{Category, Label, LabelNeedle, Needed, Pipeline, Row, Unwrapped, row, units};
 pub use selector::require_non_empty_matcher;
 
 use strandline_model::Selector;
