@@ -11,16 +11,19 @@ mod line_filter;
 mod needle;
 mod parser;
 mod pattern;
+mod pipeline;
 mod pretty;
 mod print;
 mod selector;
+mod template_stub;
 mod words;
 
 pub use error::ParseError;
 pub use lexer::MAX_QUERY_BYTES;
-pub use line_filter::{LineFilter, LineFilters, LinePattern, Literal};
+pub use line_filter::{LineFilter, LineFilters, LinePattern, LineTest, Literal};
 pub use parser::{parse, parse_query};
 pub use pattern::{MAX_PATTERN_BYTES, whole_value_regex};
+pub use pipeline::{Category, Label, LabelNeedle, Needed, Pipeline, Row, Unwrapped, row, units};
 pub use pretty::pretty;
 pub use selector::require_non_empty_matcher;
 

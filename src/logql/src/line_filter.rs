@@ -4,6 +4,7 @@ use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand, Stage};
 use crate::error::ParseError;
 use crate::needle;
 use crate::pattern::Pattern;
+use crate::pipeline::{IpRange, LineShape};
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 use strandline_model::Needle;
@@ -69,6 +70,35 @@ pub enum LineFilter {
     Regex(Vec<LinePattern>),
     /// None of the patterns matches anywhere.
     NotRegex(Vec<LinePattern>),
+    /// Something that can only be tested line by line.
+    Other(LineTest),
+}
+
+/// A condition that needs the whole line: `|>`, `!>` and `ip()`.
+#[derive(Debug, Clone, Default)]
+pub struct LineTest {
+    negative: bool,
+    texts: Vec<Literal>,
+    ranges: Vec<IpRange>,
+    shapes: Vec<LineShape>,
+}
+
+impl LineTest {
+    fn is_match(&self, line: &[u8]) -> bool {
+        let found = self.texts.iter().any(|text| text.finder.find(line).is_some())
+            || self.ranges.iter().any(|range| range.is_in(line))
+            || self.shapes.iter().any(|shape| shape.is_match(line));
+        found != self.negative
+    }
+
+    /// What every line that passes must contain.
+    pub(crate) fn needle(&self) -> Needle {
+        // Nothing is known of a line in which some address of a range stands.
+        if self.negative || !self.ranges.is_empty() {
+            return Needle::Any;
+        }
+        needle::one_of(self.shapes.iter().map(LineShape::needle))
+    }
 }
 
 impl LineFilter {
@@ -81,6 +111,7 @@ impl LineFilter {
             Self::NotContains(texts) => !any_text(texts),
             Self::Regex(patterns) => any_pattern(patterns),
             Self::NotRegex(patterns) => !any_pattern(patterns),
+            Self::Other(test) => test.is_match(line),
         }
     }
 }
@@ -94,10 +125,18 @@ pub struct LineFilters {
 impl LineFilters {
     /// Compiles the line filters among `stages`.
     pub(crate) fn compile(stages: &[Stage]) -> Result<Self, ParseError> {
+        let exprs = stages.iter().filter_map(|stage| match stage {
+            Stage::LineFilter(expr) => Some(expr),
+            _ => None,
+        });
+        Self::of(exprs)
+    }
+
+    /// Compiles line filters.
+    pub(crate) fn of<'e>(exprs: impl Iterator<Item = &'e LineFilterExpr>) -> Result<Self, ParseError> {
         let mut regexes = 0;
-        let mut filters = Vec::with_capacity(stages.len());
-        for stage in stages {
-            let Stage::LineFilter(expr) = stage else { continue };
+        let mut filters = Vec::new();
+        for expr in exprs {
             let filter = line_filter(expr).map_err(|e| ParseError::whole(format!("stage '{expr}' : {e}")))?;
             if let LineFilter::Regex(patterns) | LineFilter::NotRegex(patterns) = &filter {
                 regexes += patterns.len();
@@ -134,19 +173,45 @@ impl LineFilters {
 }
 
 fn line_filter(expr: &LineFilterExpr) -> Result<LineFilter, String> {
-    let literals = || texts(expr).map(|all| all.iter().map(|text| Literal::new(text)).collect());
     match expr.op {
-        LineFilterOp::Contains => Ok(LineFilter::Contains(literals()?)),
-        LineFilterOp::NotContains => Ok(LineFilter::NotContains(literals()?)),
+        LineFilterOp::Contains | LineFilterOp::NotContains => text_filter(expr),
         LineFilterOp::Matches | LineFilterOp::NotMatches => pattern_filter(expr),
-        LineFilterOp::Pattern | LineFilterOp::NotPattern => Err("not supported yet".to_owned()),
+        LineFilterOp::Pattern | LineFilterOp::NotPattern => shape_filter(expr),
     }
 }
 
+/// A filter by texts and addresses.
+fn text_filter(expr: &LineFilterExpr) -> Result<LineFilter, String> {
+    let (mut texts, mut ranges) = (Vec::new(), Vec::new());
+    for operand in &expr.operands {
+        match operand {
+            LineOperand::Text(text) => texts.push(Literal::new(text)),
+            LineOperand::Ip(range) => ranges.push(IpRange::parse(range)?),
+        }
+    }
+    let negative = expr.op == LineFilterOp::NotContains;
+    Ok(match (ranges.is_empty(), negative) {
+        (true, false) => LineFilter::Contains(texts),
+        (true, true) => LineFilter::NotContains(texts),
+        _ => LineFilter::Other(LineTest { negative, texts, ranges, shapes: Vec::new() }),
+    })
+}
+
+/// A filter by what stands around the gaps of a line.
+fn shape_filter(expr: &LineFilterExpr) -> Result<LineFilter, String> {
+    let shapes = texts(expr)?.into_iter().map(|text| {
+        LineShape::filter(std::str::from_utf8(text).map_err(|_| "invalid UTF-8 in pattern".to_owned())?)
+    });
+    let shapes = shapes.collect::<Result<_, _>>()?;
+    let negative = expr.op == LineFilterOp::NotPattern;
+    Ok(LineFilter::Other(LineTest { negative, shapes, ..LineTest::default() }))
+}
+
+/// The operands of a filter that knows no `ip()`.
 fn texts(expr: &LineFilterExpr) -> Result<Vec<&[u8]>, String> {
     let text = expr.operands.iter().map(|operand| match operand {
         LineOperand::Text(text) => Ok(text.as_slice()),
-        LineOperand::Ip(_) => Err("not supported yet".to_owned()),
+        LineOperand::Ip(_) => Err("ip: filters are only possible with |= and !=".to_owned()),
     });
     text.collect()
 }

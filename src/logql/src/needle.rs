@@ -20,6 +20,7 @@ pub(crate) fn of_filters(filters: &[LineFilter]) -> Needle {
         all.and(match filter {
             LineFilter::Contains(texts) => one_of(texts.iter().map(|t| literal(t.bytes().to_vec()))),
             LineFilter::Regex(patterns) => one_of(patterns.iter().map(|p| p.needle().clone())),
+            LineFilter::Other(test) => test.needle(),
             LineFilter::NotContains(_) | LineFilter::NotRegex(_) => Needle::Any,
         })
     })
@@ -43,7 +44,8 @@ fn find(hir: &Hir, steps: &mut usize) -> Needle {
     }
 }
 
-fn one_of(needles: impl Iterator<Item = Needle>) -> Needle {
+/// Any of the conditions.
+pub(crate) fn one_of(needles: impl Iterator<Item = Needle>) -> Needle {
     let mut all: Vec<Needle> = Vec::new();
     for needle in needles {
         if needle == Needle::Any || all.len() == MAX_ALTERNATIVES {

@@ -1,0 +1,114 @@
+//! Does a row pass a condition on its labels? (loki-surface 10.4)
+
+use super::ip::IpRange;
+use super::row::Row;
+use super::units::{parse_bytes, parse_duration, parse_float};
+use crate::ast::{CompareOp, LabelFilterExpr, MatcherExpr, Quantity};
+use crate::error::ParseError;
+use crate::selector;
+use strandline_model::{MatchOp, Matcher};
+
+/// The error of values that cannot be compared.
+const FILTER_ERROR: &str = "LabelFilterErr";
+
+/// A condition on labels.
+#[derive(Debug, Clone)]
+pub(super) enum LabelFilter {
+    And(Box<LabelFilter>, Box<LabelFilter>),
+    Or(Box<LabelFilter>, Box<LabelFilter>),
+    Text(TextFilter),
+    Quantity { name: String, op: CompareOp, value: Quantity },
+    Ip { name: String, negative: bool, range: IpRange },
+}
+
+/// A comparison with text.
+#[derive(Debug, Clone)]
+pub(super) struct TextFilter {
+    matcher: Matcher,
+    /// `=~""` matches every value in Loki, as a search for nothing would.
+    matches_all: bool,
+}
+
+impl TextFilter {
+    /// Compiles a comparison; patterns match whole values.
+    pub(super) fn compile(name: &str, op: MatchOp, value: &str) -> Result<Self, String> {
+        let expr = MatcherExpr { name: name.to_owned(), op, value: value.to_owned() };
+        let selector = selector::compile(std::slice::from_ref(&expr)).map_err(|e| match e {
+            ParseError::Whole(text) | ParseError::At { text, .. } => text,
+        })?;
+        let matcher = selector.matchers.into_iter().next().unwrap_or_else(|| Matcher::equal(name, value));
+        let matches_all = value.is_empty() && matches!(op, MatchOp::Regex | MatchOp::NotRegex);
+        Ok(Self { matcher, matches_all })
+    }
+
+    /// Whether `value` fulfills it.
+    pub(super) fn takes(&self, value: &str) -> bool {
+        if self.matches_all { self.matcher.op == MatchOp::Regex } else { self.matcher.matches(value) }
+    }
+}
+
+impl LabelFilter {
+    pub(super) fn compile(expr: &LabelFilterExpr) -> Result<Self, String> {
+        Ok(match expr {
+            LabelFilterExpr::And(left, right) => {
+                Self::And(Box::new(Self::compile(left)?), Box::new(Self::compile(right)?))
+            }
+            LabelFilterExpr::Or(left, right) => {
+                Self::Or(Box::new(Self::compile(left)?), Box::new(Self::compile(right)?))
+            }
+            LabelFilterExpr::Text(m) => Self::Text(TextFilter::compile(&m.name, m.op, &m.value)?),
+            LabelFilterExpr::Quantity { name, op, value } => {
+                Self::Quantity { name: name.clone(), op: *op, value: *value }
+            }
+            LabelFilterExpr::Ip { name, negative, range } => {
+                Self::Ip { name: name.clone(), negative: *negative, range: IpRange::parse(range)? }
+            }
+        })
+    }
+
+    /// Whether the row passes. A value that cannot be compared passes and marks the row.
+    pub(super) fn takes(&self, row: &mut Row<'_>) -> bool {
+        match self {
+            // Both sides are always looked at, for either may mark the row.
+            Self::And(left, right) => left.takes(row) & right.takes(row),
+            Self::Or(left, right) => left.takes(row) || right.takes(row),
+            Self::Text(filter) => filter.takes(row.get(&filter.matcher.name).unwrap_or("")),
+            Self::Quantity { name, op, value } => {
+                let outcome = match row.get(name) {
+                    None => return false,
+                    Some(text) => compare(text, *op, *value),
+                };
+                outcome.unwrap_or_else(|details| {
+                    if !row.has_error() {
+                        row.set_error(FILTER_ERROR);
+                        row.set_details(&details);
+                    }
+                    true
+                })
+            }
+            Self::Ip { name, negative, range } => {
+                row.has_error() || row.get(name).is_some_and(|text| range.is_in(text.as_bytes()) != *negative)
+            }
+        }
+    }
+}
+
+/// Compares a label's text with a constant of the query.
+fn compare(text: &str, op: CompareOp, constant: Quantity) -> Result<bool, String> {
+    Ok(match constant {
+        Quantity::Number(wanted) => holds(op, &parse_float(text)?, &wanted),
+        Quantity::Duration(wanted) => holds(op, &parse_duration(text)?, &wanted),
+        Quantity::Bytes(wanted) => holds(op, &parse_bytes(text)?, &wanted),
+    })
+}
+
+fn holds<T: PartialOrd>(op: CompareOp, left: &T, right: &T) -> bool {
+    match op {
+        CompareOp::Equal => left == right,
+        CompareOp::NotEqual => left != right,
+        CompareOp::Greater => left > right,
+        CompareOp::GreaterEqual => left >= right,
+        CompareOp::Less => left < right,
+        CompareOp::LessEqual => left <= right,
+    }
+}

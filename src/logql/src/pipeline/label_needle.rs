@@ -1,0 +1,164 @@
+//! What must a line contain, so that the parsers make the labels that the label filters ask for?
+//!
+//! `| json | user="ana"` passes only lines that hold `ana`, unless the stream or the metadata has the label `user`.
+//! Only what is certain: JSON may write any character as `\u0061`, labels may be renamed, lines changed.
+
+use super::row::EXTRACTED;
+use super::{LabelFilter, Step};
+use crate::ast::{LabelFilterExpr, LabelFormatValue, Stage};
+use crate::needle;
+use strandline_model::{MatchOp, Needle};
+
+/// A condition on the stored line that holds if a label can only come from a parser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelNeedle {
+    /// The label. Where the stream or the entry's metadata has one of this name, nothing is known.
+    pub label: String,
+    /// What the line then must contain.
+    pub needle: Needle,
+}
+
+/// A stage that may have made a label.
+#[derive(Debug, Clone, Copy)]
+enum Origin<'s> {
+    /// A parser that takes values as they stand.
+    Verbatim(&'s Step),
+    /// A parser that resolves JSON's escapes.
+    Escaped,
+    /// Nothing is known of where its values come from.
+    Unknown,
+}
+
+/// The conditions of the label filters among `stages`, which `steps` are compiled from.
+pub(super) fn of_stages(stages: &[&Stage], steps: &[Step]) -> Vec<LabelNeedle> {
+    let mut found = Vec::new();
+    let mut origins: Vec<Origin<'_>> = Vec::new();
+    let mut set: Vec<&str> = Vec::new();
+    let mut line_is_stored = true;
+    for (stage, step) in stages.iter().zip(steps) {
+        let unknown_line = if line_is_stored { None } else { Some(Origin::Unknown) };
+        match stage {
+            Stage::Json(_) | Stage::Logfmt { .. } | Stage::Unpack => {
+                origins.push(unknown_line.unwrap_or(Origin::Escaped));
+            }
+            Stage::Regexp(_) | Stage::Pattern(_) => {
+                origins.push(unknown_line.unwrap_or(Origin::Verbatim(step)));
+            }
+            Stage::LabelFormat(formats) => {
+                for format in formats {
+                    set.push(&format.name);
+                    if let LabelFormatValue::Label(from) = &format.value {
+                        set.push(from);
+                    }
+                }
+            }
+            Stage::LabelFilter(expr) => {
+                if let Step::LabelFilter(filter) = step {
+                    conjunction(expr, filter, &origins, &set, &mut found);
+                }
+            }
+            _ => {}
+        }
+        line_is_stored &= !super::changes_line(stage);
+    }
+    found
+}
+
+/// The conditions of each filter that must hold for itself.
+fn conjunction(
+    expr: &LabelFilterExpr,
+    filter: &LabelFilter,
+    origins: &[Origin<'_>],
+    set: &[&str],
+    found: &mut Vec<LabelNeedle>,
+) {
+    if let (LabelFilterExpr::And(left, right), LabelFilter::And(left_filter, right_filter)) = (expr, filter) {
+        conjunction(left, left_filter, origins, set, found);
+        conjunction(right, right_filter, origins, set, found);
+        return;
+    }
+    let label = match expr {
+        LabelFilterExpr::Text(matcher) => &matcher.name,
+        LabelFilterExpr::Quantity { name, .. } => name,
+        // A row with an error passes unchecked, and an alternative asks nothing of either side.
+        LabelFilterExpr::Ip { .. } | LabelFilterExpr::And(..) | LabelFilterExpr::Or(..) => return,
+    };
+    // A renamed label depends on what else the row has, an error on what the stages do.
+    if label.ends_with(EXTRACTED) || label.starts_with("__error") || set.contains(&label.as_str()) {
+        return;
+    }
+    let Some(values) = values(expr, filter) else { return };
+    let mut alternatives = Vec::new();
+    for origin in origins {
+        alternatives.push(match origin {
+            Origin::Unknown => return,
+            Origin::Escaped => needle::one_of(values.iter().flat_map(|value| escaped(value))),
+            Origin::Verbatim(step) => match capture(step, label) {
+                Some(frame) => needle::one_of(values.iter().map(|value| verbatim(value))).and(frame),
+                // This parser does not make the label.
+                None => continue,
+            },
+        });
+    }
+    let needle = needle::one_of(alternatives.into_iter());
+    if needle != Needle::Any {
+        found.push(LabelNeedle { label: label.clone(), needle });
+    }
+}
+
+/// The values of a label that passes; an empty one stands for any. `None`: the label may be missing.
+fn values(expr: &LabelFilterExpr, filter: &LabelFilter) -> Option<Vec<String>> {
+    if let LabelFilter::Text(text) = filter
+        && text.takes("")
+    {
+        return None;
+    }
+    Some(match expr {
+        LabelFilterExpr::Text(matcher) if matcher.op == MatchOp::Equal => vec![matcher.value.clone()],
+        LabelFilterExpr::Text(matcher) if matcher.op == MatchOp::Regex => alternatives(&matcher.value),
+        // Any value: not empty for a text, at least there for a number.
+        _ => vec![String::new()],
+    })
+}
+
+/// The values that a pattern matches, if they can be listed.
+fn alternatives(pattern: &str) -> Vec<String> {
+    let texts = crate::pattern::Pattern::parse(pattern).ok().and_then(|pattern| pattern.as_alternatives());
+    let texts =
+        texts.and_then(|all| all.into_iter().map(String::from_utf8).collect::<Result<Vec<_>, _>>().ok());
+    texts.filter(|all| all.iter().all(|text| !text.is_empty())).unwrap_or_else(|| vec![String::new()])
+}
+
+/// A value that stands in the line as it is.
+fn verbatim(value: &str) -> Needle {
+    // It may stand for bytes that are no text.
+    if value.is_empty() || value.contains(char::REPLACEMENT_CHARACTER) {
+        return Needle::Any;
+    }
+    Needle::Literal(value.as_bytes().to_vec())
+}
+
+/// A value that stands in the line as it is or with escapes.
+fn escaped(value: &str) -> Vec<Needle> {
+    let always_escaped = |c: char| c.is_control() || matches!(c, '"' | '\\');
+    if value.contains(always_escaped) {
+        return vec![Needle::Any];
+    }
+    let mut all = vec![verbatim(value), Needle::Literal(b"\\u".to_vec())];
+    // These need no escape but may have one.
+    for (letter, escape) in [('/', "\\/"), ('\'', "\\'")] {
+        if value.contains(letter) {
+            all.push(Needle::Literal(escape.as_bytes().to_vec()));
+        }
+    }
+    all
+}
+
+/// What stands in a line from which the parser makes `label`; `None`: it never does.
+fn capture(step: &Step, label: &str) -> Option<Needle> {
+    match step {
+        Step::Regexp(regexp, _) => regexp.makes(label).then(|| regexp.needle().clone()),
+        Step::Pattern(shape, _) => shape.makes(label).then(|| shape.needle_of(label)),
+        _ => Some(Needle::Any),
+    }
+}

@@ -1,0 +1,261 @@
+//! What do the stages of a query do with an entry? Compiled once, run over each row.
+//!
+//! Pure: a row goes in, and either it is dropped or its line and labels are what the query shows. The stages are
+//! described in loki-surface 9.4 to 9.6 and 10.1 to 10.6.
+
+mod decolorize;
+mod drop_keep;
+mod extract;
+mod format;
+mod ip;
+mod json;
+mod json_path;
+mod json_scan;
+mod label_filter;
+mod label_needle;
+mod logfmt;
+mod pattern;
+mod reads;
+mod regexp;
+pub mod row;
+pub mod units;
+mod unpack;
+mod unwrap;
+
+pub(crate) use ip::IpRange;
+pub use label_needle::LabelNeedle;
+pub(crate) use pattern::LineShape;
+pub use row::{Category, Label, Row};
+pub use unwrap::Unwrapped;
+
+use crate::ast::{LineFilterExpr, Stage};
+use crate::error::ParseError;
+use crate::line_filter::LineFilters;
+use crate::template_stub::Template;
+use drop_keep::Choices;
+use extract::Wanted;
+use format::{FormatValue, LabelFormats};
+use json_path::Places;
+use label_filter::LabelFilter;
+use logfmt::Logfmt;
+use reads::Reads;
+use regexp::Regexp;
+use std::collections::BTreeSet;
+use strandline_model::Needle;
+
+/// The labels that somebody looks at. Errors count as labels here ([`row::ERROR`], [`row::ERROR_DETAILS`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Needed {
+    /// All of them.
+    All,
+    /// These.
+    Only(BTreeSet<String>),
+}
+
+/// The stages of a query, compiled.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    line_filters: LineFilters,
+    steps: Vec<Step>,
+    reads: Needed,
+    needs_line: bool,
+    changes_line: bool,
+    label_needles: Vec<LabelNeedle>,
+}
+
+/// One stage, compiled, with the labels that it has to make.
+#[derive(Debug, Clone)]
+enum Step {
+    LineFilter(LineFilters),
+    Json(Wanted),
+    JsonPlaces(Places, Wanted),
+    Logfmt(Logfmt, Wanted),
+    Regexp(Regexp, Wanted),
+    Pattern(LineShape, Wanted),
+    Unpack(Wanted),
+    Decolorize,
+    LabelFilter(LabelFilter),
+    LineFormat(Template),
+    LabelFormat(LabelFormats),
+    Drop(Choices),
+    Keep(Choices),
+}
+
+impl Pipeline {
+    /// Compiles `stages`. Parsers then make only the labels that are `needed` or that a later stage reads.
+    pub fn compile(stages: &[Stage], needed: &Needed) -> Result<Self, ParseError> {
+        let (leading, rest) = split_line_filters(stages);
+        let line_filters = LineFilters::of(leading.into_iter())?;
+        let mut reads = Reads::new(needed);
+        let mut steps = Vec::with_capacity(rest.len());
+        for stage in rest.iter().rev() {
+            let step = compile_stage(stage, &mut reads);
+            steps.push(step.map_err(|e| in_stage(stage, e))?);
+        }
+        steps.reverse();
+        Ok(Self {
+            line_filters,
+            needs_line: steps.iter().any(Step::needs_line),
+            changes_line: rest.iter().any(|stage| changes_line(stage)),
+            label_needles: label_needle::of_stages(&rest, &steps),
+            steps,
+            reads: reads.needed(),
+        })
+    }
+
+    /// The filters on the stored line. They can be judged before anything else, over a whole block at once.
+    pub fn line_filters(&self) -> &LineFilters {
+        &self.line_filters
+    }
+
+    /// What every stored line that passes must contain.
+    pub fn needle(&self) -> Needle {
+        self.line_filters.needle()
+    }
+
+    /// What the stored line of a row that passes must contain besides, if the row has no such label otherwise.
+    pub fn label_needles(&self) -> &[LabelNeedle] {
+        &self.label_needles
+    }
+
+    /// Whether nothing is left to do behind the line filters.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Whether [`Self::process`] looks at the line; otherwise a row may do without.
+    pub fn needs_line(&self) -> bool {
+        self.needs_line
+    }
+
+    /// Whether a row's line may differ from the stored one behind the stages.
+    pub fn changes_line(&self) -> bool {
+        self.changes_line
+    }
+
+    /// The labels of the stream and the metadata that matter: to a stage, or to who needed them.
+    pub fn reads(&self) -> &Needed {
+        &self.reads
+    }
+
+    /// Runs the stages over a row whose line has passed [`Self::line_filters`]. False: the row is dropped.
+    pub fn process(&self, row: &mut Row<'_>) -> bool {
+        self.steps.iter().all(|step| step.run(row))
+    }
+
+    /// Runs all stages, the leading line filters too.
+    pub fn process_all(&self, row: &mut Row<'_>) -> bool {
+        self.line_filters.is_match(row.line()) && self.process(row)
+    }
+}
+
+fn changes_line(stage: &Stage) -> bool {
+    matches!(stage, Stage::LineFormat(_) | Stage::Unpack | Stage::Decolorize)
+}
+
+fn in_stage(stage: &Stage, error: ParseError) -> ParseError {
+    match error {
+        ParseError::Whole(text) if !text.starts_with("stage '") => {
+            ParseError::whole(format!("stage '{stage}' : {text}"))
+        }
+        other => other,
+    }
+}
+
+/// The line filters on the stored line, and all other stages. Filters move in front of stages that leave the line
+/// alone: they have no effect but to drop.
+fn split_line_filters(stages: &[Stage]) -> (Vec<&LineFilterExpr>, Vec<&Stage>) {
+    let mut filters = Vec::new();
+    let mut rest: Vec<&Stage> = Vec::new();
+    for stage in stages {
+        match stage {
+            Stage::LineFilter(expr) if !rest.iter().any(|stage| changes_line(stage)) => filters.push(expr),
+            _ => rest.push(stage),
+        }
+    }
+    (filters, rest)
+}
+
+/// Compiles one stage; `reads` is what is looked at behind it, and then in front of it.
+fn compile_stage(stage: &Stage, reads: &mut Reads) -> Result<Step, ParseError> {
+    let wanted = Wanted::new(reads);
+    let whole = ParseError::Whole;
+    Ok(match stage {
+        Stage::LineFilter(expr) => Step::LineFilter(LineFilters::of(std::iter::once(expr))?),
+        Stage::Json(fields) if fields.is_empty() => Step::Json(wanted),
+        Stage::Json(fields) => Step::JsonPlaces(Places::compile(fields).map_err(whole)?, wanted),
+        Stage::Logfmt { strict, keep_empty, extractions } => {
+            Step::Logfmt(Logfmt::compile(*strict, *keep_empty, extractions).map_err(whole)?, wanted)
+        }
+        Stage::Regexp(pattern) => Step::Regexp(Regexp::compile(pattern).map_err(whole)?, wanted),
+        Stage::Pattern(pattern) => Step::Pattern(LineShape::parser(pattern).map_err(whole)?, wanted),
+        Stage::Unpack => Step::Unpack(wanted),
+        Stage::Decolorize => Step::Decolorize,
+        Stage::LabelFilter(filter) => {
+            reads.through_filter(filter);
+            Step::LabelFilter(LabelFilter::compile(filter).map_err(whole)?)
+        }
+        Stage::LineFormat(text) => {
+            let template = Template::parse(text).map_err(whole)?;
+            reads.through_template(template.fields());
+            Step::LineFormat(template)
+        }
+        Stage::LabelFormat(exprs) => {
+            let formats = LabelFormats::compile(exprs).map_err(whole)?;
+            formats.formats.iter().rev().for_each(|format| match &format.value {
+                FormatValue::Rename(from) => reads.through_rename(&format.name, from),
+                FormatValue::Template(template) => reads.through_template(template.fields()),
+            });
+            Step::LabelFormat(formats)
+        }
+        Stage::Drop(choices) => {
+            reads.through_drop(choices);
+            Step::Drop(Choices::compile(choices).map_err(whole)?)
+        }
+        Stage::Keep(choices) => {
+            reads.through_keep(choices);
+            Step::Keep(Choices::compile(choices).map_err(whole)?)
+        }
+    })
+}
+
+impl Step {
+    /// False: the row is dropped.
+    fn run(&self, row: &mut Row<'_>) -> bool {
+        match self {
+            Self::LineFilter(filters) => return filters.is_match(row.line()),
+            Self::LabelFilter(filter) => return filter.takes(row),
+            Self::Json(wanted) => json::extract(row, wanted),
+            Self::JsonPlaces(places, wanted) => places.extract(row, wanted),
+            Self::Logfmt(logfmt, wanted) => logfmt.extract(row, wanted),
+            Self::Regexp(regexp, wanted) => regexp.extract(row, wanted),
+            Self::Pattern(shape, wanted) => shape.extract(row, wanted),
+            Self::Unpack(wanted) => unpack::unpack(row, wanted),
+            Self::Decolorize => decolorize::decolorize(row),
+            Self::LineFormat(template) => format::format_line(template, row),
+            Self::LabelFormat(formats) => formats.apply(row),
+            Self::Drop(choices) => choices.drop_from(row),
+            Self::Keep(choices) => choices.keep_of(row),
+        }
+        true
+    }
+
+    fn needs_line(&self) -> bool {
+        match self {
+            Self::LabelFilter(_) | Self::Drop(_) | Self::Keep(_) => false,
+            // A template may ask for the line; a rename does not.
+            Self::LabelFormat(formats) => {
+                formats.formats.iter().any(|format| matches!(format.value, FormatValue::Template(_)))
+            }
+            Self::Json(wanted) | Self::JsonPlaces(_, wanted) | Self::Logfmt(_, wanted) => {
+                !wanted.is_nothing()
+            }
+            Self::Regexp(_, wanted) | Self::Pattern(_, wanted) => !wanted.no_names(),
+            Self::LineFilter(_) | Self::Unpack(_) | Self::Decolorize | Self::LineFormat(_) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

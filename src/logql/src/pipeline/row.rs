@@ -1,0 +1,516 @@
+//! What is known of one entry on its way through the stages? Its line, its labels by origin, and what went wrong.
+//!
+//! A row is used again for the next entry, so that the stages allocate nothing once the first lines are through.
+//! Values are borrowed from the line as long as it is the stored one and valid UTF-8; all else lies in one arena.
+
+use regex::bytes::CaptureLocations;
+use std::ops::Range;
+use strandline_model::{Labels, Metadata};
+
+/// The label under which an error shows.
+pub const ERROR: &str = "__error__";
+/// The label under which an error's details show.
+pub const ERROR_DETAILS: &str = "__error_details__";
+/// What a name gets behind it when a label from elsewhere has it already.
+pub const EXTRACTED: &str = "_extracted";
+/// Most regexes whose capture positions are kept.
+const MAX_LOCATIONS: usize = 16;
+
+/// Where a label comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Category {
+    /// The stream.
+    Stream,
+    /// The entry's structured metadata.
+    Metadata,
+    /// A stage of the query.
+    Parsed,
+}
+
+/// One label of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Label<'r> {
+    /// Name as the query sees it.
+    pub name: &'r str,
+    /// Value.
+    pub value: &'r str,
+    /// Origin.
+    pub category: Category,
+}
+
+/// A text of the row.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Text<'a> {
+    /// Lies in the entry.
+    Borrowed(&'a str),
+    /// Lies in the arena.
+    Arena(usize, usize),
+}
+
+/// A label that the entry came with.
+#[derive(Debug)]
+struct Given<'a> {
+    name: &'a str,
+    /// The name as the query sees it.
+    shown: Text<'a>,
+    value: &'a str,
+    category: Category,
+    hidden: bool,
+}
+
+#[derive(Debug)]
+struct Parsed<'a> {
+    name: Text<'a>,
+    value: Text<'a>,
+}
+
+/// The line as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Current {
+    Stored,
+    Changed,
+}
+
+/// One entry on its way through the stages.
+#[derive(Debug)]
+pub struct Row<'a> {
+    timestamp_ns: i64,
+    now_ns: i64,
+    stored: &'a [u8],
+    current: Current,
+    changed: Vec<u8>,
+    stream: &'a Labels,
+    given: Vec<Given<'a>>,
+    /// How many of `given` are the stream's.
+    stream_labels: usize,
+    parsed: Vec<Parsed<'a>>,
+    arena: String,
+    error: Option<&'static str>,
+    details: String,
+    has_details: bool,
+    /// Room for whatever a stage builds.
+    pub(super) scratch: Scratch,
+}
+
+/// Buffers that stages borrow while they work.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) bytes: Vec<u8>,
+    pub(super) name: String,
+    pub(super) ends: Vec<usize>,
+    locations: Vec<(u64, CaptureLocations)>,
+}
+
+/// The text that a parser reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Input<'t, 'a> {
+    pub(super) text: &'t str,
+    /// The same text, if it is the stored line.
+    stored: Option<&'a str>,
+}
+
+impl<'a> Row<'a> {
+    /// A row that holds an entry; `now_ns` is the time that templates are told.
+    pub fn new(
+        timestamp_ns: i64,
+        now_ns: i64,
+        line: &'a [u8],
+        stream: &'a Labels,
+        metadata: Metadata<'a>,
+    ) -> Self {
+        let mut row = Self {
+            timestamp_ns,
+            now_ns,
+            stored: line,
+            current: Current::Stored,
+            changed: Vec::new(),
+            stream,
+            given: Vec::new(),
+            stream_labels: 0,
+            parsed: Vec::new(),
+            arena: String::new(),
+            error: None,
+            details: String::new(),
+            has_details: false,
+            scratch: Scratch::default(),
+        };
+        row.take_stream(stream);
+        row.take_metadata(metadata);
+        row
+    }
+
+    /// Takes the next entry in, keeping the buffers.
+    pub fn reset(&mut self, timestamp_ns: i64, line: &'a [u8], stream: &'a Labels, metadata: Metadata<'a>) {
+        self.timestamp_ns = timestamp_ns;
+        self.stored = line;
+        self.current = Current::Stored;
+        self.parsed.clear();
+        self.arena.clear();
+        self.clear_error();
+        self.clear_details();
+        self.given.truncate(self.stream_labels);
+        if std::ptr::eq(self.stream, stream) {
+            self.given.iter_mut().for_each(|given| given.hidden = false);
+        } else {
+            self.take_stream(stream);
+        }
+        self.take_metadata(metadata);
+    }
+
+    /// The same buffers for entries that live elsewhere.
+    #[must_use]
+    pub fn recycle<'b>(
+        mut self,
+        timestamp_ns: i64,
+        line: &'b [u8],
+        stream: &'b Labels,
+        metadata: Metadata<'b>,
+    ) -> Row<'b> {
+        self.given.clear();
+        self.parsed.clear();
+        let mut row = Row {
+            timestamp_ns,
+            now_ns: self.now_ns,
+            stored: line,
+            current: Current::Stored,
+            changed: self.changed,
+            stream,
+            // An empty vector of the same shape keeps its memory through this.
+            given: self.given.into_iter().filter_map(|_| None).collect(),
+            stream_labels: 0,
+            parsed: self.parsed.into_iter().filter_map(|_| None).collect(),
+            arena: self.arena,
+            error: None,
+            details: self.details,
+            has_details: false,
+            scratch: self.scratch,
+        };
+        row.take_stream(stream);
+        row.reset(timestamp_ns, line, stream, metadata);
+        row
+    }
+
+    fn take_stream(&mut self, stream: &'a Labels) {
+        self.stream = stream;
+        self.given.clear();
+        self.given.extend(stream.iter().map(|(name, value)| Given {
+            name,
+            shown: Text::Borrowed(name),
+            value,
+            category: Category::Stream,
+            hidden: false,
+        }));
+        self.stream_labels = self.given.len();
+    }
+
+    fn take_metadata(&mut self, metadata: Metadata<'a>) {
+        for (name, value) in metadata.iter() {
+            let clashes = self.given.iter().take(self.stream_labels).any(|given| given.name == name);
+            let shown = if clashes { self.keep_extracted_name(name) } else { Text::Borrowed(name) };
+            self.given.push(Given { name, shown, value, category: Category::Metadata, hidden: false });
+        }
+    }
+
+    /// When the entry was logged.
+    pub fn timestamp_ns(&self) -> i64 {
+        self.timestamp_ns
+    }
+
+    /// The time that templates are told.
+    pub fn now_ns(&self) -> i64 {
+        self.now_ns
+    }
+
+    /// The line as it is now; not necessarily UTF-8.
+    pub fn line(&self) -> &[u8] {
+        match self.current {
+            Current::Stored => self.stored,
+            Current::Changed => &self.changed,
+        }
+    }
+
+    /// The line in the entry's own memory, unless a stage changed it.
+    pub fn stored_line(&self) -> Option<&'a [u8]> {
+        (self.current == Current::Stored).then_some(self.stored)
+    }
+
+    /// The stream's labels as stored.
+    pub fn stream(&self) -> &'a Labels {
+        self.stream
+    }
+
+    /// Whether any stage changed the labels (or set an error): if not, the stream's and the metadata are all.
+    pub fn has_changed_labels(&self) -> bool {
+        !self.parsed.is_empty()
+            || self.error.is_some()
+            || self.has_details
+            || self.given.iter().any(|given| given.hidden)
+    }
+
+    /// The value of the label `name`, wherever it comes from. Errors are found under [`ERROR`] and [`ERROR_DETAILS`].
+    pub fn get(&self, name: &str) -> Option<&str> {
+        if name.starts_with("__error") {
+            match name {
+                ERROR if self.error.is_some() => return self.error,
+                ERROR_DETAILS if self.has_details => return Some(&self.details),
+                _ => {}
+            }
+        }
+        if let Some(parsed) = self.parsed.iter().find(|parsed| self.text(parsed.name) == name) {
+            return Some(self.text(parsed.value));
+        }
+        let given = self.given.iter().find(|given| !given.hidden && self.text(given.shown) == name)?;
+        Some(given.value)
+    }
+
+    /// All labels, errors included, in no particular order.
+    pub fn labels(&self) -> impl Iterator<Item = Label<'_>> {
+        let error = self.error.map(|value| Label { name: ERROR, value, category: Category::Parsed });
+        let details = self.has_details.then_some(Label {
+            name: ERROR_DETAILS,
+            value: &self.details,
+            category: Category::Parsed,
+        });
+        // An error hides a label of that name that stood in the line.
+        let shadowed = move |name: &str| {
+            (name == ERROR && error.is_some()) || (name == ERROR_DETAILS && details.is_some())
+        };
+        self.plain_labels().filter(move |label| !shadowed(label.name)).chain(error).chain(details)
+    }
+
+    /// All labels by name, into a vector that may be used again.
+    pub fn sorted_labels<'r>(&'r self, out: &mut Vec<Label<'r>>) {
+        out.clear();
+        out.extend(self.labels());
+        out.sort_unstable_by_key(|label| label.name);
+    }
+
+    /// The labels without the errors.
+    pub(super) fn plain_labels(&self) -> impl Iterator<Item = Label<'_>> {
+        let given = self.given.iter().filter(|given| !given.hidden).map(|given| Label {
+            name: self.text(given.shown),
+            value: given.value,
+            category: given.category,
+        });
+        let parsed = self.parsed.iter().map(|parsed| Label {
+            name: self.text(parsed.name),
+            value: self.text(parsed.value),
+            category: Category::Parsed,
+        });
+        given.chain(parsed)
+    }
+
+    /// What went wrong, if anything: `JSONParserErr` and the like.
+    pub fn error(&self) -> Option<&str> {
+        self.get(ERROR)
+    }
+
+    /// More about what went wrong.
+    pub fn error_details(&self) -> Option<&str> {
+        self.get(ERROR_DETAILS)
+    }
+
+    pub(super) fn has_error(&self) -> bool {
+        self.error.is_some()
+    }
+
+    pub(super) fn set_error(&mut self, error: &'static str) {
+        self.error = Some(error);
+    }
+
+    pub(super) fn set_details(&mut self, details: &str) {
+        self.details.clear();
+        self.details.push_str(details);
+        self.has_details = true;
+    }
+
+    fn clear_error(&mut self) {
+        self.error = None;
+    }
+
+    fn clear_details(&mut self) {
+        self.has_details = false;
+    }
+
+    fn text<'r>(&'r self, text: Text<'a>) -> &'r str {
+        resolve(&self.arena, text)
+    }
+
+    /// Copies `text` into the row.
+    pub(super) fn keep(&mut self, text: &str) -> Text<'a> {
+        let start = self.arena.len();
+        self.arena.push_str(text);
+        Text::Arena(start, self.arena.len())
+    }
+
+    /// Copies bytes that should be text into the row.
+    pub(super) fn keep_bytes(&mut self, bytes: &[u8]) -> Text<'a> {
+        let start = self.arena.len();
+        self.arena.push_str(&String::from_utf8_lossy(bytes));
+        Text::Arena(start, self.arena.len())
+    }
+
+    fn keep_extracted_name(&mut self, name: &str) -> Text<'a> {
+        let start = self.arena.len();
+        self.arena.push_str(name);
+        self.arena.push_str(EXTRACTED);
+        Text::Arena(start, self.arena.len())
+    }
+
+    /// Builds a text in the row; `None` takes it back.
+    pub(super) fn build(&mut self, write: impl FnOnce(&mut String) -> Option<()>) -> Option<Text<'a>> {
+        let start = self.arena.len();
+        let done = write(&mut self.arena);
+        if done.is_none() {
+            self.arena.truncate(start);
+        }
+        done.map(|()| Text::Arena(start, self.arena.len()))
+    }
+
+    /// Whether the entry came with a label of this name, even if it was dropped since.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.given.iter().any(|given| given.name == name)
+    }
+
+    pub(super) fn is_parsed(&self, name: &str) -> bool {
+        self.parsed.iter().any(|parsed| self.text(parsed.name) == name)
+    }
+
+    /// How many labels stages made so far.
+    pub(super) fn mark(&self) -> usize {
+        self.parsed.len()
+    }
+
+    /// Takes back the labels that were made since.
+    pub(super) fn rewind(&mut self, mark: usize) {
+        self.parsed.truncate(mark);
+    }
+
+    /// Adds a parsed label; the caller knows that there is none of this name.
+    pub(super) fn push(&mut self, name: &str, value: Text<'a>) {
+        for given in &mut self.given {
+            // A clashing name never comes here but as a name that was made for a clash.
+            if let Text::Arena(start, end) = given.shown {
+                given.hidden |= self.arena.get(start..end) == Some(name);
+            }
+        }
+        let name = self.keep(name);
+        self.parsed.push(Parsed { name, value });
+    }
+
+    /// Sets a label, whatever it was before.
+    pub(super) fn set(&mut self, name: &str, value: Text<'a>) {
+        let found = self.parsed.iter().position(|parsed| self.text(parsed.name) == name);
+        match found.and_then(|at| self.parsed.get_mut(at)) {
+            Some(parsed) => parsed.value = value,
+            None => {
+                self.hide_given(name);
+                self.push(name, value);
+            }
+        }
+    }
+
+    /// Removes a label, also an error.
+    pub(super) fn remove(&mut self, name: &str) {
+        match name {
+            ERROR => self.clear_error(),
+            ERROR_DETAILS => self.clear_details(),
+            _ => {}
+        }
+        if let Some(at) = self.parsed.iter().position(|parsed| self.text(parsed.name) == name) {
+            self.parsed.remove(at);
+        }
+        self.hide_given(name);
+    }
+
+    /// Removes the labels that `keeps` does not want; errors stay.
+    pub(super) fn retain(&mut self, keeps: impl Fn(&str, &str) -> bool) {
+        let arena = &self.arena;
+        self.parsed.retain(|parsed| keeps(resolve(arena, parsed.name), resolve(arena, parsed.value)));
+        for given in &mut self.given {
+            given.hidden |= !keeps(resolve(arena, given.shown), given.value);
+        }
+    }
+
+    fn hide_given(&mut self, name: &str) {
+        let arena = &self.arena;
+        for given in &mut self.given {
+            given.hidden |= resolve(arena, given.shown) == name;
+        }
+    }
+
+    /// The value of a label that is moved to another name.
+    pub(super) fn value_of(&mut self, name: &str) -> Option<Text<'a>> {
+        if let Some(parsed) = self.parsed.iter().find(|parsed| self.text(parsed.name) == name) {
+            return Some(parsed.value);
+        }
+        if let Some(given) = self.given.iter().find(|given| !given.hidden && self.text(given.shown) == name) {
+            return Some(Text::Borrowed(given.value));
+        }
+        let text = self.get(name)?.to_owned();
+        Some(self.keep(&text))
+    }
+
+    /// Lets `parse` read the line as text.
+    pub(super) fn read<R>(&mut self, parse: impl FnOnce(&mut Self, Input<'_, 'a>) -> R) -> R {
+        if self.current == Current::Stored {
+            let stored: &'a [u8] = self.stored;
+            return match std::str::from_utf8(stored) {
+                Ok(text) => parse(self, Input { text, stored: Some(text) }),
+                Err(_) => parse(self, Input { text: &String::from_utf8_lossy(stored), stored: None }),
+            };
+        }
+        let changed = std::mem::take(&mut self.changed);
+        // Lent, not given: `parse` leaves the line alone.
+        let result = parse(self, Input { text: &String::from_utf8_lossy(&changed), stored: None });
+        self.changed = changed;
+        result
+    }
+
+    /// Makes `bytes` the line, and gives the memory of the line before.
+    pub(super) fn change_line(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        self.current = Current::Changed;
+        std::mem::replace(&mut self.changed, bytes)
+    }
+
+    /// Where the groups of the regex with this number lie; `make` is asked the first time.
+    pub(super) fn take_locations(
+        &mut self,
+        number: u64,
+        make: impl FnOnce() -> CaptureLocations,
+    ) -> CaptureLocations {
+        match self.scratch.locations.iter().position(|(known, _)| *known == number) {
+            Some(at) => self.scratch.locations.swap_remove(at).1,
+            None => make(),
+        }
+    }
+
+    /// Gives back what [`Self::take_locations`] lent.
+    pub(super) fn give_locations(&mut self, number: u64, locations: CaptureLocations) {
+        if self.scratch.locations.len() >= MAX_LOCATIONS {
+            self.scratch.locations.clear();
+        }
+        self.scratch.locations.push((number, locations));
+    }
+}
+
+fn resolve<'r>(arena: &'r str, text: Text<'r>) -> &'r str {
+    match text {
+        Text::Borrowed(text) => text,
+        Text::Arena(start, end) => arena.get(start..end).unwrap_or(""),
+    }
+}
+
+impl<'a> Input<'_, 'a> {
+    /// A part of the text as a label's value.
+    pub(super) fn value(&self, row: &mut Row<'a>, range: Range<usize>) -> Text<'a> {
+        match self.stored {
+            Some(stored) => Text::Borrowed(stored.get(range).unwrap_or("")),
+            None => row.keep(self.text.get(range).unwrap_or("")),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "row_tests.rs"]
+mod tests;
