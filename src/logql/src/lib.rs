@@ -1,6 +1,7 @@
 //! The logql room: the query language, pure. It knows neither storage nor time.
 //!
-//! The whole language is read and printed; of what it asks for, stream selectors and line filters are compiled so far.
+//! A query is read to a tree ([`ast`]); selectors and stages are compiled from it ([`compile_matchers`], [`Pipeline`]). The
+//! arithmetic of metric queries is the query room's.
 
 pub mod ast;
 mod check;
@@ -25,49 +26,4 @@ pub use parser::{parse, parse_query};
 pub use pattern::{MAX_PATTERN_BYTES, whole_value_regex};
 pub use pipeline::{Category, Label, LabelNeedle, Needed, Pipeline, Row, Unwrapped, row, units};
 pub use pretty::pretty;
-pub use selector::require_non_empty_matcher;
-
-use strandline_model::Selector;
-
-/// A log query, ready to run. Printing it gives its canonical form.
-#[derive(Debug, Clone)]
-pub struct LogQuery {
-    /// The query as written.
-    pub expr: ast::LogExpr,
-    /// The streams that it reads.
-    pub selector: Selector,
-    /// The lines that it keeps.
-    pub filters: LineFilters,
-}
-
-/// Reads and compiles a log query.
-pub fn compile(text: &str) -> Result<LogQuery, ParseError> {
-    compile_log(&parse(text)?)
-}
-
-/// Compiles a log query.
-pub fn compile_log(expr: &ast::LogExpr) -> Result<LogQuery, ParseError> {
-    let expr = expr.clone();
-    if let Some(stage) = expr.stages.iter().find(|stage| !matches!(stage, ast::Stage::LineFilter(_))) {
-        return Err(ParseError::whole(format!("stage '{stage}' : not supported yet")));
-    }
-    let selector = selector::compile(&expr.matchers)?;
-    let filters = LineFilters::compile(&expr.stages)?;
-    Ok(LogQuery { expr, selector, filters })
-}
-
-/// Reads and compiles a stream selector alone, as `match[]` parameters hold it.
-pub fn compile_selector(text: &str) -> Result<Selector, ParseError> {
-    let expr = parse(text)?;
-    if expr.stages.is_empty() {
-        selector::compile(&expr.matchers)
-    } else {
-        Err(ParseError::whole("only a stream selector is expected here"))
-    }
-}
-
-impl std::fmt::Display for LogQuery {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.expr.fmt(f)
-    }
-}
+pub use selector::{compile as compile_matchers, require_non_empty_matcher};

@@ -1,6 +1,8 @@
 //! Which lines does a chain of line filters keep? Compiled so that an executor can test a line or search a whole block.
 
-use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand, Stage};
+#[cfg(test)]
+use crate::ast::Stage;
+use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand};
 use crate::error::ParseError;
 use crate::needle;
 use crate::pattern::Pattern;
@@ -124,6 +126,7 @@ pub struct LineFilters {
 
 impl LineFilters {
     /// Compiles the line filters among `stages`.
+    #[cfg(test)]
     pub(crate) fn compile(stages: &[Stage]) -> Result<Self, ParseError> {
         let exprs = stages.iter().filter_map(|stage| match stage {
             Stage::LineFilter(expr) => Some(expr),

@@ -28,7 +28,7 @@ impl ValuePattern for LabelPattern {
 }
 
 /// Compiles `matchers`. Patterns match whole values, and `.` matches newlines, as in Prometheus.
-pub(crate) fn compile(matchers: &[MatcherExpr]) -> Result<Selector, ParseError> {
+pub fn compile(matchers: &[MatcherExpr]) -> Result<Selector, ParseError> {
     let matchers = matchers.iter().map(|m| {
         let pattern: Option<Arc<dyn ValuePattern>> = match m.op {
             MatchOp::Equal | MatchOp::NotEqual => None,

@@ -65,13 +65,8 @@ impl<'a> Metadata<'a> {
     }
 
     /// The pairs, by name. Stops at the first byte that is not packed metadata.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let mut rest = self.0;
-        std::iter::from_fn(move || {
-            let name = std::str::from_utf8(take_slice(&mut rest)?).ok()?;
-            let value = std::str::from_utf8(take_slice(&mut rest)?).ok()?;
-            Some((name, value))
-        })
+    pub fn iter(&self) -> Pairs<'a> {
+        Pairs { rest: self.0 }
     }
 
     /// Whether all bytes are well-formed packed metadata.
@@ -86,6 +81,31 @@ impl<'a> Metadata<'a> {
             }
         }
         true
+    }
+}
+
+impl<'a> IntoIterator for Metadata<'a> {
+    type Item = (&'a str, &'a str);
+    type IntoIter = Pairs<'a>;
+
+    fn into_iter(self) -> Pairs<'a> {
+        self.iter()
+    }
+}
+
+/// The names and values of packed metadata.
+#[derive(Debug, Clone)]
+pub struct Pairs<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let name = std::str::from_utf8(take_slice(&mut self.rest)?).ok()?;
+        let value = std::str::from_utf8(take_slice(&mut self.rest)?).ok()?;
+        Some((name, value))
     }
 }
 

@@ -235,6 +235,7 @@ impl QueryEngine {
             few,
             counters,
             deadline,
+            wall_ns: self.engine.clock().now_ns(),
             max_bytes: self.config.max_result_bytes,
         }
     }

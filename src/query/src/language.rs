@@ -1,12 +1,16 @@
 //! What does a query ask for, in the words that the executor understands?
 
 use crate::error::QueryError;
-use crate::metric;
+use crate::metric::{self, Leaf, NeededLabels};
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_logql::ast::{Expr, LogExpr, MetricExpr};
-use strandline_logql::{LineFilter, LineFilters, ParseError, compile_log, require_non_empty_matcher};
+use strandline_logql::{
+    LineFilter, LineFilters, Needed, ParseError, Pipeline, Unwrapped, compile_matchers,
+    require_non_empty_matcher, row,
+};
 use strandline_model::{Needle, Selector};
 
 /// A parsed query.
@@ -41,9 +45,7 @@ struct Metric {
 
 impl MetricQuery {
     fn new(expr: MetricExpr) -> Result<Self, QueryError> {
-        let leaves = metric::leaves(&expr);
-        let leaves =
-            leaves.iter().map(|leaf| LogQuery::new(&leaf.aggregation.log)).collect::<Result<_, _>>()?;
+        let leaves = metric::leaves(&expr).iter().map(LogQuery::of_leaf).collect::<Result<_, _>>()?;
         Ok(Self(Arc::new(Metric { expr, leaves })))
     }
 
@@ -58,14 +60,22 @@ impl MetricQuery {
     }
 }
 
-/// A parsed query for log lines: which streams, and which of their lines. Cheap to clone.
+/// A parsed query for log lines: which streams, which of their lines, and what becomes of them. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct LogQuery(Arc<Inner>);
+pub struct LogQuery {
+    inner: Arc<Inner>,
+    /// Whether a line with an error of its stages fails the query.
+    pub(crate) minds_errors: bool,
+}
 
 #[derive(Debug)]
 struct Inner {
+    /// In canonical form.
+    text: String,
     selector: Selector,
-    filters: LineFilters,
+    pipeline: Pipeline,
+    /// For the leaf of a metric query: the label whose number is taken.
+    unwrapped: Option<Unwrapped>,
     needle: Needle,
     search: Search,
 }
@@ -98,39 +108,89 @@ impl LogQuery {
     }
 
     fn new(expr: &LogExpr) -> Result<Self, QueryError> {
-        let query = compile_log(expr)?;
-        require_non_empty_matcher(&query.selector)?;
-        let needle = query.filters.needle();
-        let search = search(&query.filters, &needle);
-        Ok(Self(Arc::new(Inner { selector: query.selector, filters: query.filters, needle, search })))
+        Self::compile(expr, &Needed::All, None)
+    }
+
+    /// What the range aggregation of a metric query reads.
+    fn of_leaf(leaf: &Leaf<'_>) -> Result<Self, QueryError> {
+        let unwrapped = leaf.aggregation.unwrap.as_ref().map(Unwrapped::compile).transpose()?;
+        let needed = match metric::needed_labels(leaf) {
+            NeededLabels::All => Needed::All,
+            NeededLabels::Only(names) => {
+                let mut names: BTreeSet<String> = names.into_iter().map(str::to_owned).collect();
+                if minds_errors(leaf) {
+                    names.insert(row::ERROR.to_owned());
+                }
+                names.extend(unwrapped.iter().flat_map(|unwrapped| unwrapped.reads().iter().cloned()));
+                Needed::Only(names)
+            }
+        };
+        let minds_errors = minds_errors(leaf);
+        Self::compile(&leaf.aggregation.log, &needed, unwrapped).map(|query| Self { minds_errors, ..query })
+    }
+
+    fn compile(expr: &LogExpr, needed: &Needed, unwrapped: Option<Unwrapped>) -> Result<Self, QueryError> {
+        let selector = compile_matchers(&expr.matchers)?;
+        require_non_empty_matcher(&selector)?;
+        let pipeline = Pipeline::compile(&expr.stages, needed)?;
+        let needle = pipeline.needle();
+        let search = search(pipeline.line_filters(), &needle);
+        let inner = Inner { text: expr.to_string(), selector, pipeline, unwrapped, needle, search };
+        Ok(Self { inner: Arc::new(inner), minds_errors: false })
+    }
+
+    /// The query in canonical form.
+    pub fn text(&self) -> &str {
+        &self.inner.text
     }
 
     /// Which streams.
     pub fn selector(&self) -> &Selector {
-        &self.0.selector
+        &self.inner.selector
     }
 
-    /// Whether a line is wanted.
+    /// What becomes of their lines.
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        &self.inner.pipeline
+    }
+
+    /// Whose number is taken.
+    pub(crate) fn unwrapped(&self) -> Option<&Unwrapped> {
+        self.inner.unwrapped.as_ref()
+    }
+
+    /// Whether lines that pass the filters are shown or counted as they are.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.inner.pipeline.is_empty() && self.inner.unwrapped.is_none()
+    }
+
+    /// Whether a line passes the line filters.
     pub(crate) fn takes(&self, line: &[u8]) -> bool {
-        self.0.filters.is_match(line)
+        self.inner.pipeline.line_filters().is_match(line)
     }
 
     /// What every wanted line contains, for the text index.
     pub(crate) fn needle(&self) -> &Needle {
-        &self.0.needle
+        &self.inner.needle
     }
 
     /// How to find the rows that may be wanted.
     pub(crate) fn search(&self) -> &Search {
-        &self.0.search
+        &self.inner.search
     }
+}
+
+/// Whether lines with an error of their stages fail the query. Where nothing but their number matters, Loki does not look
+/// at their labels, and dashboards rely on it.
+fn minds_errors(leaf: &Leaf<'_>) -> bool {
+    leaf.aggregation.unwrap.is_some() || leaf.grouping.without || !leaf.grouping.labels.is_empty()
 }
 
 /// Reads a bare stream selector, as parameters hold it.
 pub fn parse_selector(text: &str) -> Result<Selector, QueryError> {
     let query = LogQuery::parse(text)?;
-    if query.0.filters.is_empty() {
-        Ok(query.0.selector.clone())
+    if query.is_plain() && query.inner.pipeline.line_filters().is_empty() {
+        Ok(query.inner.selector.clone())
     } else {
         Err(QueryError::Unsupported("only label matchers are supported".to_owned()))
     }

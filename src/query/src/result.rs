@@ -78,11 +78,18 @@ pub struct ResultEntry {
     pub line: Box<[u8]>,
     /// Packed structured metadata, if the request keeps it apart; otherwise empty.
     pub packed_metadata: Box<[u8]>,
+    /// Packed labels that the query's stages made, if the request keeps them apart; otherwise empty.
+    pub packed_parsed: Box<[u8]>,
 }
 
 impl ResultEntry {
     /// The structured metadata, if the request keeps it apart.
     pub fn metadata(&self) -> Metadata<'_> {
         Metadata(&self.packed_metadata)
+    }
+
+    /// The labels that the query's stages made, if the request keeps them apart.
+    pub fn parsed(&self) -> Metadata<'_> {
+        Metadata(&self.packed_parsed)
     }
 }

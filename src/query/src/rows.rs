@@ -11,7 +11,8 @@ use crate::stats::count;
 use std::ops::Range;
 use std::sync::Arc;
 use strandline_model::{Labels, TimeRange};
-use strandline_store::segment::{Block, Columns};
+use strandline_store::segment::Block;
+pub(crate) use strandline_store::segment::Columns;
 
 pub(crate) const PLACES: Columns =
     Columns { times: true, streams: true, lengths: false, lines: false, metadata: false };

@@ -20,6 +20,8 @@ pub(crate) struct Scope {
     pub(crate) few: Option<Vec<Arc<Labels>>>,
     pub(crate) counters: Counters,
     pub(crate) deadline: Deadline,
+    /// The wall clock's time when the query began.
+    pub(crate) wall_ns: i64,
     /// Most bytes that an answer may hold while it is collected.
     pub(crate) max_bytes: usize,
 }

@@ -60,6 +60,14 @@ fn put_entry(out: &mut Vec<u8>, entry: &ResultEntry, categorized: bool) {
             out.push(b':');
             put_object(out, entry.metadata().iter());
         }
+        if !entry.packed_parsed.is_empty() {
+            if !entry.packed_metadata.is_empty() {
+                out.push(b',');
+            }
+            put_text(out, "parsed");
+            out.push(b':');
+            put_object(out, entry.parsed().iter());
+        }
         out.push(b'}');
     }
     out.push(b']');
@@ -78,6 +86,7 @@ mod tests {
             ts,
             line: line.into(),
             packed_metadata: packed.into(),
+            packed_parsed: Box::default(),
         };
         LogResult {
             streams: vec![ResultStream {

@@ -138,9 +138,7 @@ fn add_shown<'a>(
 /// prefix, `_` stands between.
 pub(super) fn push_name(out: &mut String, field: &str) {
     let field = field.trim();
-    if !out.is_empty() {
-        out.push('_');
-    } else if field.starts_with(|c: char| c.is_ascii_digit()) {
+    if !out.is_empty() || field.starts_with(|c: char| c.is_ascii_digit()) {
         out.push('_');
     }
     if field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {

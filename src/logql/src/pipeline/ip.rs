@@ -74,11 +74,11 @@ impl IpRange {
 }
 
 /// The maximal runs of characters that are `inside` and hold one that `next` finds.
-fn runs<'t>(
-    text: &'t [u8],
+fn runs(
+    text: &[u8],
     next: impl Fn(&[u8]) -> Option<usize>,
     inside: impl Fn(u8) -> bool,
-) -> impl Iterator<Item = &'t [u8]> {
+) -> impl Iterator<Item = &[u8]> {
     let mut from = 0;
     std::iter::from_fn(move || {
         let hit = from + next(text.get(from..)?)?;

@@ -90,8 +90,7 @@ impl Logfmt {
                 add(row, wanted, label, Clash::Replace, |_| Text::Borrowed(""));
             }
         }
-        let mut pairs = Pairs { text: input.text, at: 0 };
-        while let Some(pair) = pairs.next() {
+        for pair in (Pairs { text: input.text, at: 0 }) {
             let pair = match pair {
                 Ok(pair) => pair,
                 Err(fault) if self.strict => return Err(fault),

@@ -15,7 +15,7 @@ pub(crate) struct LineShape {
 
 #[derive(Debug, Clone)]
 enum Part {
-    Literal(Finder<'static>),
+    Literal(Box<Finder<'static>>),
     /// `None`: `<_>`
     Capture(Option<String>),
 }
@@ -33,7 +33,7 @@ impl LineShape {
                 continue;
             };
             if !literal.is_empty() {
-                parts.push(Part::Literal(Finder::new(literal.as_bytes()).into_owned()));
+                parts.push(Part::Literal(Box::new(Finder::new(literal.as_bytes()).into_owned())));
                 literal.clear();
             } else if let Some(Part::Capture(before)) = parts.last() {
                 let before = before.as_deref().unwrap_or("_");
@@ -44,7 +44,7 @@ impl LineShape {
         }
         literal.push_str(rest);
         if !literal.is_empty() {
-            parts.push(Part::Literal(Finder::new(literal.as_bytes()).into_owned()));
+            parts.push(Part::Literal(Box::new(Finder::new(literal.as_bytes()).into_owned())));
         }
         Ok(Self { parts })
     }

@@ -5,7 +5,7 @@
 
 use regex::bytes::CaptureLocations;
 use std::ops::Range;
-use strandline_model::{Labels, Metadata};
+use strandline_model::Labels;
 
 /// The label under which an error shows.
 pub const ERROR: &str = "__error__";
@@ -116,7 +116,7 @@ impl<'a> Row<'a> {
         now_ns: i64,
         line: &'a [u8],
         stream: &'a Labels,
-        metadata: Metadata<'a>,
+        metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
         let mut row = Self {
             timestamp_ns,
@@ -140,7 +140,13 @@ impl<'a> Row<'a> {
     }
 
     /// Takes the next entry in, keeping the buffers.
-    pub fn reset(&mut self, timestamp_ns: i64, line: &'a [u8], stream: &'a Labels, metadata: Metadata<'a>) {
+    pub fn reset(
+        &mut self,
+        timestamp_ns: i64,
+        line: &'a [u8],
+        stream: &'a Labels,
+        metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) {
         self.timestamp_ns = timestamp_ns;
         self.stored = line;
         self.current = Current::Stored;
@@ -157,39 +163,6 @@ impl<'a> Row<'a> {
         self.take_metadata(metadata);
     }
 
-    /// The same buffers for entries that live elsewhere.
-    #[must_use]
-    pub fn recycle<'b>(
-        mut self,
-        timestamp_ns: i64,
-        line: &'b [u8],
-        stream: &'b Labels,
-        metadata: Metadata<'b>,
-    ) -> Row<'b> {
-        self.given.clear();
-        self.parsed.clear();
-        let mut row = Row {
-            timestamp_ns,
-            now_ns: self.now_ns,
-            stored: line,
-            current: Current::Stored,
-            changed: self.changed,
-            stream,
-            // An empty vector of the same shape keeps its memory through this.
-            given: self.given.into_iter().filter_map(|_| None).collect(),
-            stream_labels: 0,
-            parsed: self.parsed.into_iter().filter_map(|_| None).collect(),
-            arena: self.arena,
-            error: None,
-            details: self.details,
-            has_details: false,
-            scratch: self.scratch,
-        };
-        row.take_stream(stream);
-        row.reset(timestamp_ns, line, stream, metadata);
-        row
-    }
-
     fn take_stream(&mut self, stream: &'a Labels) {
         self.stream = stream;
         self.given.clear();
@@ -203,8 +176,8 @@ impl<'a> Row<'a> {
         self.stream_labels = self.given.len();
     }
 
-    fn take_metadata(&mut self, metadata: Metadata<'a>) {
-        for (name, value) in metadata.iter() {
+    fn take_metadata(&mut self, metadata: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        for (name, value) in metadata {
             let clashes = self.given.iter().take(self.stream_labels).any(|given| given.name == name);
             let shown = if clashes { self.keep_extracted_name(name) } else { Text::Borrowed(name) };
             self.given.push(Given { name, shown, value, category: Category::Metadata, hidden: false });

@@ -1,6 +1,7 @@
 //! Does a row show its labels as Loki does, and can it be used again?
 
 use super::*;
+use strandline_model::Metadata;
 
 fn packed(pairs: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -22,6 +23,8 @@ fn shown(row: &Row<'_>) -> String {
 fn clashing_names_and_all_ways_to_change_them() {
     let stream = Labels::parse(r#"{app="a", env="e"}"#).unwrap();
     let metadata = packed(&[("app", "m"), ("zone", "z")]);
+    let other = Labels::parse(r#"{b="c"}"#).unwrap();
+    let line = b"third".to_vec();
     let mut row = Row::new(1, 2, b"line", &stream, Metadata(&metadata));
     assert_eq!(shown(&row), "app=aS app_extracted=mM env=eS zone=zM");
     assert!(!row.has_changed_labels());
@@ -48,8 +51,6 @@ fn clashing_names_and_all_ways_to_change_them() {
     let old = row.change_line(b"changed".to_vec());
     assert_eq!((old.len(), row.line(), row.stored_line()), (0, &b"changed"[..], None));
 
-    let other = Labels::parse(r#"{b="c"}"#).unwrap();
-    let line = b"third".to_vec();
-    let row = row.recycle(6, &line, &other, Metadata(&metadata));
+    row.reset(6, &line, &other, Metadata(&metadata));
     assert_eq!((shown(&row).as_str(), row.line(), row.now_ns()), ("app=mM b=cS zone=zM", &line[..], 2));
 }

@@ -22,14 +22,31 @@ pub(crate) struct Found {
     pub(crate) labels: Arc<Labels>,
     /// Grows with the order of arrival within a stream.
     pub(crate) arrival: u64,
+    /// The line as it is shown.
     pub(crate) line: Box<[u8]>,
-    /// Packed.
+    /// The stored metadata, packed.
     pub(crate) metadata: Box<[u8]>,
+    /// Tells lines apart that are shown alike: a hash of the stored line, or 0 where the line is shown as stored.
+    pub(crate) identity: u64,
+    /// The labels after the query's stages, if these changed any.
+    pub(crate) shown: Option<Box<Shown>>,
+}
+
+/// What stages made of an entry's labels.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    /// What is left of the stream's labels, by name.
+    pub(crate) stream: Box<[u8]>,
+    /// What is left of the metadata, packed.
+    pub(crate) metadata: Box<[u8]>,
+    /// What the stages made, packed.
+    pub(crate) parsed: Box<[u8]>,
 }
 
 impl Found {
     fn bytes(&self) -> usize {
-        size_of::<Self>() + self.line.len() + self.metadata.len()
+        let shown = |s: &Shown| size_of::<Shown>() + s.stream.len() + s.metadata.len() + s.parsed.len();
+        size_of::<Self>() + self.line.len() + self.metadata.len() + self.shown.as_deref().map_or(0, shown)
     }
 
     fn cmp_stream(&self, other: &Self) -> Ordering {
@@ -46,6 +63,7 @@ impl Found {
 
     fn cmp_content(&self, other: &Self) -> Ordering {
         self.cmp_stream(other)
+            .then_with(|| self.identity.cmp(&other.identity))
             .then_with(|| self.line.cmp(&other.line))
             .then_with(|| self.metadata.cmp(&other.metadata))
     }
@@ -141,7 +159,15 @@ mod tests {
     fn found(direction: Direction, (ts, stream, line, arrival): (i64, u8, u8, u64)) -> Found {
         let labels = Arc::new(Labels::from_pairs(&[("s", stream.to_string())]).unwrap());
         let key = direction.key(ts);
-        Found { key, labels, arrival, line: Box::new([line]), metadata: Box::new([]) }
+        Found {
+            key,
+            labels,
+            arrival,
+            line: Box::new([line]),
+            metadata: Box::new([]),
+            identity: 0,
+            shown: None,
+        }
     }
 
     /// Forward order of everything, each content once, then cut.

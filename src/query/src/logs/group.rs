@@ -3,7 +3,7 @@
 //! A stream's entries fall apart by their structured metadata, whose names and values join the labels, unless the
 //! client wants them kept with the entries.
 
-use super::best::Found;
+use super::best::{Found, Shown};
 use crate::request::Direction;
 use crate::result::{ResultEntry, ResultStream};
 use std::collections::HashMap;
@@ -20,28 +20,51 @@ pub(crate) fn streams(found: Vec<Found>, direction: Direction, categorize: bool)
     let mut by_labels: HashMap<Vec<(String, String)>, usize> = HashMap::new();
     // Merging labels once per stream and metadata, not once per entry.
     let mut by_source: HashMap<(*const Labels, Box<[u8]>), usize> = HashMap::new();
+    let mut home_of = |labels: Vec<(String, String)>| {
+        *by_labels.entry(labels.clone()).or_insert_with(|| {
+            streams.push(ResultStream { labels, entries: Vec::new() });
+            streams.len() - 1
+        })
+    };
     let mut homes: Vec<usize> = Vec::with_capacity(found.len());
     for entry in &found {
+        if let Some(shown) = &entry.shown {
+            homes.push(home_of(shown_labels(shown, categorize)));
+            continue;
+        }
         let joined: &[u8] = if categorize { &[] } else { &entry.metadata };
         let source = (Arc::as_ptr(&entry.labels), Box::from(joined));
-        homes.push(*by_source.entry(source).or_insert_with(|| {
-            let labels = merged(&entry.labels, Metadata(joined));
-            *by_labels.entry(labels.clone()).or_insert_with(|| {
-                streams.push(ResultStream { labels, entries: Vec::new() });
-                streams.len() - 1
-            })
-        }));
+        let home =
+            by_source.entry(source).or_insert_with(|| home_of(merged(&entry.labels, Metadata(joined))));
+        homes.push(*home);
     }
     for (entry, home) in found.into_iter().zip(homes) {
-        let packed_metadata =
-            if categorize { kept_apart(&entry.labels, entry.metadata) } else { Box::default() };
         if let Some(stream) = streams.get_mut(home) {
-            let ts = direction.ts(entry.key);
-            stream.entries.push(ResultEntry { ts, line: entry.line, packed_metadata });
+            stream.entries.push(result_entry(entry, direction, categorize));
         }
     }
     streams.sort_by_cached_key(|stream| label_text(&stream.labels));
     streams
+}
+
+fn result_entry(found: Found, direction: Direction, categorize: bool) -> ResultEntry {
+    let (packed_metadata, packed_parsed) = match (categorize, found.shown) {
+        (false, _) => Default::default(),
+        (true, Some(shown)) => (shown.metadata, shown.parsed),
+        (true, None) => (kept_apart(&found.labels, found.metadata), Box::default()),
+    };
+    ResultEntry { ts: direction.ts(found.key), line: found.line, packed_metadata, packed_parsed }
+}
+
+/// Labels that stages changed, as one set.
+fn shown_labels(shown: &Shown, categorize: bool) -> Vec<(String, String)> {
+    let mut all: Vec<(&str, &str)> = Metadata(&shown.stream).iter().collect();
+    if !categorize {
+        all.extend(Metadata(&shown.metadata));
+        all.extend(Metadata(&shown.parsed));
+        all.sort_unstable_by_key(|(name, _)| *name);
+    }
+    all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Labels and metadata as one set.
@@ -99,6 +122,8 @@ mod tests {
             arrival: 0,
             line: b"x".as_slice().into(),
             metadata: metadata.into(),
+            identity: 0,
+            shown: None,
         }
     }
 

@@ -2,11 +2,13 @@
 
 use super::LogSink;
 use super::best::Found;
+use super::staged::{self, Entry};
 use crate::execute::Sink;
 use crate::request::Direction;
 use crate::scope::Scope;
 use crate::stats::count;
 use std::sync::Arc;
+use strandline_model::Metadata;
 use strandline_store::head::{Head, HeadRows};
 
 /// Rows between two looks at whether the query is still wanted.
@@ -25,34 +27,50 @@ pub(super) fn scan(sink: &LogSink, scope: &Scope, source: usize, head: &Arc<Head
 }
 
 fn scan_stream(sink: &LogSink, scope: &Scope, source: usize, rows: &HeadRows) -> Vec<Found> {
-    let mut found: Vec<Found> = Vec::new();
     let (mut n, mut bytes) = (0u64, 0u64);
-    for step in 0..rows.len() {
+    let entries = (0..rows.len()).map_while(|step| {
         let i = match sink.direction {
             Direction::Forward => step,
             Direction::Backward => rows.len() - 1 - step,
         };
-        let key = sink.direction.key(rows.ts(i));
-        // Enough of this stream, and no tie with the last one.
-        let enough = found.len() >= sink.limit && found.last().is_some_and(|last| last.key != key);
-        if enough || key < sink.bound() || (step % ROWS_PER_CHECK == 0 && scope.is_over()) {
-            break;
+        let ts = rows.ts(i);
+        let key = sink.direction.key(ts);
+        if key < sink.bound() || (step % ROWS_PER_CHECK == 0 && scope.is_over()) {
+            return None;
         }
         let (line, metadata) = rows.content(i);
         n += 1;
         bytes += line.len() as u64;
-        if scope.query.takes(line) {
-            found.push(Found {
-                key,
-                labels: Arc::clone(&rows.labels),
-                arrival: (source as u64) << 40 | i as u64,
-                line: line.into(),
-                metadata: metadata.0.into(),
-            });
-        }
-    }
+        let arrival = (source as u64) << 40 | i as u64;
+        let entry = Entry { key, ts, labels: &rows.labels, arrival, line, metadata };
+        Some(scope.query.takes(line).then_some(entry))
+    });
+    let found = match scope.query.is_plain() {
+        true => plain(entries.flatten(), sink.limit),
+        false => staged::run(scope, entries.flatten(), sink.limit),
+    };
     count(&scope.counters.head_lines, n);
     count(&scope.counters.head_bytes, bytes);
     count(&scope.counters.lines_passed, found.len() as u64);
+    found
+}
+
+fn plain<'a>(entries: impl Iterator<Item = Entry<'a, Metadata<'a>>>, limit: usize) -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
+    for entry in entries {
+        // Enough of this stream, and no tie with the last one.
+        if found.len() >= limit && found.last().is_some_and(|last| last.key != entry.key) {
+            break;
+        }
+        found.push(Found {
+            key: entry.key,
+            labels: Arc::clone(entry.labels),
+            arrival: entry.arrival,
+            line: entry.line.into(),
+            metadata: entry.metadata.0.into(),
+            identity: 0,
+            shown: None,
+        });
+    }
     found
 }

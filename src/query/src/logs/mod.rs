@@ -4,6 +4,7 @@ pub(crate) mod best;
 pub(crate) mod group;
 mod heads;
 mod scan;
+mod staged;
 
 use crate::execute::Sink;
 use crate::plan::SegmentPlan;

@@ -2,6 +2,7 @@
 
 use super::LogSink;
 use super::best::Found;
+use super::staged::{self, Entry};
 use crate::plan::SegmentPlan;
 use crate::rows::{self, LINES, METADATA, PLACES};
 use crate::scope::Scope;
@@ -9,6 +10,7 @@ use crate::stats::count;
 use std::sync::Arc;
 use strandline_model::Labels;
 use strandline_store::StoreError;
+use strandline_store::segment::Block;
 
 /// A row that passed.
 struct Passed<'p> {
@@ -40,13 +42,34 @@ pub(super) fn scan(
         let ts = places.times.get(row).copied().unwrap_or_default();
         passed.push(Passed { key: sink.direction.key(ts), row, labels });
     });
-    count(&scope.counters.lines_passed, passed.len() as u64);
-    keep_best(&mut passed, sink.limit);
+    if scope.query.is_plain() {
+        keep_best(&mut passed, sink.limit);
+    } else {
+        passed.sort_by_key(|p| std::cmp::Reverse(p.key));
+    }
     if passed.is_empty() {
         return Ok(Vec::new());
     }
     let metadata = plan.segment.block(index as usize, METADATA)?;
     let arrival = (plan.source as u64) << 40 | u64::from(index) << 16;
+    let found = if scope.query.is_plain() {
+        plain(&passed, &lines, &metadata, arrival)
+    } else {
+        let entries = passed.iter().map(|p| Entry {
+            key: p.key,
+            ts: sink.direction.ts(p.key),
+            labels: p.labels,
+            arrival: arrival | p.row as u64,
+            line: lines.line(p.row),
+            metadata: metadata.metadata_of(p.row),
+        });
+        staged::run(scope, entries, sink.limit)
+    };
+    count(&scope.counters.lines_passed, found.len() as u64);
+    Ok(found)
+}
+
+fn plain(passed: &[Passed<'_>], lines: &Block, metadata: &Block, arrival: u64) -> Vec<Found> {
     let mut packed = Vec::new();
     let found = passed.iter().map(|p| Found {
         key: p.key,
@@ -54,8 +77,10 @@ pub(super) fn scan(
         arrival: arrival | p.row as u64,
         line: lines.line(p.row).into(),
         metadata: metadata.packed_metadata(p.row, &mut packed).0.into(),
+        identity: 0,
+        shown: None,
     });
-    Ok(found.collect())
+    found.collect()
 }
 
 /// Of the rows keeps those that can be among the best `limit` of this block alone, with all that are tied with the

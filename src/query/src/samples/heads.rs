@@ -1,6 +1,7 @@
 //! The samples in memory. What segments or earlier heads hold too is left out: a client may have sent it again.
 
 use super::series::Table;
+use super::staged::{Line, Staging};
 use super::{Measure, SampleSink};
 use crate::scope::Scope;
 use crate::stats::count;
@@ -15,7 +16,10 @@ pub(super) fn read(sink: &SampleSink, scope: &Scope, source: usize, head: &Arc<H
         if scope.is_over() {
             return;
         }
-        sink.take(read_stream(sink, scope, rows));
+        sink.take(match scope.query.is_plain() {
+            true => read_stream(sink, scope, rows),
+            false => read_stages(sink, scope, rows),
+        });
     }
 }
 
@@ -68,4 +72,19 @@ fn read_stream(sink: &SampleSink, scope: &Scope, rows: &HeadRows) -> Table {
     count(&scope.counters.head_bytes, bytes);
     count(&scope.counters.lines_passed, passed);
     table
+}
+
+fn read_stages(sink: &SampleSink, scope: &Scope, rows: &HeadRows) -> Table {
+    let mut staging = Staging::new(sink, scope);
+    let mut bytes = 0;
+    for i in 0..rows.len() {
+        let (line, metadata) = rows.content(i);
+        bytes += line.len() as u64;
+        if scope.query.takes(line) {
+            staging.add(rows.ts(i), Line { text: line, len: line.len() }, &rows.labels, metadata);
+        }
+    }
+    count(&scope.counters.head_lines, rows.len() as u64);
+    count(&scope.counters.head_bytes, bytes);
+    staging.finish()
 }

@@ -1,5 +1,7 @@
 //! Into which series does a line fall? The labels that a grouping keeps, packed, so that equal ones are equal bytes.
 
+use smallvec::SmallVec;
+use strandline_logql::Row;
 use strandline_logql::ast::Grouping;
 use strandline_model::metadata::put_varint;
 use strandline_model::{Labels, Metadata};
@@ -35,6 +37,28 @@ impl Kept {
         pairs.sort_by_key(|(name, _)| *name);
         pairs.dedup_by_key(|(name, _)| *name);
         key.clear();
+        for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
+            put_varint(key, text.len() as u64);
+            key.extend_from_slice(text.as_bytes());
+        }
+    }
+
+    /// Packs the kept labels of a row behind the stages.
+    pub(crate) fn pack_row(&self, key: &mut Vec<u8>, row: &Row<'_>) {
+        key.clear();
+        let mut pairs: SmallVec<[(&str, &str); 16]> = SmallVec::new();
+        match self.grouping.without {
+            false => {
+                // The grouping's labels are sorted.
+                let names = self.grouping.labels.iter();
+                pairs.extend(names.filter_map(|name| Some((name.as_str(), row.get(name)?))));
+            }
+            true => {
+                let labels = row.labels().map(|label| (label.name, label.value));
+                pairs.extend(labels.filter(|(name, _)| self.keeps(name)));
+                pairs.sort_unstable_by_key(|(name, _)| *name);
+            }
+        }
         for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
             put_varint(key, text.len() as u64);
             key.extend_from_slice(text.as_bytes());

@@ -4,6 +4,7 @@ mod heads;
 mod keys;
 mod plain;
 mod series;
+mod staged;
 
 use crate::error::QueryError;
 use crate::execute::Sink;
@@ -15,7 +16,7 @@ use keys::Kept;
 use parking_lot::Mutex;
 use series::{Keeping, Table};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use strandline_logql::ast::{RangeAggregation, RangeOp};
 use strandline_model::TimeRange;
 use strandline_store::head::Head;
@@ -41,6 +42,8 @@ pub(crate) struct SampleSink {
     table: Mutex<Table>,
     bytes: AtomicUsize,
     failure: Mutex<Option<QueryError>>,
+    /// Whether there was one.
+    failed: AtomicBool,
 }
 
 impl SampleSink {
@@ -55,12 +58,13 @@ impl SampleSink {
         Self {
             engine: Arc::clone(engine),
             kept: Kept::new(leaf.grouping.clone()),
-            keeping: Keeping { buckets: Buckets::new(windows), reduction: leaf.reduction() },
+            keeping: Keeping::new(Buckets::new(windows), leaf.reduction()),
             measure,
             aggregation,
             table: Mutex::default(),
             bytes: AtomicUsize::new(0),
             failure: Mutex::default(),
+            failed: AtomicBool::new(false),
         }
     }
 
@@ -77,6 +81,18 @@ impl SampleSink {
         let mut table = self.table.lock();
         table.append(&self.keeping, found);
         self.bytes.store(table.bytes(), Ordering::Relaxed);
+    }
+
+    /// Ends the query; the first reason stands.
+    fn fail(&self, reason: impl FnOnce() -> QueryError) {
+        let mut failure = self.failure.lock();
+        if failure.is_none() && !self.failed.swap(true, Ordering::Relaxed) {
+            *failure = Some(reason());
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// The points of all series.
@@ -100,6 +116,10 @@ impl Sink for SampleSink {
     }
 
     fn block(&self, scope: &Scope, plan: &SegmentPlan, index: u32) -> Result<(), StoreError> {
-        plain::read(self, scope, plan, index).map(|found| self.take(found))
+        let found = match scope.query.is_plain() {
+            true => plain::read(self, scope, plan, index),
+            false => staged::read(self, scope, plan, index),
+        };
+        found.map(|found| self.take(found))
     }
 }

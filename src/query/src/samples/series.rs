@@ -19,6 +19,15 @@ pub(crate) struct Keeping {
     pub(crate) reduction: Option<Reduction>,
 }
 
+impl Keeping {
+    /// Keeps what `reduction` needs.
+    pub(crate) fn new(buckets: Buckets, reduction: Option<Reduction>) -> Self {
+        // A sample here stands for any number of lines.
+        let reduction = reduction.map(|r| if r == Reduction::Count { Reduction::Sum } else { r });
+        Self { buckets, reduction }
+    }
+}
+
 /// The samples of one series.
 #[derive(Debug)]
 pub(crate) enum Samples {
@@ -186,5 +195,30 @@ impl Table {
             matrix.push(labels, samples.points(keeping, aggregation));
         }
         matrix
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::{Steps, Windows};
+
+    #[test]
+    fn lines_counted_together_are_as_many_as_one_by_one() {
+        let steps = Steps::range(10, 10, 3);
+        for reduction in [Reduction::Count, Reduction::Sum] {
+            let keeping = Keeping::new(Buckets::new(Windows::new(steps, 10, 0)), Some(reduction));
+            let times = [1, 2, 10, 11, 12, 13, 30];
+            let (mut whole, mut single) = (Samples::new(&keeping), Samples::new(&keeping));
+            whole.add_sums(&keeping, &times, |from, to| (to - from) as f64);
+            times.iter().for_each(|ts| single.add(&keeping, *ts, 1.0));
+            let pieces = |samples: Samples| match samples {
+                Samples::Buckets { pieces, .. } => pieces,
+                Samples::Exact(_) => Vec::new(),
+            };
+            let whole: Vec<f64> = pieces(whole).iter().map(|(_, p)| p.finish(reduction)).collect();
+            assert_eq!(whole, [3.0, 3.0, 1.0]);
+            assert_eq!(whole, pieces(single).iter().map(|(_, p)| p.finish(reduction)).collect::<Vec<_>>());
+        }
     }
 }

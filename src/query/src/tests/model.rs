@@ -137,7 +137,7 @@ fn naive(all: &[Row], ask: &Ask) -> Vec<ResultStream> {
         let (text, labels) = merged(row);
         let stream = streams.entry(text).or_insert(ResultStream { labels, entries: Vec::new() });
         let (line, packed_metadata) = (row.line.clone().into(), Box::default());
-        stream.entries.push(ResultEntry { ts: row.ts, line, packed_metadata });
+        stream.entries.push(ResultEntry { ts: row.ts, line, packed_metadata, packed_parsed: Box::default() });
     }
     streams.into_values().collect()
 }

@@ -91,7 +91,7 @@ impl Block {
     }
 
     /// Metadata of `row`, by name.
-    pub fn metadata_of(&self, row: usize) -> impl Iterator<Item = (&str, &str)> {
+    pub fn metadata_of(&self, row: usize) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.metadata.iter().filter_map(move |c| c.get(row).map(|v| (&*c.name, v)))
     }
 }

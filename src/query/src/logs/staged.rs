@@ -1,0 +1,91 @@
+//! What do the stages of a query make of the entries that passed its line filters?
+
+use super::best::{Found, Shown};
+use crate::scope::Scope;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use strandline_logql::{Category, Label, Row};
+use strandline_model::{Labels, Metadata};
+
+/// Rows between two looks at whether the query is still wanted.
+const ROWS_PER_CHECK: usize = 256;
+
+/// An entry in front of the stages, with its metadata as `M` gives it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry<'a, M> {
+    pub(super) key: i64,
+    pub(super) ts: i64,
+    pub(super) labels: &'a Arc<Labels>,
+    pub(super) arrival: u64,
+    pub(super) line: &'a [u8],
+    pub(super) metadata: M,
+}
+
+/// Runs the stages over `entries`, the better ones first, until `limit` have passed and no further one ties with the
+/// last of them.
+pub(super) fn run<'a, M>(
+    scope: &Scope,
+    entries: impl Iterator<Item = Entry<'a, M>>,
+    limit: usize,
+) -> Vec<Found>
+where
+    M: IntoIterator<Item = (&'a str, &'a str)> + Clone,
+{
+    let pipeline = scope.query.pipeline();
+    let mut found: Vec<Found> = Vec::new();
+    let mut row: Option<Row<'a>> = None;
+    for (i, entry) in entries.enumerate() {
+        let enough = found.len() >= limit && found.last().is_some_and(|last| last.key != entry.key);
+        if enough || (i % ROWS_PER_CHECK == 0 && scope.is_over()) {
+            break;
+        }
+        let metadata = entry.metadata.clone();
+        let row = match &mut row {
+            Some(row) => {
+                row.reset(entry.ts, entry.line, entry.labels, metadata);
+                row
+            }
+            none => none.insert(Row::new(entry.ts, scope.wall_ns, entry.line, entry.labels, metadata)),
+        };
+        if pipeline.process(row) {
+            found.push(passed(entry, row, pipeline.changes_line()));
+        }
+    }
+    found
+}
+
+fn passed<'a, M>(entry: Entry<'a, M>, row: &Row<'_>, changes_line: bool) -> Found
+where
+    M: IntoIterator<Item = (&'a str, &'a str)>,
+{
+    let identity = |line: &[u8]| {
+        let mut hasher = DefaultHasher::new();
+        line.hash(&mut hasher);
+        hasher.finish()
+    };
+    Found {
+        key: entry.key,
+        labels: Arc::clone(entry.labels),
+        arrival: entry.arrival,
+        line: row.line().into(),
+        metadata: packed(entry.metadata.into_iter()),
+        identity: if changes_line { identity(entry.line) } else { 0 },
+        shown: row.has_changed_labels().then(|| Box::new(shown(row))),
+    }
+}
+
+fn packed<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Box<[u8]> {
+    let mut out = Vec::new();
+    Metadata::pack(&mut out, &mut pairs.collect());
+    out.into()
+}
+
+fn shown(row: &Row<'_>) -> Shown {
+    let mut labels: Vec<Label<'_>> = Vec::new();
+    row.sorted_labels(&mut labels);
+    let of = |category: Category| {
+        let own = labels.iter().filter(|label| label.category == category);
+        packed(own.map(|label| (label.name, label.value)))
+    };
+    Shown { stream: of(Category::Stream), metadata: of(Category::Metadata), parsed: of(Category::Parsed) }
+}
