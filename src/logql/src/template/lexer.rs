@@ -211,7 +211,8 @@ impl<'t> Lexer<'t> {
         let rest = self.rest();
         let mut before = ' ';
         let mut length = 0;
-        let is_hex = rest.trim_start_matches(['+', '-']).starts_with(['0']) && rest.contains(['x', 'X']);
+        let unsigned = rest.strip_prefix(['+', '-']).unwrap_or(rest);
+        let is_hex = unsigned.starts_with("0x") || unsigned.starts_with("0X");
         for c in rest.chars() {
             let is_sign = matches!(c, '+' | '-');
             let follows_exponent = matches!(before, 'p' | 'P') || (!is_hex && matches!(before, 'e' | 'E'));

@@ -104,3 +104,9 @@ fn digits(rest: &mut std::str::Chars<'_>, count: usize, radix: u32) -> Option<u3
     }
     Some(value)
 }
+
+/// A text in backquotes: everything counts but carriage returns.
+pub(super) fn raw(text: &str) -> Vec<u8> {
+    let inside = text.strip_prefix('`').and_then(|text| text.strip_suffix('`')).unwrap_or("");
+    inside.bytes().filter(|b| *b != b'\r').collect()
+}
