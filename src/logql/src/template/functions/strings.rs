@@ -87,7 +87,6 @@ fn title<'a>(call: &mut Call<'_, 'a>) -> Result<Value<'a>, String> {
         } else {
             !before.is_alphanumeric() && before.is_whitespace()
         };
-        // Go takes an apostrophe for a part of no word, but for the letter behind it.
         before = c;
         if starts_word { changed(c, char::to_uppercase) } else { c }
     });
@@ -216,6 +215,5 @@ fn align<'a>(call: &mut Call<'_, 'a>, is_left: bool) -> Result<Value<'a>, String
 /// The last argument, unless it is empty.
 fn default<'a>(call: &mut Call<'_, 'a>) -> Result<Value<'a>, String> {
     let given = call.value(1);
-    // An unset time is as empty as a false.
     Ok(if given.is_true() { given } else { call.value(0) })
 }

@@ -1,0 +1,1 @@
+//! Do templates make what Loki makes?
