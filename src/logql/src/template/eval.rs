@@ -164,7 +164,7 @@ impl<'a> Run<'a, '_> {
         let scope = self.variables.len();
         for (key, value) in pairs {
             *is_empty = false;
-            self.step(1)?;
+            self.step(1 + value.size() / BYTES_PER_STEP)?;
             match range.pipe.variables.as_slice() {
                 [] => {}
                 [only] => self.assign(only, value.clone(), range.pipe.span)?,
@@ -256,7 +256,14 @@ impl<'a> Run<'a, '_> {
         }
     }
 
+    /// The value of an operand, which may be a copy: large ones cost steps.
     fn operand(&mut self, operand: &'a Operand, dot: &Value<'a>) -> Result<Value<'a>, String> {
+        let value = self.value(operand, dot)?;
+        self.step(value.size() / BYTES_PER_STEP)?;
+        Ok(value)
+    }
+
+    fn value(&mut self, operand: &'a Operand, dot: &Value<'a>) -> Result<Value<'a>, String> {
         match &operand.kind {
             OperandKind::Dot => Ok(dot.clone()),
             OperandKind::Nil => Ok(Value::Nil),
@@ -346,10 +353,8 @@ impl<'a> Run<'a, '_> {
         if count < function.least || count > function.most {
             let at_least = if function.most > function.least { "at least " } else { "" };
             let want = function.least;
-            return self.fail(
-                span,
-                format!("wrong number of args for {name}: want {at_least}{want} got {count}"),
-            );
+            return self
+                .fail(span, format!("wrong number of args for {name}: want {at_least}{want} got {count}"));
         }
         let Body::Plain(body) = function.body else { return Ok(Value::Nil) };
         match body(&mut Call { arguments, source: self.source, pattern }) {

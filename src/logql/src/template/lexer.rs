@@ -138,7 +138,8 @@ impl<'t> Lexer<'t> {
     fn comment(&mut self) -> Result<bool, Mistake> {
         let Some((_, behind)) = self.rest().split_once("*/") else { return self.fail("unclosed comment") };
         let end = self.text.len() - behind.len();
-        for (close, trims) in [("}}", false), (" -}}", true), ("\t-}}", true), ("\n-}}", true), ("\r-}}", true)]
+        for (close, trims) in
+            [("}}", false), (" -}}", true), ("\t-}}", true), ("\n-}}", true), ("\r-}}", true)]
         {
             if behind.starts_with(close) {
                 self.at = end + close.len();

@@ -27,8 +27,9 @@ pub(super) fn quoted_char(c: char) -> String {
 
 /// Whether a text can stand in backquotes.
 pub(super) fn fits_backquotes(text: &[u8]) -> bool {
-    std::str::from_utf8(text)
-        .is_ok_and(|text| text.chars().all(|c| c == '\t' || !(c.is_control() || matches!(c, '`' | '\u{feff}'))))
+    std::str::from_utf8(text).is_ok_and(|text| {
+        text.chars().all(|c| c == '\t' || !(c.is_control() || matches!(c, '`' | '\u{feff}')))
+    })
 }
 
 fn push_escaped(out: &mut String, c: char, quote: char) {

@@ -157,10 +157,6 @@ impl<'o> Sink<'o> {
         self.reserve(0)
     }
 
-    pub(super) fn push_char(&mut self, c: char) -> Result<(), String> {
-        self.push(c.encode_utf8(&mut [0; 4]).as_bytes())
-    }
-
     pub(super) fn push_times(&mut self, text: &[u8], count: usize) -> Result<(), String> {
         self.reserve(text.len().saturating_mul(count))?;
         for _ in 0..count {

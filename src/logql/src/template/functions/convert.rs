@@ -2,7 +2,7 @@
 
 use super::super::quote;
 use super::super::value::{Map, Value, made};
-use super::{Call, Function};
+use super::Function;
 use crate::pipeline::units::{parse_bytes, parse_duration, seconds};
 use std::rc::Rc;
 
@@ -74,7 +74,7 @@ fn decode(text: &[u8]) -> Result<Vec<u8>, String> {
 
 /// The value of a JSON text; nothing for what is none.
 fn from_json<'a>(text: &[u8]) -> Value<'a> {
-    serde_json::from_slice(text).map_or(Value::Nil, of_json)
+    serde_json::from_str(&String::from_utf8_lossy(text)).map_or(Value::Nil, of_json)
 }
 
 fn of_json<'a>(json: serde_json::Value) -> Value<'a> {
@@ -83,9 +83,7 @@ fn of_json<'a>(json: serde_json::Value) -> Value<'a> {
         serde_json::Value::Bool(value) => Value::Bool(value),
         serde_json::Value::Number(number) => Value::Float(number.as_f64().unwrap_or(0.0)),
         serde_json::Value::String(text) => Value::owned(text),
-        serde_json::Value::Array(values) => {
-            Value::List(Rc::new(values.into_iter().map(of_json).collect()))
-        }
+        serde_json::Value::Array(values) => Value::List(Rc::new(values.into_iter().map(of_json).collect())),
         serde_json::Value::Object(entries) => {
             let entries = entries.into_iter().map(|(name, value)| (name, of_json(value))).collect();
             Value::Map(Rc::new(Map { entries, is_labels: false }))

@@ -79,11 +79,8 @@ fn exact(value: Option<(i128, i32)>) -> Option<Decimal> {
 /// `a / b * 10^exponent`
 fn quotient(a: i128, b: i128, exponent: i32) -> Option<(i128, i32)> {
     let shift = exponent.checked_add(QUOTIENT_PLACES)?;
-    let (a, b) = if shift >= 0 {
-        (a.checked_mul(power(shift)?)?, b)
-    } else {
-        (a, b.checked_mul(power(-shift)?)?)
-    };
+    let (a, b) =
+        if shift >= 0 { (a.checked_mul(power(shift)?)?, b) } else { (a, b.checked_mul(power(-shift)?)?) };
     let (whole, rest) = (a.checked_div(b)?, a.checked_rem(b)?);
     let rounds_up = rest.unsigned_abs().checked_mul(2)? >= b.unsigned_abs();
     let sign = if (a < 0) == (b < 0) { 1 } else { -1 };
@@ -92,7 +89,8 @@ fn quotient(a: i128, b: i128, exponent: i32) -> Option<(i128, i32)> {
 
 /// The digits of both, of the same exponent.
 fn aligned(a: Decimal, b: Decimal) -> Option<(i128, i128, i32)> {
-    let (Decimal::Exact { digits: a, exponent: m }, Decimal::Exact { digits: b, exponent: n }) = (a, b) else {
+    let (Decimal::Exact { digits: a, exponent: m }, Decimal::Exact { digits: b, exponent: n }) = (a, b)
+    else {
         return None;
     };
     let exponent = m.min(n);
