@@ -178,7 +178,7 @@ fn write_part(out: &mut String, part: Part<'_>, time: &Moment) -> std::fmt::Resu
     let name = |names: &[&'static str], index: usize| names.get(index).copied().unwrap_or("");
     let short = |name: &'static str| name.get(..3).unwrap_or(name);
     let month = (time.month() as usize).saturating_sub(1);
-    let hour12 = if time.hour() % 12 == 0 { 12 } else { time.hour() % 12 };
+    let hour12 = (time.hour() + 11) % 12 + 1;
     match part {
         Part::Literal(text) => out.write_str(text),
         Part::LongYear if time.year() < 0 => write!(out, "-{:04}", time.year().unsigned_abs()),
@@ -221,8 +221,7 @@ fn write_filled(out: &mut String, value: u32, fill: Fill, width: usize) -> std::
 fn write_nameless_zone(out: &mut String, offset: i32) -> std::fmt::Result {
     let sign = if offset < 0 { '-' } else { '+' };
     let minutes = offset.unsigned_abs() / 60;
-    write!(out, "{sign}{:02}", minutes / 60)?;
-    if minutes % 60 == 0 { Ok(()) } else { write!(out, "{:02}", minutes % 60) }
+    write!(out, "{sign}{:02}{:02}", minutes / 60, minutes % 60)
 }
 
 fn write_offset(out: &mut String, shape: OffsetShape, offset: i32) -> std::fmt::Result {
