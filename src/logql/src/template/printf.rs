@@ -44,18 +44,18 @@ pub(super) fn printf(out: &mut Sink<'_>, format: &[u8], arguments: &[Value<'_>])
 fn write_extra(out: &mut Sink<'_>, arguments: &[Value<'_>]) -> Result<(), String> {
     for (i, value) in arguments.iter().enumerate() {
         out.push(if i == 0 { b"%!(EXTRA " } else { b", " })?;
-        write_typed(out, value)?;
+        write_typed(out, &Spec::default(), value)?;
     }
     if arguments.is_empty() { Ok(()) } else { out.push(b")") }
 }
 
 /// `type=value`
-fn write_typed(out: &mut Sink<'_>, value: &Value<'_>) -> Result<(), String> {
+fn write_typed(out: &mut Sink<'_>, spec: &Spec, value: &Value<'_>) -> Result<(), String> {
     if !matches!(value, Value::Nil) {
         out.push(value.type_name().as_bytes())?;
         out.push(b"=")?;
     }
-    value.print(out)
+    write_value(out, spec, 'v', value)
 }
 
 /// The first character; a byte that begins none stands for U+FFFD.
@@ -140,7 +140,7 @@ fn write_value(out: &mut Sink<'_>, spec: &Spec, verb: char, value: &Value<'_>) -
             out.push(b"[")?;
             for (i, value) in list.iter().enumerate() {
                 out.push(if i == 0 { b"" } else { b" " })?;
-                write_value(out, spec, verb, value)?;
+                write_element(out, spec, verb, value)?;
             }
             out.push(b"]")
         }
@@ -150,15 +150,23 @@ fn write_value(out: &mut Sink<'_>, spec: &Spec, verb: char, value: &Value<'_>) -
                 out.push(if i == 0 { b"" } else { b" " })?;
                 write_value(out, spec, verb, &Value::text(name))?;
                 out.push(b":")?;
-                write_value(out, spec, verb, value)?;
+                write_element(out, spec, verb, value)?;
             }
             out.push(b"]")
         }
         _ => {
             out.push(format!("%!{verb}(").as_bytes())?;
-            write_typed(out, value)?;
+            write_typed(out, spec, value)?;
             out.push(b")")
         }
+    }
+}
+
+/// A value in a list or map, where nothing fits every verb.
+fn write_element(out: &mut Sink<'_>, spec: &Spec, verb: char, value: &Value<'_>) -> Result<(), String> {
+    match value {
+        Value::Nil => write_padded(out, spec, b"<nil>"),
+        value => write_value(out, spec, verb, value),
     }
 }
 

@@ -106,7 +106,7 @@ fn functions_on_texts() {
         ("{{regexReplaceAll \"a*\" \"baac\" \"x\"}}", "xbxcx"), ("{{regexReplaceAll \"(?P<v>l)\" .word \"[$v]$va\"}}", "a[l]pha"), ("{{regexReplaceAllLiteral \"l\" .word \"$1\"}}", "a$1pha"), ("{{$p := `l.`}}{{regexReplaceAll $p .word `-`}}", "a-ha"),
         ("{{ lower (title .name) }}", "ana de la cruz"), ("{{ .list | replace \",\" \";\" }}", "a;b;c"), ("{{ .name | urlencode | urldecode }}", "Ana de la Cruz"), ("{{__line__ | trunc 2}}", "l\u{fffd}"),
     ]);
-    check_failures(&["{{repeat -1 .word}}", "{{substr 3 1 .word}}", "{{substr 99 -1 .word}}", "{{indent -1 .word}}", "{{upper 5}}", "{{trunc .word 1}}", "{{upper nil}}", "{{upper}}", "{{upper .a .b}}",
+    check_failures(&["{{repeat -1 .word}}", "{{substr 3 1 .word}}", "{{substr 99 -1 .word}}", "{{substr -1 99 .word}}", "{{indent -1 .word}}", "{{upper 5}}", "{{trunc .word 1}}", "{{upper nil}}", "{{upper}}", "{{upper .a .b}}",
         "{{regexReplaceAll \"(\" .word \"\"}}", "{{count \"[\" .word}}", "{{$p := `(`}}{{count $p .word}}"]);
 }
 

@@ -28,29 +28,32 @@ pub(super) const TABLE: &[Function] = &[
     Function::with("round", 2, 3, round),
 ];
 
+/// The first float that is too large for an integer.
+const MAX_INT: f64 = 9_223_372_036_854_775_808.0;
+
 /// The integer that a value stands for.
 pub(super) fn int(value: &Value<'_>) -> i64 {
     match value {
         Value::Int(value) => *value,
-        Value::Float(value) => *value as i64,
+        // As Go's processors do it: what does not fit becomes the least of all.
+        Value::Float(value) if (-MAX_INT..MAX_INT).contains(value) => *value as i64,
+        Value::Float(_) => i64::MIN,
         Value::Bool(value) => i64::from(*value),
         Value::Text(text) => std::str::from_utf8(text).ok().and_then(int_of_text).unwrap_or(0),
         _ => 0,
     }
 }
 
-/// Decimal numbers, of which the part behind the point is cut off; and the bases that Go marks with letters.
+/// Integers of any of Go's bases (so `010` is 8), and decimal numbers, of which what is behind the point is cut off.
 fn int_of_text(text: &str) -> Option<i64> {
-    let whole = match text.split_once('.') {
-        Some((whole, fraction)) if fraction.bytes().all(|b| b.is_ascii_digit()) => whole,
-        Some(_) => return None,
-        None => text,
-    };
-    let unsigned = whole.strip_prefix(['+', '-']).unwrap_or(whole);
-    if !unsigned.is_empty() && unsigned.bytes().all(|b| b.is_ascii_digit()) {
-        return whole.parse().ok();
+    match text.split_once('.') {
+        None => literal::integer(text),
+        Some((whole, fraction)) => {
+            let unsigned = whole.strip_prefix(['+', '-']).unwrap_or(whole);
+            let is_decimal = unsigned.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit());
+            is_decimal.then(|| literal::integer(whole))?
+        }
     }
-    literal::integer(whole)
 }
 
 /// The float that a value stands for.

@@ -109,12 +109,17 @@ fn substr<'a>(call: &mut Call<'_, 'a>) -> Result<Value<'a>, String> {
     let (start, end) = (call.int(0)?, call.int(1)?);
     let text = call.bytes(2)?;
     let length = text.len();
-    let start = usize::try_from(start).unwrap_or(0);
-    let end = usize::try_from(end).unwrap_or(length).min(length);
-    if start > end {
-        return Err(format!("slice bounds out of range [{start}:{end}]"));
+    let out_of_range = || format!("slice bounds out of range [{start}:{end}] with length {length}");
+    let (from, to) = match (usize::try_from(start), usize::try_from(end)) {
+        // With a negative start the end is taken as it is.
+        (Err(_), Ok(to)) if to <= length => (0, to),
+        (Err(_), _) => return Err(out_of_range()),
+        (Ok(from), to) => (from, to.unwrap_or(length).min(length)),
+    };
+    if from > to {
+        return Err(out_of_range());
     }
-    Ok(piece(text, |text| text.get(start..end).unwrap_or(text)))
+    Ok(piece(text, |text| text.get(from..to).unwrap_or(text)))
 }
 
 fn indent<'a>(call: &mut Call<'_, 'a>, before: &[u8]) -> Result<Value<'a>, String> {
