@@ -256,7 +256,7 @@ fn write_int(out: &mut Sink<'_>, spec: &Spec, verb: char, value: i64) -> Result<
             let text = match verb {
                 'c' => c.to_string(),
                 'q' => quote::quoted_char(c),
-                _ => format!("U+{magnitude:04X}"),
+                _ => format!("U+{value:04X}"),
             };
             write_padded(out, spec, text.as_bytes())?;
             return Ok(true);

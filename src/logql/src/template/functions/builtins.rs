@@ -128,7 +128,7 @@ fn println(out: &mut Sink<'_>, values: &[Value<'_>]) -> Result<(), String> {
 
 fn escape<'a>(call: &mut Call<'_, 'a>, escape: fn(&[u8]) -> Vec<u8>) -> Result<Value<'a>, String> {
     let mut text = Vec::new();
-    match call.arguments {
+    match &*call.arguments {
         [Value::Nil] => text.extend_from_slice(b"<no value>"),
         values => print(&mut Sink::new(&mut text), values)?,
     }

@@ -67,7 +67,7 @@ fn decode(text: &[u8]) -> Result<Vec<u8>, String> {
         (0, _) => {}
         (2, 0 | 2) => out.extend_from_slice(bytes.get(..1).unwrap_or(&[])),
         (3, 0 | 1) => out.extend_from_slice(bytes.get(..2).unwrap_or(&[])),
-        _ => return Err(format!("illegal base64 data at input byte {}", text.len())),
+        _ => return Err(format!("illegal base64 data at input byte {}", text.len() - count)),
     }
     Ok(out)
 }
