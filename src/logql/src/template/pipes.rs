@@ -18,7 +18,8 @@ impl Parser<'_> {
         loop {
             let token = self.peek();
             if token.kind == end {
-                if !is_complete {
+                // As in Go, nothing need follow the last bar.
+                if commands.is_empty() {
                     return fail(token, format!("missing value for {context}"));
                 }
                 self.next();

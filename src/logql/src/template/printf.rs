@@ -51,10 +51,11 @@ fn write_extra(out: &mut Sink<'_>, arguments: &[Value<'_>]) -> Result<(), String
 
 /// `type=value`
 fn write_typed(out: &mut Sink<'_>, spec: &Spec, value: &Value<'_>) -> Result<(), String> {
-    if !matches!(value, Value::Nil) {
-        out.push(value.type_name().as_bytes())?;
-        out.push(b"=")?;
+    if matches!(value, Value::Nil) {
+        return out.push(b"<nil>");
     }
+    out.push(value.type_name().as_bytes())?;
+    out.push(b"=")?;
     write_value(out, spec, 'v', value)
 }
 
@@ -165,7 +166,7 @@ fn write_value(out: &mut Sink<'_>, spec: &Spec, verb: char, value: &Value<'_>) -
 /// A value in a list or map, where nothing fits every verb.
 fn write_element(out: &mut Sink<'_>, spec: &Spec, verb: char, value: &Value<'_>) -> Result<(), String> {
     match value {
-        Value::Nil => write_padded(out, spec, b"<nil>"),
+        Value::Nil => out.push(b"<nil>"),
         value => write_value(out, spec, verb, value),
     }
 }

@@ -103,7 +103,7 @@ fn functions_on_texts() {
         ("{{indent 2 \"a\\nb\"}}|{{nindent 1 \"a\"}}", "  a\n  b|\n a"), ("{{trim \"  a \"}}{{TrimSpace \" b \"}}{{trimAll \"-\" \"--c-\"}}{{Trim \"-d-\" \"-\"}}", "abcd"),
         ("{{TrimLeft \"xxaxx\" \"x\"}} {{TrimRight \"xxaxx\" \"x\"}} {{trimPrefix \"a\" \"abc\"}} {{trimSuffix \"c\" \"abc\"}} {{TrimPrefix \"abc\" \"a\"}} {{TrimSuffix \"abc\" \"c\"}}", "axx xxa bc ab bc ab"),
         ("{{count \"a\" .name}} {{count \"[A-Z]\" .word}} {{.word | count `l`}}", "2 0 1"), ("{{regexReplaceAll \"(a)(.)\" .word \"<$2${1}x$$>\"}}", "<lax$>pha"),
-        ("{{regexReplaceAll \"a*\" \"baac\" \"x\"}}", "xbxcx"), ("{{regexReplaceAll \"(?P<v>l)\" .word \"[$v]$va\"}}", "a[l]pha"), ("{{regexReplaceAllLiteral \"l\" .word \"$1\"}}", "a$1pha"), ("{{$p := `l.`}}{{regexReplaceAll $p .word `-`}}", "a-ha"),
+        ("{{regexReplaceAll \"a*\" \"baac\" \"x\"}}", "xbxcx"), ("{{regexReplaceAll \"(?P<v>l)\" .word \"[$v]$va\"}}", "a[l]pha"), ("{{regexReplaceAll `` `\u{e9}1` `-`}} {{count `a*` `\u{e9}\u{65e5}`}}", "-\u{e9}-1- 3"), ("{{regexReplaceAllLiteral \"l\" .word \"$1\"}}", "a$1pha"), ("{{$p := `l.`}}{{regexReplaceAll $p .word `-`}}", "a-ha"),
         ("{{ lower (title .name) }}", "ana de la cruz"), ("{{ .list | replace \",\" \";\" }}", "a;b;c"), ("{{ .name | urlencode | urldecode }}", "Ana de la Cruz"), ("{{__line__ | trunc 2}}", "l\u{fffd}"),
     ]);
     check_failures(&["{{repeat -1 .word}}", "{{substr 3 1 .word}}", "{{substr 99 -1 .word}}", "{{substr -1 99 .word}}", "{{indent -1 .word}}", "{{upper 5}}", "{{trunc .word 1}}", "{{upper nil}}", "{{upper}}", "{{upper .a .b}}",

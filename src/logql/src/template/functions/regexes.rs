@@ -5,6 +5,7 @@ use super::super::value::{Sink, Value, made};
 use super::{Call, Function};
 use regex::bytes::{Captures, Regex};
 use std::borrow::Cow;
+use std::ops::Range;
 
 pub(super) const TABLE: &[Function] = &[
     Function::on_pattern("regexReplaceAll", 3, |call| {
@@ -20,7 +21,8 @@ pub(super) const TABLE: &[Function] = &[
     Function::on_pattern("count", 2, |call| {
         let pattern = pattern(call)?;
         let text = call.bytes(1)?;
-        Ok(Value::Int(pattern.find_iter(&text).count() as i64))
+        let found = pattern.find_iter(&text).filter(|found| !is_inside_character(&text, &found.range()));
+        Ok(Value::Int(found.count() as i64))
     }),
 ];
 
@@ -41,20 +43,27 @@ fn replace(
 ) -> Result<(), String> {
     let mut end = 0;
     if !expands || !new.contains(&b'$') {
-        for found in pattern.find_iter(text) {
+        for found in pattern.find_iter(text).filter(|found| !is_inside_character(text, &found.range())) {
             out.push(text.get(end..found.start()).unwrap_or(&[]))?;
             out.push(new)?;
             end = found.end();
         }
     } else {
         for groups in pattern.captures_iter(text) {
-            let Some(found) = groups.get(0) else { continue };
+            let Some(found) = groups.get(0).filter(|found| !is_inside_character(text, &found.range())) else {
+                continue;
+            };
             out.push(text.get(end..found.start()).unwrap_or(&[]))?;
             expand(out, new, &groups)?;
             end = found.end();
         }
     }
     out.push(text.get(end..).unwrap_or(&[]))
+}
+
+/// Whether nothing was found, between two bytes of one character: Go looks only between characters.
+fn is_inside_character(text: &[u8], found: &Range<usize>) -> bool {
+    found.is_empty() && text.get(found.start).is_some_and(|byte| byte & 0xc0 == 0x80)
 }
 
 /// Writes `new` with the groups that it names: `$1`, `${1}`, `$name`; `$$` is a dollar sign.
