@@ -141,6 +141,12 @@ impl<'a> Run<'a, '_> {
                 let pairs = pairs.map(|(name, value)| (Value::owned(name.as_str()), value.clone()));
                 self.rounds(range, pairs, &mut is_empty)?
             }
+            Value::Int(count) if range.pipe.variables.len() > 1 => {
+                return self.fail(
+                    range.pipe.span,
+                    format!("can't use {count} to iterate over more than one variable"),
+                );
+            }
             Value::Int(count) => {
                 let pairs = (0..count).map(|i| (Value::Int(i), Value::Int(i)));
                 self.rounds(range, pairs, &mut is_empty)?

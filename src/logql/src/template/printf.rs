@@ -15,13 +15,49 @@ struct Spec {
     precision: Option<usize>,
 }
 
+/// The arguments, taken in turn, or by `[number]`.
+#[derive(Debug)]
+struct Arguments<'v, 'a> {
+    all: &'v [Value<'a>],
+    at: usize,
+    is_reordered: bool,
+    /// The last number stood for none of them.
+    is_bad: bool,
+}
+
+impl<'v, 'a> Arguments<'v, 'a> {
+    fn next(&mut self) -> Option<&'v Value<'a>> {
+        let value = self.all.get(self.at)?;
+        self.at += 1;
+        Some(value)
+    }
+
+    /// Goes where a number in brackets points, if one stands next; what is behind it.
+    fn go<'f>(&mut self, format: &'f [u8]) -> &'f [u8] {
+        let Some(inside) = format.strip_prefix(b"[") else { return format };
+        self.is_reordered = true;
+        let Some(end) = memchr::memchr(b']', inside) else {
+            self.is_bad = true;
+            return inside;
+        };
+        let number = inside.get(..end).and_then(|digits| std::str::from_utf8(digits).ok());
+        let place = number.and_then(|digits| digits.parse::<usize>().ok()).and_then(|n| n.checked_sub(1));
+        match place.filter(|place| *place < self.all.len()) {
+            Some(place) => self.at = place,
+            None => self.is_bad = true,
+        }
+        inside.get(end + 1..).unwrap_or(&[])
+    }
+}
+
 /// Writes the format with its arguments; what does not fit each other shows in the text, as in Go.
 pub(super) fn printf(out: &mut Sink<'_>, format: &[u8], arguments: &[Value<'_>]) -> Result<(), String> {
-    let mut arguments = arguments.iter();
+    let mut arguments = Arguments { all: arguments, at: 0, is_reordered: false, is_bad: false };
     let mut rest = format;
     while let Some(at) = memchr::memchr(b'%', rest) {
         let (text, behind) = rest.split_at_checked(at).unwrap_or((rest, &[]));
         out.push(text)?;
+        arguments.is_bad = false;
         let (spec, behind) = read_spec(out, behind.get(1..).unwrap_or(&[]), &mut arguments)?;
         let Some((verb, length)) = first_char(behind) else {
             out.push(b"%!(NOVERB)")?;
@@ -31,14 +67,21 @@ pub(super) fn printf(out: &mut Sink<'_>, format: &[u8], arguments: &[Value<'_>])
         rest = behind.get(length..).unwrap_or(&[]);
         if verb == '%' {
             out.push(b"%")?;
+        } else if arguments.is_bad {
+            out.push(format!("%!{verb}(BADINDEX)").as_bytes())?;
         } else if let Some(value) = arguments.next() {
-            write_value(out, &spec, verb, value)?;
+            // A plus asks `v` for the names of fields, of which there are none.
+            let has_plus = spec.has_plus && verb != 'v';
+            write_value(out, &Spec { has_plus, ..spec }, verb, value)?;
         } else {
             out.push(format!("%!{verb}(MISSING)").as_bytes())?;
         }
     }
     out.push(rest)?;
-    write_extra(out, arguments.as_slice())
+    match arguments.all.get(arguments.at..) {
+        Some(left) if !arguments.is_reordered => write_extra(out, left),
+        _ => Ok(()),
+    }
 }
 
 fn write_extra(out: &mut Sink<'_>, arguments: &[Value<'_>]) -> Result<(), String> {
@@ -71,7 +114,7 @@ fn first_char(text: &[u8]) -> Option<(char, usize)> {
 fn read_spec<'f>(
     out: &mut Sink<'_>,
     format: &'f [u8],
-    arguments: &mut std::slice::Iter<'_, Value<'_>>,
+    arguments: &mut Arguments<'_, '_>,
 ) -> Result<(Spec, &'f [u8]), String> {
     let mut spec = Spec::default();
     let mut rest = format;
@@ -86,26 +129,26 @@ fn read_spec<'f>(
         }
         rest = behind;
     }
-    let (width, behind) = read_count(out, rest, arguments, "WIDTH")?;
+    let (width, behind) = read_count(out, arguments.go(rest), arguments, "WIDTH")?;
     spec.has_minus |= width.is_some_and(|width| width < 0);
     spec.width = width.map(|width| width.unsigned_abs() as usize);
     rest = behind;
     if let Some(behind) = rest.strip_prefix(b".") {
-        let (precision, behind) = read_count(out, behind, arguments, "PREC")?;
+        let (precision, behind) = read_count(out, arguments.go(behind), arguments, "PREC")?;
         // A negative precision is none at all; a point alone is zero.
         spec.precision = usize::try_from(precision.unwrap_or(0)).ok();
         rest = behind;
     }
     out.reserve(spec.width.unwrap_or(0))?;
     out.reserve(spec.precision.unwrap_or(0))?;
-    Ok((spec, rest))
+    Ok((spec, arguments.go(rest)))
 }
 
 /// A number, or a star that stands for the next argument.
 fn read_count<'f>(
     out: &mut Sink<'_>,
     format: &'f [u8],
-    arguments: &mut std::slice::Iter<'_, Value<'_>>,
+    arguments: &mut Arguments<'_, '_>,
     what: &str,
 ) -> Result<(Option<i64>, &'f [u8]), String> {
     if let Some(rest) = format.strip_prefix(b"*") {

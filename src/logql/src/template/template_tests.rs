@@ -164,7 +164,7 @@ fn structures_and_variables() {
         ("{{len .word}} {{index . \"word\"}} {{index . \"no\"}} {{slice .word 1 3}} {{index .word 0}} {{len .}}", "5 alpha  lp 97 15"), ("{{(slice (fromJson `[1,2,3]`) 1)}}", "[2 3]"),
         ("{{if true}}{{if false}}{{else}}x{{end}}{{end}}", "x"), ("{{(.word)}}{{((.num | int) | add 1)}}", "alpha403"), ("{{(index (fromJson .deep) \"x\").y | len}}", "2"),
     ]);
-    check_failures(&["{{eq 1 \"a\"}}", "{{eq 1 1.0}}", "{{lt true false}}", "{{eq 1}}", "{{index .word 9}}", "{{index .word -1}}", "{{slice .word 3 1}}", "{{len 3}}", "{{call .word}}", "{{nil}}", "{{.word 1}}", "{{1 2}}", "{{template \"no\"}}", "{{range .word}}{{end}}", "{{range 1.5}}{{end}}", "{{$x = 1}}", "{{and}}"]);
+    check_failures(&["{{eq 1 \"a\"}}", "{{eq 1 1.0}}", "{{lt true false}}", "{{eq 1}}", "{{index .word 9}}", "{{index .word -1}}", "{{slice .word 3 1}}", "{{len 3}}", "{{call .word}}", "{{nil}}", "{{.word 1}}", "{{1 2}}", "{{template \"no\"}}", "{{range .word}}{{end}}", "{{range 1.5}}{{end}}", "{{range $k, $v := 3}}{{end}}", "{{$x = 1}}", "{{and}}"]);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn printing() {
         ("{{printf `%f %.2f %8.3f|%e %g %G %06.1f` 1.5 2.345 3.14159 1500.0 1e21 1e-7 -2.5}}", "1.500000 2.35    3.142|1.500000e+03 1e+21 1E-07 -002.5"), ("{{printf `%T %T %T %T %T` 1 1.5 true nil .word}}", "int float64 bool <nil> string"),
         ("{{printf `%d` .word}} {{printf `%s` 5}} {{printf `%d %d` 1}} {{printf `%d` 1 2 .word}} {{printf `%`}} {{printf `%z` 1}} {{printf `100%%`}}", "%!d(string=alpha) %!s(int=5) 1 %!d(MISSING) 1%!(EXTRA int=2, string=alpha) %!(NOVERB) %!z(int=1) 100%"),
         ("{{printf `%.3s|%*d|%-*d|%x|%X|%t` .word 4 7 3 8 `hi` `hi` true}}", "alp|   7|8  |6869|6869|true"), ("{{printf `%v %s` (fromJson `[1,\"a\"]`) (fromJson `[\"b\"]`)}}", "[1 a] [b]"), ("{{printf `%q` \"a\\n\\\"\\x00\u{e9}\"}}", "\"a\\n\\\"\\x00\u{e9}\""),
-        ("{{1000000.0}} {{3.0}} {{-0.00001}}", "1e+06 3 -1e-05"), ("{{printf `%5t|%v` true (fromJson `{\"b\":1,\"a\":null}`)}}", " true|map[a:<nil> b:1]"),
+        ("{{printf `%[2]d %[1]d` 1 2}} {{printf `%[3]d` 1}} {{printf `%[2]*[1]d` 5 3}}", "2 1 %!d(BADINDEX)   5"), ("{{1000000.0}} {{3.0}} {{-0.00001}}", "1e+06 3 -1e-05"), ("{{printf `%5t|%v` true (fromJson `{\"b\":1,\"a\":null}`)}}", " true|map[a:<nil> b:1]"),
     ]);
 }
 
