@@ -120,7 +120,7 @@ impl Clock {
         rest.strip_prefix(pm).or_else(|| rest.strip_prefix(am))
     }
 
-    /// `MST`, or `GMT+3`. Names tell nothing about the offset, as in Go, but for UTC.
+    /// `MST`, or `GMT+3`. Names only tell the offset in zones that know them.
     fn zone<'t>(&mut self, rest: &'t str) -> Option<&'t str> {
         if let Some(rest) = rest.strip_prefix("UTC") {
             self.is_utc = true;
@@ -181,7 +181,10 @@ impl Clock {
             Some(0) if self.zone.is_empty() => Moment::at_offset(clock, FixedOffset::east_opt(0)?, "UTC"),
             Some(offset) => Moment::at_offset(clock, FixedOffset::east_opt(offset)?, &self.zone),
             None if self.zone.is_empty() => Moment::on_clock(clock, zone),
-            None => Moment::at_offset(clock, FixedOffset::east_opt(0)?, &self.zone),
+            None => {
+                let offset = zone.offset_of(&self.zone, clock).or(FixedOffset::east_opt(0))?;
+                Moment::at_offset(clock, offset, &self.zone)
+            }
         }
     }
 }

@@ -26,6 +26,19 @@ impl Zone {
     }
 }
 
+impl Zone {
+    /// The offset that a short name stands for in this zone, about the time that a clock shows.
+    pub(super) fn offset_of(self, name: &str, clock: NaiveDateTime) -> Option<FixedOffset> {
+        // Summer time has its name in winter, too.
+        let days = [0, 91, 182, 273].into_iter().map(chrono::TimeDelta::days);
+        let mut offsets = days.filter_map(|days| {
+            let clock = clock.checked_add_signed(days)?;
+            self.0.offset_from_local_datetime(&clock).earliest()
+        });
+        offsets.find(|offset| offset.abbreviation() == Some(name)).map(|offset| offset.fix())
+    }
+}
+
 impl Moment {
     /// What Go takes for no time: the first day of the first year.
     pub(super) fn zero() -> Self {

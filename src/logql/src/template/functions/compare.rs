@@ -29,12 +29,12 @@ const INCOMPATIBLE: &str = "incompatible types for comparison";
 
 fn is_equal(left: &Value<'_>, right: &Value<'_>) -> Result<bool, String> {
     match (left, right) {
+        (Value::Nil, Value::Nil) => Ok(true),
+        (Value::Nil, _) | (_, Value::Nil) => Ok(false),
         (Value::List(_) | Value::Map(_), _) | (_, Value::List(_) | Value::Map(_)) => {
             let kind = if matches!(left, Value::List(_) | Value::Map(_)) { left } else { right };
             Err(format!("non-comparable type {}: {}", kind.type_name(), "cannot compare"))
         }
-        (Value::Nil, Value::Nil) => Ok(true),
-        (Value::Nil, _) | (_, Value::Nil) => Ok(false),
         (Value::Bool(left), Value::Bool(right)) => Ok(left == right),
         (Value::Int(left), Value::Int(right)) => Ok(left == right),
         (Value::Float(left), Value::Float(right)) => Ok(left == right),
