@@ -12,6 +12,8 @@ const MAX_STEPS: usize = 100_000;
 const BYTES_PER_STEP: usize = 256;
 /// A pattern that is compiled while the template runs counts as so many steps.
 const PATTERN_STEPS: usize = 500;
+/// The most characters of a template that an error repeats.
+const MAX_SHOWN: usize = 200;
 /// Templates that call each other.
 const MAX_CALLS: usize = 100;
 /// Structures, calls and parentheses inside each other.
@@ -59,7 +61,7 @@ impl<'a> Run<'a, '_> {
         let line = 1 + before.matches('\n').count();
         let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
         let shown = self.tree.text.get(span.start..span.end).unwrap_or("");
-        let shown: String = shown.chars().take(20).collect();
+        let shown: String = shown.chars().take(MAX_SHOWN).collect();
         Err(format!("template: line:{line}:{column}: executing \"line\" at <{shown}>: {text}"))
     }
 

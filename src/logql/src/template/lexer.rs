@@ -47,12 +47,13 @@ pub(super) struct Mistake {
 const KEYWORDS: [&str; 10] =
     ["block", "break", "continue", "define", "else", "end", "if", "range", "template", "with"];
 
-/// The tokens of `text`; the last one is `End`.
-pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Mistake> {
+/// The tokens of `text`, the last of which is `End`; up to the first mistake, if there is one.
+pub(super) fn tokens(text: &str) -> (Vec<Token<'_>>, Option<Mistake>) {
     let mut lexer = Lexer { text, at: 0, tokens: Vec::new(), depth: 0 };
-    lexer.outside()?;
+    let mistake = lexer.outside().err();
+    lexer.at = text.len();
     lexer.push(Kind::End, text.len(), false);
-    Ok(lexer.tokens)
+    (lexer.tokens, mistake)
 }
 
 struct Lexer<'t> {

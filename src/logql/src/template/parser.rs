@@ -17,8 +17,18 @@ pub(super) fn parse(text: &str) -> Result<Tree, String> {
 }
 
 fn read(text: &str) -> Result<Tree, Mistake> {
+    let (tokens, unread) = tokens(text);
+    match (tree(text, tokens), unread) {
+        // What comes first counts: behind a text that is no token, the end is not the end.
+        (Err(mistake), Some(unread)) if mistake.at < unread.at => Err(mistake),
+        (_, Some(unread)) => Err(unread),
+        (result, None) => result,
+    }
+}
+
+fn tree(text: &str, tokens: Vec<Token<'_>>) -> Result<Tree, Mistake> {
     let mut parser = Parser {
-        tokens: tokens(text)?,
+        tokens,
         at: 0,
         variables: vec!["$".to_owned()],
         nesting: 0,

@@ -25,34 +25,40 @@ pub(super) const TABLE: &[Function] = &[
     Function::of("ge", 2, |call| order(call, Ordering::is_ge)),
 ];
 
-const INCOMPATIBLE: &str = "incompatible types for comparison";
+fn incompatible(left: &Value<'_>, right: &Value<'_>) -> String {
+    format!("incompatible types for comparison: {} and {}", left.type_name(), right.type_name())
+}
 
 fn is_equal(left: &Value<'_>, right: &Value<'_>) -> Result<bool, String> {
     match (left, right) {
         (Value::Nil, Value::Nil) => Ok(true),
         (Value::Nil, _) | (_, Value::Nil) => Ok(false),
         (Value::List(_) | Value::Map(_), _) | (_, Value::List(_) | Value::Map(_)) => {
-            let kind = if matches!(left, Value::List(_) | Value::Map(_)) { left } else { right };
-            Err(format!("non-comparable type {}: {}", kind.type_name(), "cannot compare"))
+            Err(format!("non-comparable types {}, {}", left.type_name(), right.type_name()))
         }
         (Value::Bool(left), Value::Bool(right)) => Ok(left == right),
         (Value::Int(left), Value::Int(right)) => Ok(left == right),
         (Value::Float(left), Value::Float(right)) => Ok(left == right),
         (Value::Text(left), Value::Text(right)) => Ok(left == right),
         (Value::Time(left), Value::Time(right)) => Ok(left == right),
-        _ => Err(INCOMPATIBLE.to_owned()),
+        _ => Err(incompatible(left, right)),
     }
 }
 
 fn order<'a>(call: &mut Call<'_, 'a>, wanted: fn(Ordering) -> bool) -> Result<Value<'a>, String> {
-    let order = match (call.value(0), call.value(1)) {
-        (Value::Int(left), Value::Int(right)) => Some(left.cmp(&right)),
-        (Value::Float(left), Value::Float(right)) => left.partial_cmp(&right),
-        (Value::Text(left), Value::Text(right)) => Some(left.cmp(&right)),
-        (Value::Bool(_) | Value::Time(_) | Value::List(_) | Value::Map(_) | Value::Nil, _) => {
+    let (left, right) = (call.value(0), call.value(1));
+    let has_order = |value: &Value<'_>| {
+        matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_))
+    };
+    let order = match (&left, &right) {
+        (Value::Int(left), Value::Int(right)) => Some(left.cmp(right)),
+        (Value::Float(left), Value::Float(right)) => left.partial_cmp(right),
+        (Value::Text(left), Value::Text(right)) => Some(left.cmp(right)),
+        (left, right) if !has_order(left) || !has_order(right) => {
             return Err("invalid type for comparison".to_owned());
         }
-        _ => return Err(INCOMPATIBLE.to_owned()),
+        (Value::Bool(_), Value::Bool(_)) => return Err("invalid type for comparison".to_owned()),
+        (left, right) => return Err(incompatible(left, right)),
     };
     Ok(Value::Bool(order.is_some_and(wanted)))
 }
