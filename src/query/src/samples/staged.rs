@@ -137,9 +137,8 @@ impl<'s, 'a> Staging<'s, 'a> {
             }
         };
         let Some(value) = value else { return };
-        if self.scope.query.minds_errors && row.error().is_some_and(|error| !error.is_empty()) {
+        if fails(self.sink, self.scope, row) {
             self.over = true;
-            self.sink.fail(|| pipeline_error(row));
             return;
         }
         self.passed += 1;
