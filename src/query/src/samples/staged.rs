@@ -17,7 +17,7 @@ use strandline_store::StoreError;
 use strandline_store::segment::{Block, MetadataColumn};
 
 /// Rows between two looks at whether the query is still wanted.
-const ROWS_PER_CHECK: usize = 256;
+const ROWS_PER_CHECK: usize = 4;
 
 /// Reads a block.
 pub(super) fn read(
