@@ -259,6 +259,7 @@ impl QueryEngine {
             counters,
             deadline,
             wall_ns: self.engine.clock().now_ns(),
+            max_units: self.pool.turns(),
             max_bytes: self.config.max_memory_bytes,
         }
     }

@@ -161,6 +161,10 @@ impl<S: Sink> Work for Run<S> {
             if let Some(error) = self.reason_to_give_up() {
                 self.give_up(&mut frontier, error);
             }
+            if frontier.running >= self.scope.max_units && frontier.failure.is_none() {
+                // More threads of this one query would only keep those of others from being free.
+                return;
+            }
             let unit = frontier.take(self.sink.bound());
             if !frontier.is_empty() {
                 frontier.offered = true;

@@ -83,7 +83,7 @@ impl Evaluation<'_> {
         read.stats = run.scope.counters.snapshot();
         self.stats.add(&read.stats);
         self.reads.push(read);
-        let matrix = run.sink.finish(&|| run.scope.is_over());
+        let matrix = run.sink.finish(bytes, &|| run.scope.is_over())?;
         self.deadline.passed().map_or(Ok(matrix), Err)
     }
 }

@@ -3,6 +3,7 @@
 use crate::engine::Deadline;
 use crate::error::QueryError;
 use crate::language::LogQuery;
+use crate::pool;
 use crate::stats::Counters;
 use std::sync::Arc;
 use strandline_model::{Labels, TenantId, TimeRange};
@@ -22,6 +23,8 @@ pub(crate) struct Scope {
     pub(crate) deadline: Deadline,
     /// The wall clock's time when the query began.
     pub(crate) wall_ns: i64,
+    /// Most units that are worked on at a time.
+    pub(crate) max_units: usize,
     /// Most bytes that an answer may hold while it is collected.
     pub(crate) max_bytes: usize,
 }
@@ -40,8 +43,10 @@ impl Scope {
         self.deadline.clock.monotonic_ns()
     }
 
-    /// Whether nobody waits any more, or no time is left.
+    /// Whether nobody waits any more, or no time is left. Asked now and then by whatever takes long, which is also the
+    /// moment to let others have their turn.
     pub(crate) fn is_over(&self) -> bool {
+        pool::breathe(self.now_ns());
         self.deadline.passed().is_some()
     }
 }

@@ -1,31 +1,33 @@
 //! What are a query's numbers: which series, with which value at which step?
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 use strandline_logql::ast::Grouping;
+use strandline_model::Metadata;
 
-/// A label's name and value.
-pub type Pair = (Box<str>, Box<str>);
 /// Some labels of a series, borrowed: cheap to make, compare and look up.
 pub type LabelKey<'a> = Vec<(&'a str, &'a str)>;
 /// A value at a step, by the step's index.
 pub type Point = (u32, f64);
 
-/// The labels of a series, by name. An empty value is a value: some stages set one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SeriesLabels(Arc<[Pair]>);
+/// The labels of a series, by name, packed as structured metadata is: one allocation for all. An empty value is a value:
+/// some stages set one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SeriesLabels(Arc<[u8]>);
 
 impl SeriesLabels {
-    /// Labels in any order. Of several with one name the first stays.
-    pub fn new(mut pairs: Vec<Pair>) -> Self {
-        pairs.sort_by(|a, b| a.0.cmp(&b.0));
-        pairs.dedup_by(|next, kept| next.0 == kept.0);
-        Self(pairs.into())
-    }
-
     /// Labels that are sorted and unique already.
     pub fn of_key(key: &[(&str, &str)]) -> Self {
-        Self(key.iter().map(|(name, value)| (Box::from(*name), Box::from(*value))).collect())
+        let mut packed =
+            Vec::with_capacity(key.iter().map(|(name, value)| name.len() + value.len() + 4).sum());
+        Metadata::pack(&mut packed, &mut key.to_vec());
+        Self(packed.into())
+    }
+
+    /// Labels that are packed already, sorted by name.
+    pub fn of_packed(packed: &[u8]) -> Self {
+        Self(packed.into())
     }
 
     /// No labels.
@@ -34,14 +36,13 @@ impl SeriesLabels {
     }
 
     /// Name and value of each label.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        Metadata(&self.0).iter()
     }
 
     /// A label's value.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let at = self.0.binary_search_by(|(own, _)| (**own).cmp(name)).ok()?;
-        self.0.get(at).map(|(_, value)| &**value)
+        Metadata(&self.0).get(name)
     }
 
     /// The labels that `grouping` keeps.
@@ -62,14 +63,30 @@ impl SeriesLabels {
 
     /// Memory in bytes.
     pub fn bytes(&self) -> usize {
-        let texts: usize = self.0.iter().map(|(name, value)| name.len() + value.len()).sum();
-        texts + self.0.len() * size_of::<Pair>() + 2 * size_of::<usize>()
+        self.0.len() + 4 * size_of::<usize>()
     }
 }
 
-impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for SeriesLabels {
+impl PartialOrd for SeriesLabels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SeriesLabels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for SeriesLabels {
+    /// Labels in any order. Of several with one name the first stays.
     fn from_iter<T: IntoIterator<Item = (N, V)>>(pairs: T) -> Self {
-        Self::new(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        let pairs: Vec<(N, V)> = pairs.into_iter().collect();
+        let mut key: LabelKey = pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+        key.sort_by_key(|(name, _)| *name);
+        key.dedup_by_key(|(name, _)| *name);
+        Self::of_key(&key)
     }
 }
 

@@ -9,7 +9,7 @@ mod staged;
 use crate::error::QueryError;
 use crate::execute::Sink;
 use crate::metric::steps::{Buckets, Steps, Windows};
-use crate::metric::{Leaf, Matrix};
+use crate::metric::{EvalError, Leaf, Matrix};
 use crate::plan::SegmentPlan;
 use crate::scope::Scope;
 use keys::Kept;
@@ -96,8 +96,9 @@ impl SampleSink {
     }
 
     /// The points of all series; `over` says that nobody waits for them any more.
-    pub(crate) fn finish(&self, over: &dyn Fn() -> bool) -> Matrix {
-        std::mem::take(&mut *self.table.lock()).into_matrix(&self.keeping, &self.aggregation, over)
+    pub(crate) fn finish(&self, max_bytes: usize, over: &dyn Fn() -> bool) -> Result<Matrix, EvalError> {
+        let table = std::mem::take(&mut *self.table.lock());
+        table.into_matrix(&self.keeping, &self.aggregation, max_bytes, over)
     }
 }
 

@@ -3,11 +3,13 @@
 
 use crate::metric::sliding::Merge;
 use crate::metric::steps::Buckets;
-use crate::metric::{Matrix, Partial, Reduction, SeriesLabels, window};
+use crate::metric::{EvalError, Matrix, Partial, Reduction, Series, SeriesLabels, window};
 use hashbrown::HashMap;
 use strandline_logql::ast::RangeAggregation;
-use strandline_model::Metadata;
 
+/// Memory of a series beyond its key and its samples: its place in the table and in the list, which grow by doubling, and
+/// the odd bytes of its allocations.
+const SERIES_BYTES: usize = 2 * (size_of::<Samples>() + size_of::<(Box<[u8]>, u32)>()) + 32;
 /// Fewer pieces than this are not worth putting in order while more may come.
 const MIN_COMPACT: usize = 4096;
 
@@ -150,6 +152,8 @@ fn compact(pieces: &mut Vec<(u64, Partial)>) {
 pub(crate) struct Table {
     by_key: HashMap<Box<[u8]>, u32>,
     series: Vec<Samples>,
+    /// Memory of all.
+    bytes: usize,
 }
 
 impl Table {
@@ -159,6 +163,7 @@ impl Table {
             return *at as usize;
         }
         self.by_key.insert(key.into(), self.series.len() as u32);
+        self.bytes += key.len() + SERIES_BYTES;
         self.series.push(Samples::new(keeping));
         self.series.len() - 1
     }
@@ -179,35 +184,49 @@ impl Table {
             let samples = other.get(at as usize).map(|s| std::mem::replace(s, Samples::Exact(Vec::new())));
             let own = self.index(keeping, &key);
             if let (Some(own), Some(samples)) = (self.series.get_mut(own), samples) {
+                let before = own.bytes();
                 own.append(samples);
+                // Putting pieces in order may leave fewer of them, but not less memory.
+                self.bytes += own.bytes().saturating_sub(before);
             }
         }
     }
 
     /// Memory in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        let keys: usize = self.by_key.keys().map(|key| key.len() + 64).sum();
-        keys + self.series.iter().map(Samples::bytes).sum::<usize>()
+        self.bytes
     }
 
-    /// The points of all series; only some of them once nobody waits any more.
+    /// The points of all series; only some of them once nobody waits any more, or once they need more than `max_bytes`
+    /// together with what they are made from.
     pub(crate) fn into_matrix(
         mut self,
         keeping: &Keeping,
         aggregation: &RangeAggregation,
+        max_bytes: usize,
         over: &dyn Fn() -> bool,
-    ) -> Matrix {
+    ) -> Result<Matrix, EvalError> {
         let mut matrix = Matrix::default();
+        let mut bytes = self.bytes;
         for (key, at) in std::mem::take(&mut self.by_key) {
             if over() {
                 break;
             }
             let Some(samples) = self.get(at as usize) else { continue };
             let samples = std::mem::replace(samples, Samples::Exact(Vec::new()));
-            let labels: SeriesLabels = Metadata(&key).iter().collect();
-            matrix.push(labels, samples.points(keeping, aggregation, over));
+            bytes = bytes.saturating_sub(samples.bytes() + key.len());
+            let labels = SeriesLabels::of_packed(&key);
+            let points = samples.points(keeping, aggregation, over);
+            if points.is_empty() {
+                continue;
+            }
+            matrix.push(labels, points);
+            bytes += matrix.series.last().map_or(0, Series::bytes);
+            if bytes > max_bytes {
+                return Err(EvalError::TooManyBytes(max_bytes));
+            }
         }
-        matrix
+        Ok(matrix)
     }
 }
 
