@@ -1,8 +1,9 @@
 //! Which lines and labels do conditions take? (loki-surface 10.3 and 10.4)
 
 use super::parsers::pattern_parts;
+use super::regex;
 use super::row::{ERROR, Row};
-use regex::Regex;
+
 use std::net::Ipv4Addr;
 use strandline_logql::ast::*;
 use strandline_model::MatchOp;

@@ -1,8 +1,9 @@
 //! What do the parsers find in a line? By the text of loki-surface 10.2, the plainest way.
 
 use super::json::{self, Json, Value};
+use super::regex;
 use super::row::{ERROR, Row, label_name};
-use regex::Regex;
+
 use strandline_logql::ast::Extraction;
 
 const JSON_ERROR: &str = "JSONParserErr";

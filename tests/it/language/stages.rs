@@ -3,8 +3,9 @@
 use super::data::Entry;
 use super::filters::{bytes, compares, nanoseconds, number, takes_line, takes_row};
 use super::parsers;
+use super::regex;
 use super::row::{DETAILS, ERROR, Row};
-use regex::Regex;
+
 use strandline_logql::ast::*;
 
 /// Whether the stream of `entry` is selected.
