@@ -52,7 +52,7 @@ fn stages_do_what_the_reference_says() {
         ("| gone != 5", "x", None),
         ("| logfmt | a=1 or b=2, c=3", "a=1", Some("a=1")),
         ("| logfmt | a=1 and b=2 or c=3", "c=3 a=2", None),
-        ("| logfmt | d > 100ms and s <= 2kb", "d=1.5s s=2KB", Some("d=1.5s s=2KB")),
+        ("| logfmt | d > 100ms and s <= 2KB", "d=1.5s s=2KB", Some("d=1.5s s=2KB")),
     ] {
         assert_eq!(after(stages, line).map(|(line, _)| line).as_deref(), wanted, "{stages} {line}");
     }
