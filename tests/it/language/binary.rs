@@ -39,7 +39,8 @@ fn grouping(expr: &BinaryExpr) -> Grouping {
 
 fn sets(expr: &BinaryExpr, left: &Vector, right: &Vector) -> Vector {
     let by = grouping(expr);
-    let among = |labels: &Labels, all: &Vector| all.iter().any(|(other, _)| key(labels, &by) == key(other, &by));
+    let among =
+        |labels: &Labels, all: &Vector| all.iter().any(|(other, _)| key(labels, &by) == key(other, &by));
     let of = |vector: &Vector, takes: &dyn Fn(&Labels) -> bool| -> Vector {
         vector.iter().filter(|(labels, _)| takes(labels)).cloned().collect()
     };

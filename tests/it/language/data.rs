@@ -150,8 +150,8 @@ fn ip(dice: &mut Dice) -> String {
 
 fn words(dice: &mut Dice) -> String {
     const WORDS: [&str; 14] = [
-        "error", "job", "done", "Error:", "timeout", "retry", "in", "12ms", "user", "ana", "naïve", "a.b", "GET",
-        "level",
+        "error", "job", "done", "Error:", "timeout", "retry", "in", "12ms", "user", "ana", "naïve", "a.b",
+        "GET", "level",
     ];
     let mut all: Vec<String> = (0..1 + dice.roll(7)).map(|_| pick(dice, &WORDS).to_owned()).collect();
     if dice.chance(25) {
@@ -201,7 +201,9 @@ fn json(dice: &mut Dice) -> String {
             8 => ("n", pick(dice, &["1", "2.50", "1e3", "-7", "0"]).to_owned()),
             9 => ("app", format!("\"{}\"", user(dice))),
             10 => ("total", dice.roll(1000).to_string()),
-            11 => ("http", format!("{{\"status\":{}, \"x-id\":{{\"a\":\"{}\"}}}}", dice.roll(600), user(dice))),
+            11 => {
+                ("http", format!("{{\"status\":{}, \"x-id\":{{\"a\":\"{}\"}}}}", dice.roll(600), user(dice)))
+            }
             12 => ("tags", format!("[\"{}\", {}, {{\"k\": [1,2]}}]", user(dice), dice.roll(9))),
             _ => (pick(dice, &["ok", "none", "ütf"]), pick(dice, &["true", "false", "null"]).to_owned()),
         };

@@ -16,13 +16,19 @@ fn after(stages: &str, line: &str) -> Option<(String, Vec<(String, String)>)> {
     };
     let rows = log_rows(&log, &[entry(line)]);
     let known = |(name, value): &(String, String)| (name == "app" && value == "a") || name == "level";
-    rows.into_iter().next().map(|(_, line, labels)| (line, labels.into_iter().filter(|l| !known(l)).collect()))
+    rows.into_iter()
+        .next()
+        .map(|(_, line, labels)| (line, labels.into_iter().filter(|l| !known(l)).collect()))
 }
 
 #[test]
 fn stages_do_what_the_reference_says() {
     for (stages, line, wanted) in [
-        ("| json", r#"{"a":{"b":"x\n"},"l":[1],"n":1.50,"z":null,"level":"e"}"#, "a_b=x\n level_extracted=e n=1.50"),
+        (
+            "| json",
+            r#"{"a":{"b":"x\n"},"l":[1],"n":1.50,"z":null,"level":"e"}"#,
+            "a_b=x\n level_extracted=e n=1.50",
+        ),
         ("| json", "plain", "__error__=JSONParserErr __error_details__=..."),
         ("| json x=\"a.b[1]\", y=\"gone\"", r#"{"a":{"b":[0,{"c":1}]}}"#, "x={\"c\":1} y="),
         ("| logfmt", "a=1 a=2 b= c d.e=\"x y\"", "a=1 d_e=x y"),
@@ -38,7 +44,11 @@ fn stages_do_what_the_reference_says() {
         let text = |labels: Vec<(String, String)>| {
             labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(after(stages, line).map(|(_, labels)| text(labels)).as_deref(), Some(wanted), "{stages} {line}");
+        assert_eq!(
+            after(stages, line).map(|(_, labels)| text(labels)).as_deref(),
+            Some(wanted),
+            "{stages} {line}"
+        );
     }
     for (stages, line, wanted) in [
         ("| unpack", r#"{"_entry":"in","x":"1"}"#, Some("in")),
@@ -51,7 +61,8 @@ fn stages_do_what_the_reference_says() {
         ("!= `a` or `b`", "b", None),
         ("| gone != 5", "x", None),
         ("| logfmt | a=1 or b=2, c=3", "a=1", Some("a=1")),
-        ("| logfmt | a=1 and b=2 or c=3", "c=3 a=2", None),
+        ("| logfmt | a=1, b=2 or c=3", "c=3 a=2", None),
+        ("| logfmt | a=1 and b=2 or c=3", "c=3 a=2", Some("c=3 a=2")),
         ("| logfmt | d > 100ms and s <= 2KB", "d=1.5s s=2KB", Some("d=1.5s s=2KB")),
     ] {
         assert_eq!(after(stages, line).map(|(line, _)| line).as_deref(), wanted, "{stages} {line}");
@@ -60,8 +71,11 @@ fn stages_do_what_the_reference_says() {
 
 #[test]
 fn numbers_are_what_the_reference_says() {
-    let entries: Vec<Entry> =
-        ["n=1", "n=3", "n=8"].iter().zip(0..).map(|(line, i)| Entry { ts: i * 1_000_000_000, ..entry(line) }).collect();
+    let entries: Vec<Entry> = ["n=1", "n=3", "n=8"]
+        .iter()
+        .zip(0..)
+        .map(|(line, i)| Entry { ts: i * 1_000_000_000, ..entry(line) })
+        .collect();
     let value = |query: &str| -> Vector {
         let Ok(Expr::Metric(metric)) = strandline_logql::parse_query(query) else { panic!("{query}") };
         evaluate(&metric, &entries, &[2_000_000_000]).ok().unwrap().vectors(&[0]).remove(0)

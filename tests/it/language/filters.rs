@@ -1,8 +1,8 @@
 //! Which lines and labels do conditions take? (loki-surface 10.3 and 10.4)
 
 use super::parsers::pattern_parts;
-use super::regex;
 use super::row::{ERROR, Row};
+use super::{go_regex, regex};
 
 use std::net::Ipv4Addr;
 use strandline_logql::ast::*;
@@ -15,7 +15,7 @@ pub fn takes_line(filter: &LineFilterExpr, line: &str) -> bool {
             let text = std::str::from_utf8(text).unwrap();
             match filter.op {
                 LineFilterOp::Contains | LineFilterOp::NotContains => line.contains(text),
-                LineFilterOp::Matches | LineFilterOp::NotMatches => regex(text).is_match(line),
+                LineFilterOp::Matches | LineFilterOp::NotMatches => go_regex(text).is_match(line),
                 LineFilterOp::Pattern | LineFilterOp::NotPattern => has_shape(line, text),
             }
         }
@@ -59,7 +59,7 @@ fn has_ip(text: &str, range: &str) -> bool {
 
 /// Whether a value fulfills `op wanted`; patterns match all of it.
 pub fn compares(value: &str, op: MatchOp, wanted: &str) -> bool {
-    let matches = || regex(&format!("^(?s:{wanted})$")).is_match(value);
+    let matches = || go_regex(&format!("^(?s:{wanted})$")).is_match(value);
     match op {
         MatchOp::Equal => value == wanted,
         MatchOp::NotEqual => value != wanted,

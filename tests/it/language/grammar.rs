@@ -5,14 +5,27 @@ use crate::sim::Dice;
 
 /// Labels with short texts: of streams, metadata and lines, and what a clash makes of them.
 const NAMES: [&str; 16] = [
-    "app", "env", "host", "level", "user", "msg", "trace_id", "pod", "level_extracted", "app_extracted",
-    "host_extracted", "ip", "method", "path", "service_name", "nothing",
+    "app",
+    "env",
+    "host",
+    "level",
+    "user",
+    "msg",
+    "trace_id",
+    "pod",
+    "level_extracted",
+    "app_extracted",
+    "host_extracted",
+    "ip",
+    "method",
+    "path",
+    "service_name",
+    "nothing",
 ];
 /// Labels with numbers, durations and sizes.
 const NUMBERS: [&str; 4] = ["n", "total", "status", "http_status"];
-const VALUES: [&str; 14] = [
-    "web", "db", "prod", "dev", "h1", "info", "warn", "error", "ana", "zoë", "t1", "p0", "200", "",
-];
+const VALUES: [&str; 14] =
+    ["web", "db", "prod", "dev", "h1", "info", "warn", "error", "ana", "zoë", "t1", "p0", "200", ""];
 const PATTERNS: [&str; 8] = ["info|warn", "a.+", "(?i)ERROR", ".*o.*", "h[12]", "[a-c].*", "t\\d", ".+"];
 
 /// A text as the language quotes it.
@@ -40,22 +53,44 @@ pub fn selector(dice: &mut Dice) -> String {
     let first = pick(
         dice,
         &[
-            "app=\"web\"", "app=~\"web|db\"", "env=\"prod\"", "app=~\".+\"", "app=~\".+\"", "app!=\"\"",
-            "env=~\"prod|dev\"", "app=~\"(agent|proxy)\"", "service_name=\"edge\"", "host=~\"h.\"", "app=`db`",
+            "app=\"web\"",
+            "app=~\"web|db\"",
+            "env=\"prod\"",
+            "app=~\".+\"",
+            "app=~\".+\"",
+            "app!=\"\"",
+            "env=~\"prod|dev\"",
+            "app=~\"(agent|proxy)\"",
+            "service_name=\"edge\"",
+            "host=~\"h.\"",
+            "app=`db`",
         ],
     );
     let second = pick(
         dice,
         &[
-            "", "", "", ", env!=\"dev\"", ", host=\"\"", ", host!~\"h[23]\"", ", level=~\"|warn\"", ", env=~\"p.*\"",
-            ", app!=\"cron\"", ", app!~\"w.*\"",
+            "",
+            "",
+            "",
+            ", env!=\"dev\"",
+            ", host=\"\"",
+            ", host!~\"h[23]\"",
+            ", level=~\"|warn\"",
+            ", env=~\"p.*\"",
+            ", app!=\"cron\"",
+            ", app!~\"w.*\"",
         ],
     );
     format!("{{{first}{second}}}")
 }
 
 pub fn log(dice: &mut Dice) -> String {
-    let stages: Vec<String> = (0..dice.roll(5)).map(|_| stage(dice)).collect();
+    let mut stages: Vec<String> = (0..dice.roll(5)).map(|_| stage(dice)).collect();
+    // `| drop a != "x"` is one stage.
+    let chooses = |stage: &String| stage.starts_with("| drop") || stage.starts_with("| keep");
+    while let Some(at) = stages.windows(2).position(|pair| chooses(&pair[0]) && pair[1].starts_with('!')) {
+        stages.remove(at);
+    }
     [vec![selector(dice)], stages].concat().join(" ")
 }
 
@@ -72,12 +107,32 @@ fn stage(dice: &mut Dice) -> String {
 
 pub fn line_filter(dice: &mut Dice) -> String {
     const TEXTS: [&str; 12] = [
-        "error", "level=info", "\"status\":", "ana", "GET", "status", "ë", "\u{1b}[", "10.0.0.7", "nowhere", "o", "",
+        "error",
+        "level=info",
+        "\"status\":",
+        "ana",
+        "GET",
+        "status",
+        "ë",
+        "\u{1b}[",
+        "10.0.0.7",
+        "nowhere",
+        "o",
+        "",
     ];
     const REGEXES: [&str; 9] = [
-        "(?i)error", "level=(info|warn)", "^\\{", "\\d+ms", "us.r", "[0-9]{3}$", "GET|POST", "\\bana\\b", "^$",
+        "(?i)error",
+        "level=(info|warn)",
+        "^\\{",
+        "\\d+ms",
+        "us.r",
+        "[0-9]{3}$",
+        "GET|POST",
+        "\\bana\\b",
+        "^$",
     ];
-    const SHAPES: [&str; 7] = ["<_>level=<_>", "level=<_>", "<_>ms", "<_> - <_> \"GET <_>", "{<_>}", "<_>", "\"<_>\":<_>"];
+    const SHAPES: [&str; 7] =
+        ["<_>level=<_>", "level=<_>", "<_>ms", "<_> - <_> \"GET <_>", "{<_>}", "<_>", "\"<_>\":<_>"];
     const RANGES: [&str; 4] = ["10.0.0.0/24", "10.0.0.3-10.0.1.9", "192.168.0.0/16", "10.0.0.7"];
     match dice.roll(10) {
         0..5 => {
@@ -109,7 +164,16 @@ pub fn line_filter(dice: &mut Dice) -> String {
 
 fn parser(dice: &mut Dice) -> String {
     const PATHS: [&str; 10] = [
-        "level", "n", "http.status", "http[\"x-id\"].a", "tags[0]", "tags[2].k[1]", "http", "tags", "none", "gone.too",
+        "level",
+        "n",
+        "http.status",
+        "http[\"x-id\"].a",
+        "tags[0]",
+        "tags[2].k[1]",
+        "http",
+        "tags",
+        "none",
+        "gone.too",
     ];
     const KEYS: [&str; 6] = ["level", "dur", "msg", "user", "http.status", "gone"];
     const REGEXPS: [&str; 4] = [
@@ -173,7 +237,11 @@ pub fn label_filter(dice: &mut Dice, depth: u32) -> String {
             format!("{}{}{}", pick(dice, &NAMES), pick(dice, &["=~", "!~"]), quoted(dice, value))
         }
         3..5 => {
-            format!("{} {compare} {}", pick(dice, &NUMBERS), pick(dice, &["200", "404", "-3", "2.5", "0", "30"]))
+            format!(
+                "{} {compare} {}",
+                pick(dice, &NUMBERS),
+                pick(dice, &["200", "404", "-3", "2.5", "0", "30"])
+            )
         }
         5 => format!("dur {compare} {}", pick(dice, &["100ms", "1.5s", "1m", "500us", "1m30s"])),
         6 => format!("size {compare} {}", pick(dice, &["1KB", "1KiB", "500B", "2MB"])),

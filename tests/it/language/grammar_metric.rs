@@ -35,7 +35,8 @@ fn lines(dice: &mut Dice) -> String {
         _ => log(dice),
     };
     if lines.contains('|') && dice.chance(90) {
-        lines += pick(dice, &[" | __error__=\"\"", " | __error__=``", " | drop __error__, __error_details__"]);
+        lines +=
+            pick(dice, &[" | __error__=\"\"", " | __error__=``", " | drop __error__, __error_details__"]);
     }
     lines
 }
@@ -63,7 +64,15 @@ fn range(dice: &mut Dice) -> String {
         let argument = range_argument(dice, &lines, "");
         let op = pick(
             dice,
-            &["count_over_time", "rate", "bytes_over_time", "bytes_rate", "count_over_time", "rate", "absent_over_time"],
+            &[
+                "count_over_time",
+                "rate",
+                "bytes_over_time",
+                "bytes_rate",
+                "count_over_time",
+                "rate",
+                "absent_over_time",
+            ],
         );
         return format!("{op}({argument})");
     }
@@ -92,14 +101,21 @@ fn unwrapping(dice: &mut Dice) -> String {
     let argument = range_argument(dice, &lines, &format!(" | unwrap {read}{behind}"));
     let ungrouped = ["sum_over_time", "rate", "rate_counter", "absent_over_time"];
     let grouped = [
-        "avg_over_time", "min_over_time", "max_over_time", "first_over_time", "last_over_time", "stddev_over_time",
-        "stdvar_over_time", "quantile_over_time",
+        "avg_over_time",
+        "min_over_time",
+        "max_over_time",
+        "first_over_time",
+        "last_over_time",
+        "stddev_over_time",
+        "stdvar_over_time",
+        "quantile_over_time",
     ];
     if dice.chance(30) {
         return format!("{}({argument})", pick(dice, &ungrouped));
     }
     let op = pick(dice, &grouped);
-    let parameter = if op == "quantile_over_time" { pick(dice, &["0.5, ", "0.9, ", "0, ", "1, ", "1.5, "]) } else { "" };
+    let parameter =
+        if op == "quantile_over_time" { pick(dice, &["0.5, ", "0.9, ", "0, ", "1, ", "1.5, "]) } else { "" };
     let names = [&GROUPS[..], &[label][..]].concat();
     let grouping = if dice.chance(60) { grouping(dice, &names) } else { String::new() };
     format!("{op}({parameter}{argument}) {grouping}")
@@ -109,7 +125,21 @@ fn vector(dice: &mut Dice, depth: u32) -> String {
     let inner = metric(dice, depth - 1);
     let op = pick(
         dice,
-        &["sum", "sum", "sum", "avg", "min", "max", "count", "stddev", "stdvar", "topk", "bottomk", "sort", "sort_desc"],
+        &[
+            "sum",
+            "sum",
+            "sum",
+            "avg",
+            "min",
+            "max",
+            "count",
+            "stddev",
+            "stdvar",
+            "topk",
+            "bottomk",
+            "sort",
+            "sort_desc",
+        ],
     );
     let parameter = if op.ends_with('k') { pick(dice, &["1, ", "2, ", "5, ", "100, "]) } else { "" };
     if op.starts_with("sort") || dice.chance(15) {
@@ -131,7 +161,11 @@ fn binary(dice: &mut Dice, depth: u32) -> String {
         let op = if dice.chance(50) { pick(dice, &arithmetic) } else { pick(dice, &comparison) };
         let inner = metric(dice, depth - 1);
         let number = pick(dice, &["1", "0", "2.5", "0.02", "10"]);
-        return if dice.chance(70) { format!("({inner}) {op} {number}") } else { format!("{number} {op} ({inner})") };
+        return if dice.chance(70) {
+            format!("({inner}) {op} {number}")
+        } else {
+            format!("{number} {op} ({inner})")
+        };
     }
     if dice.chance(20) {
         let op = pick(dice, &["or", "and", "unless", "+", ">"]);

@@ -1,7 +1,7 @@
 //! What is the value of a metric query? Line by line and series by series (loki-surface 10.7 and 10.8).
 
 use super::data::{Entry, Labels};
-use super::regex;
+use super::go_regex;
 use super::row::ERROR;
 use super::samples::{Sample, ordered, samples, window};
 use super::stages;
@@ -225,7 +225,7 @@ pub fn nearly(a: f64, b: f64) -> bool {
 }
 
 fn label_replace(replace: &LabelReplace, vector: Vector) -> Vector {
-    let regex = regex(&format!("^(?:{})$", replace.regex));
+    let regex = go_regex(&format!("^(?:{})$", replace.regex));
     let set = |(mut labels, value): (Labels, f64)| {
         let source = labels.get(&replace.source).cloned().unwrap_or_default();
         if let Some(found) = regex.captures(&source) {

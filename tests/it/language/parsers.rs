@@ -1,8 +1,8 @@
 //! What do the parsers find in a line? By the text of loki-surface 10.2, the plainest way.
 
 use super::json::{self, Json, Value};
-use super::regex;
 use super::row::{ERROR, Row, label_name};
+use super::{go_regex, regex};
 
 use strandline_logql::ast::Extraction;
 
@@ -89,7 +89,8 @@ pub fn unpack(row: &mut Row) {
         Value::String(text) => Some(text.clone()),
         _ => None,
     };
-    let Some(entry) = fields.iter().find(|(name, _)| name == "_entry").and_then(|(_, json)| text(json)) else {
+    let Some(entry) = fields.iter().find(|(name, _)| name == "_entry").and_then(|(_, json)| text(json))
+    else {
         return;
     };
     for (name, field) in fields.iter().filter(|(name, _)| name != "_entry") {
@@ -171,7 +172,7 @@ pub fn logfmt(row: &mut Row, strict: bool, keep_empty: bool, wanted: &[Extractio
 }
 
 pub fn regexp(row: &mut Row, pattern: &str) {
-    let regex = regex(pattern);
+    let regex = go_regex(pattern);
     let line = row.line.clone();
     let Some(found) = regex.captures(&line) else { return };
     for name in regex.capture_names().flatten() {

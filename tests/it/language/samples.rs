@@ -27,7 +27,10 @@ pub fn samples(range: &RangeAggregation, entries: &[Entry]) -> Vec<Sample> {
 
 /// Whether the query groups by the label that it unwraps.
 fn keeps_label(range: &RangeAggregation, unwrap: &Unwrap) -> bool {
-    range.grouping.as_ref().is_some_and(|grouping| !grouping.without && grouping.labels.contains(&unwrap.label))
+    range
+        .grouping
+        .as_ref()
+        .is_some_and(|grouping| !grouping.without && grouping.labels.contains(&unwrap.label))
 }
 
 /// The window that is looked at at `t`: behind the first moment, up to the second.

@@ -46,9 +46,9 @@ fn run(stage: &Stage, row: &mut Row) -> bool {
             let chosen = |name: &str, value: &str| chosen(choices, name, value);
             row.labels.retain(|label| !chosen(&label.0, &label.1));
         }
-        Stage::Keep(choices) => row.labels.retain(|label| {
-            label.0 == ERROR || label.0 == DETAILS || chosen(choices, &label.0, &label.1)
-        }),
+        Stage::Keep(choices) => row
+            .labels
+            .retain(|label| label.0 == ERROR || label.0 == DETAILS || chosen(choices, &label.0, &label.1)),
     }
     true
 }
@@ -61,7 +61,9 @@ fn chosen(choices: &[LabelChoice], name: &str, value: &str) -> bool {
 /// Templates here hold nothing but fields: `{{.name}}`.
 fn render(template: &str, row: &Row) -> String {
     let field = regex(r"\{\{\s*\.(\w+)\s*\}\}");
-    field.replace_all(template, |found: &regex::Captures<'_>| row.get(&found[1]).unwrap_or("").to_owned()).into()
+    field
+        .replace_all(template, |found: &regex::Captures<'_>| row.get(&found[1]).unwrap_or("").to_owned())
+        .into()
 }
 
 fn label_format(formats: &[LabelFormatExpr], row: &mut Row) {
