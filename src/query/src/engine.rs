@@ -204,7 +204,10 @@ impl QueryEngine {
         self.pool.offer(Arc::clone(&run) as Arc<dyn Work>);
         let warnings = run.wait()?;
         stats.add(&run.scope.counters.snapshot());
-        let (found, duplicates) = run.sink.finish();
+        let (mut found, duplicates) = run.sink.finish();
+        if request.query.keeps_all() && !request.query.is_plain() {
+            logs::staged::apply(&run.scope, &mut found, request.direction);
+        }
         Ok(Outcome { found, duplicates, warnings })
     }
 

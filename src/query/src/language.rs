@@ -164,6 +164,11 @@ impl LogQuery {
         self.inner.pipeline.is_empty() && self.inner.unwrapped.is_none()
     }
 
+    /// Whether all lines that pass the filters are shown, so that the stages may as well be run over the answer alone.
+    pub(crate) fn keeps_all(&self) -> bool {
+        self.inner.pipeline.keeps_all()
+    }
+
     /// Whether a line passes the line filters.
     pub(crate) fn takes(&self, line: &[u8]) -> bool {
         self.inner.pipeline.line_filters().is_match(line)

@@ -7,7 +7,7 @@ use strandline_model::Metadata;
 /// The answer to a question for log lines.
 #[derive(Debug, Clone, Default)]
 pub struct LogResult {
-    /// By label text.
+    /// By labels.
     pub streams: Vec<ResultStream>,
     /// What it took.
     pub stats: QueryStats,

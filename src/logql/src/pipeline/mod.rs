@@ -28,7 +28,7 @@ pub(crate) use pattern::LineShape;
 pub use row::{Category, Label, Row};
 pub use unwrap::Unwrapped;
 
-use crate::ast::{LineFilterExpr, Stage};
+use crate::ast::{LabelFilterExpr, LineFilterExpr, Stage};
 use crate::error::ParseError;
 use crate::line_filter::LineFilters;
 use crate::template_stub::Template;
@@ -41,7 +41,7 @@ use logfmt::Logfmt;
 use reads::Reads;
 use regexp::Regexp;
 use std::collections::BTreeSet;
-use strandline_model::Needle;
+use strandline_model::{MatchOp, Needle};
 
 /// The labels that somebody looks at. Errors count as labels here ([`row::ERROR`], [`row::ERROR_DETAILS`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,7 @@ pub struct Pipeline {
     needs_line: bool,
     changes_line: bool,
     label_needles: Vec<LabelNeedle>,
+    probe: Option<Box<Pipeline>>,
 }
 
 /// One stage, compiled, with the labels that it has to make.
@@ -84,7 +85,8 @@ enum Step {
 impl Pipeline {
     /// Compiles `stages`. Parsers then make only the labels that are `needed` or that a later stage reads.
     pub fn compile(stages: &[Stage], needed: &Needed) -> Result<Self, ParseError> {
-        let (leading, rest) = split_line_filters(stages);
+        let (leading, mut rest) = split_line_filters(stages);
+        drop_idle(&mut rest);
         let line_filters = LineFilters::of(leading.into_iter())?;
         let mut reads = Reads::new(needed);
         let mut steps = Vec::with_capacity(rest.len());
@@ -100,6 +102,7 @@ impl Pipeline {
             label_needles: label_needle::of_stages(&rest, &steps),
             steps,
             reads: reads.needed(),
+            probe: probe(&rest, needed)?.map(Box::new),
         })
     }
 
@@ -138,8 +141,19 @@ impl Pipeline {
         &self.reads
     }
 
+    /// Whether every row that passes [`Self::line_filters`] is kept.
+    pub fn keeps_all(&self) -> bool {
+        !self.steps.iter().any(Step::may_drop)
+    }
+
     /// Runs the stages over a row whose line has passed [`Self::line_filters`]. False: the row is dropped.
     pub fn process(&self, row: &mut Row<'_>) -> bool {
+        if let Some(probe) = &self.probe {
+            if !probe.process(row) {
+                return false;
+            }
+            row.restart();
+        }
         self.steps.iter().all(|step| step.run(row))
     }
 
@@ -147,6 +161,47 @@ impl Pipeline {
     pub fn process_all(&self, row: &mut Row<'_>) -> bool {
         self.line_filters.is_match(row.line()) && self.process(row)
     }
+}
+
+/// Drops the stages that do nothing because no stage before them can fail: Grafana puts them behind every query. (A label
+/// of the client's own that is named like an error is taken for one.)
+fn drop_idle(stages: &mut Vec<&Stage>) {
+    let mut can_fail = false;
+    stages.retain(|stage| {
+        let idle = !can_fail && minds_errors_only(stage);
+        can_fail |= !idle && !matches!(stage, Stage::LineFilter(_) | Stage::Drop(_) | Stage::Keep(_));
+        !idle
+    });
+}
+
+fn minds_errors_only(stage: &Stage) -> bool {
+    let is_error = |name: &str| name == row::ERROR || name == row::ERROR_DETAILS;
+    match stage {
+        Stage::Drop(choices) => choices.iter().all(|choice| is_error(&choice.name)),
+        Stage::LabelFilter(LabelFilterExpr::Text(m)) => {
+            is_error(&m.name) && m.op == MatchOp::Equal && m.value.is_empty()
+        }
+        _ => false,
+    }
+}
+
+/// The same stages with only those labels that decide whether a row is dropped, where that is less work than to make
+/// all of them for rows that are dropped then.
+fn probe(stages: &[&Stage], needed: &Needed) -> Result<Option<Pipeline>, ParseError> {
+    let is_filter = |stage: &&Stage| matches!(stage, Stage::LabelFilter(_));
+    let makes_labels = |stage: &&Stage| {
+        matches!(
+            stage,
+            Stage::Json(_) | Stage::Logfmt { .. } | Stage::Unpack | Stage::Regexp(_) | Stage::Pattern(_)
+        )
+    };
+    let Some(last) = stages.iter().rposition(is_filter) else { return Ok(None) };
+    let stages = stages.get(..=last).unwrap_or_default();
+    if *needed != Needed::All || !stages.iter().any(makes_labels) {
+        return Ok(None);
+    }
+    let stages: Vec<Stage> = stages.iter().map(|stage| (*stage).clone()).collect();
+    Pipeline::compile(&stages, &Needed::Only(BTreeSet::new())).map(Some)
 }
 
 fn changes_line(stage: &Stage) -> bool {
@@ -238,6 +293,10 @@ impl Step {
             Self::Keep(choices) => choices.keep_of(row),
         }
         true
+    }
+
+    fn may_drop(&self) -> bool {
+        matches!(self, Self::LineFilter(_) | Self::LabelFilter(_))
     }
 
     fn needs_line(&self) -> bool {

@@ -85,6 +85,8 @@ pub struct Row<'a> {
     stream_labels: usize,
     parsed: Vec<Parsed<'a>>,
     arena: String,
+    /// So much of the arena is names of `given`.
+    given_arena: usize,
     error: Option<&'static str>,
     details: String,
     has_details: bool,
@@ -129,6 +131,7 @@ impl<'a> Row<'a> {
             stream_labels: 0,
             parsed: Vec::new(),
             arena: String::new(),
+            given_arena: 0,
             error: None,
             details: String::new(),
             has_details: false,
@@ -163,6 +166,16 @@ impl<'a> Row<'a> {
         self.take_metadata(metadata);
     }
 
+    /// Undoes whatever stages did.
+    pub(super) fn restart(&mut self) {
+        self.current = Current::Stored;
+        self.parsed.clear();
+        self.arena.truncate(self.given_arena);
+        self.clear_error();
+        self.clear_details();
+        self.given.iter_mut().for_each(|given| given.hidden = false);
+    }
+
     fn take_stream(&mut self, stream: &'a Labels) {
         self.stream = stream;
         self.given.clear();
@@ -182,6 +195,7 @@ impl<'a> Row<'a> {
             let shown = if clashes { self.keep_extracted_name(name) } else { Text::Borrowed(name) };
             self.given.push(Given { name, shown, value, category: Category::Metadata, hidden: false });
         }
+        self.given_arena = self.arena.len();
     }
 
     /// When the entry was logged.

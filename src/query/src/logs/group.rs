@@ -6,26 +6,30 @@
 use super::best::{Found, Shown};
 use crate::request::Direction;
 use crate::result::{ResultEntry, ResultStream};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::sync::Arc;
-use strandline_model::labels::write_quoted;
 use strandline_model::{Labels, Metadata};
 
 /// What metadata named like a stream label gets behind its name.
 const RENAMED: &str = "_extracted";
 
-/// The answer's streams, by label text.
+/// The answer's streams, by their labels.
 pub(crate) fn streams(found: Vec<Found>, direction: Direction, categorize: bool) -> Vec<ResultStream> {
     let mut streams: Vec<ResultStream> = Vec::new();
-    let mut by_labels: HashMap<Vec<(String, String)>, usize> = HashMap::new();
-    // Merging labels once per stream and metadata, not once per entry.
-    let mut by_source: HashMap<(*const Labels, Box<[u8]>), usize> = HashMap::new();
-    let mut home_of = |labels: Vec<(String, String)>| {
-        *by_labels.entry(labels.clone()).or_insert_with(|| {
+    // Packed labels.
+    let mut by_labels: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut home_of = |packed: Vec<u8>| match by_labels.get(&packed) {
+        Some(home) => *home,
+        None => {
+            let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+            let labels = Metadata(&packed).iter().map(owned).collect();
             streams.push(ResultStream { labels, entries: Vec::new() });
+            by_labels.insert(packed, streams.len() - 1);
             streams.len() - 1
-        })
+        }
     };
+    // Merging labels once per stream and metadata, not once per entry.
+    let mut by_source: HashMap<(*const Labels, &[u8]), usize> = HashMap::new();
     let mut homes: Vec<usize> = Vec::with_capacity(found.len());
     for entry in &found {
         if let Some(shown) = &entry.shown {
@@ -33,17 +37,18 @@ pub(crate) fn streams(found: Vec<Found>, direction: Direction, categorize: bool)
             continue;
         }
         let joined: &[u8] = if categorize { &[] } else { &entry.metadata };
-        let source = (Arc::as_ptr(&entry.labels), Box::from(joined));
-        let home =
-            by_source.entry(source).or_insert_with(|| home_of(merged(&entry.labels, Metadata(joined))));
+        let home = by_source
+            .entry((Arc::as_ptr(&entry.labels), joined))
+            .or_insert_with(|| home_of(merged(&entry.labels, Metadata(joined))));
         homes.push(*home);
     }
+    drop(by_source);
     for (entry, home) in found.into_iter().zip(homes) {
         if let Some(stream) = streams.get_mut(home) {
             stream.entries.push(result_entry(entry, direction, categorize));
         }
     }
-    streams.sort_by_cached_key(|stream| label_text(&stream.labels));
+    streams.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
     streams
 }
 
@@ -56,26 +61,27 @@ fn result_entry(found: Found, direction: Direction, categorize: bool) -> ResultE
     ResultEntry { ts: direction.ts(found.key), line: found.line, packed_metadata, packed_parsed }
 }
 
-/// Labels that stages changed, as one set.
-fn shown_labels(shown: &Shown, categorize: bool) -> Vec<(String, String)> {
-    let mut all: Vec<(&str, &str)> = Metadata(&shown.stream).iter().collect();
-    if !categorize {
-        all.extend(Metadata(&shown.metadata));
-        all.extend(Metadata(&shown.parsed));
-        all.sort_unstable_by_key(|(name, _)| *name);
+/// Labels that stages changed, as one packed set.
+fn shown_labels(shown: &Shown, categorize: bool) -> Vec<u8> {
+    if categorize {
+        return shown.stream.to_vec();
     }
-    all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let parts = [&shown.stream, &shown.metadata, &shown.parsed];
+    let mut all = parts.into_iter().flat_map(|part| Metadata(part)).collect();
+    let mut packed = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+    Metadata::pack(&mut packed, &mut all);
+    packed
 }
 
-/// Labels and metadata as one set.
-fn merged(labels: &Labels, metadata: Metadata<'_>) -> Vec<(String, String)> {
-    let mut all: Vec<(String, String)> =
-        labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    all.extend(renamed(labels, metadata));
-    all.sort_unstable();
-    // `a` renamed may meet an `a_extracted` of the client's own: one of them has to go.
-    all.dedup_by(|next, kept| next.0 == kept.0);
-    all
+/// Labels and metadata as one packed set.
+fn merged(labels: &Labels, metadata: Metadata<'_>) -> Vec<u8> {
+    let renamed: Vec<(String, String)> = renamed(labels, metadata).collect();
+    // `a` renamed may meet an `a_extracted` of the client's own: the last one stays.
+    let mut all: Vec<(&str, &str)> = renamed.iter().map(|(n, v)| (n.as_str(), v.as_str())).rev().collect();
+    all.extend(labels.iter());
+    let mut packed = Vec::new();
+    Metadata::pack(&mut packed, &mut all);
+    packed
 }
 
 fn renamed(labels: &Labels, metadata: Metadata<'_>) -> impl Iterator<Item = (String, String)> {
@@ -96,22 +102,23 @@ fn kept_apart(labels: &Labels, packed: Box<[u8]>) -> Box<[u8]> {
     out.into()
 }
 
-fn label_text(labels: &[(String, String)]) -> String {
-    let mut text = String::from("{");
-    for (i, (name, value)) in labels.iter().enumerate() {
-        text.push_str(if i > 0 { ", " } else { "" });
-        text.push_str(name);
-        text.push('=');
-        // Writing into a string does not fail.
-        let _ = write_quoted(&mut text, value);
-    }
-    text.push('}');
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use strandline_model::labels::write_quoted;
+
+    fn label_text(labels: &[(String, String)]) -> String {
+        let mut text = String::from("{");
+        for (i, (name, value)) in labels.iter().enumerate() {
+            text.push_str(if i > 0 { ", " } else { "" });
+            text.push_str(name);
+            text.push('=');
+            // Writing into a string does not fail.
+            let _ = write_quoted(&mut text, value);
+        }
+        text.push('}');
+        text
+    }
 
     fn found(labels: &Arc<Labels>, ts: i64, pairs: &[(&str, &str)]) -> Found {
         let mut metadata = Vec::new();
@@ -151,7 +158,7 @@ mod tests {
         assert!(merged.iter().all(|s| s.entries.iter().all(|e| e.packed_metadata.is_empty())));
         let apart = streams(all, Direction::Backward, true);
         let texts: Vec<String> = apart.iter().map(|s| label_text(&s.labels)).collect();
-        assert_eq!(texts, [r#"{app="a", k="v"}"#, r#"{app="a"}"#, r#"{app="b", env="p"}"#]);
+        assert_eq!(texts, [r#"{app="a"}"#, r#"{app="a", k="v"}"#, r#"{app="b", env="p"}"#]);
         let pairs: Vec<_> = apart[2].entries[0].metadata().iter().collect();
         assert_eq!(pairs, [("env_extracted", "q"), ("zone", "1")]);
     }

@@ -45,7 +45,7 @@ fn scan_stream(sink: &LogSink, scope: &Scope, source: usize, rows: &HeadRows) ->
         let entry = Entry { key, ts, labels: &rows.labels, arrival, line, metadata };
         Some(scope.query.takes(line).then_some(entry))
     });
-    let found = match scope.query.is_plain() {
+    let found = match scope.query.keeps_all() {
         true => plain(entries.flatten(), sink.limit),
         false => staged::run(scope, entries.flatten(), sink.limit),
     };

@@ -4,7 +4,7 @@ pub(crate) mod best;
 pub(crate) mod group;
 mod heads;
 mod scan;
-mod staged;
+pub(crate) mod staged;
 
 use crate::execute::Sink;
 use crate::plan::SegmentPlan;

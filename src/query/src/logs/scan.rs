@@ -42,7 +42,7 @@ pub(super) fn scan(
         let ts = places.times.get(row).copied().unwrap_or_default();
         passed.push(Passed { key: sink.direction.key(ts), row, labels });
     });
-    if scope.query.is_plain() {
+    if scope.query.keeps_all() {
         keep_best(&mut passed, sink.limit);
     } else {
         passed.sort_by_key(|p| std::cmp::Reverse(p.key));
@@ -52,7 +52,7 @@ pub(super) fn scan(
     }
     let metadata = plan.segment.block(index as usize, METADATA)?;
     let arrival = (plan.source as u64) << 40 | u64::from(index) << 16;
-    let found = if scope.query.is_plain() {
+    let found = if scope.query.keeps_all() {
         plain(&passed, &lines, &metadata, arrival)
     } else {
         let entries = passed.iter().map(|p| Entry {

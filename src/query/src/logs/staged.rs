@@ -1,6 +1,7 @@
 //! What do the stages of a query make of the entries that passed its line filters?
 
 use super::best::{Found, Shown};
+use crate::request::Direction;
 use crate::scope::Scope;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -52,6 +53,33 @@ where
         }
     }
     found
+}
+
+/// Runs stages that keep all rows over the entries of an answer.
+pub(crate) fn apply(scope: &Scope, found: &mut [Found], direction: Direction) {
+    let pipeline = scope.query.pipeline();
+    let mut made = Vec::with_capacity(found.len());
+    let mut row: Option<Row<'_>> = None;
+    for found in found.iter() {
+        let (ts, metadata) = (direction.ts(found.key), Metadata(&found.metadata));
+        let row = match &mut row {
+            Some(row) => {
+                row.reset(ts, &found.line, &found.labels, metadata);
+                row
+            }
+            none => none.insert(Row::new(ts, scope.wall_ns, &found.line, &found.labels, metadata)),
+        };
+        pipeline.process(row);
+        let line: Option<Box<[u8]>> = row.stored_line().is_none().then(|| row.line().into());
+        made.push((line, row.has_changed_labels().then(|| Box::new(shown(row)))));
+    }
+    drop(row);
+    for (found, (line, shown)) in found.iter_mut().zip(made) {
+        if let Some(line) = line {
+            found.line = line;
+        }
+        found.shown = shown;
+    }
 }
 
 fn passed<'a, M>(entry: Entry<'a, M>, row: &Row<'_>, changes_line: bool) -> Found

@@ -5,7 +5,7 @@ use crate::{Direction, LogResult, ResultEntry, ResultStream};
 use proptest::prelude::*;
 use regex::bytes::Regex;
 use std::collections::{BTreeMap, HashSet};
-use strandline_model::{TimeRange, labels::write_quoted};
+use strandline_model::TimeRange;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -90,8 +90,8 @@ fn asks() -> impl Strategy<Value = Vec<Ask>> {
     proptest::collection::vec(ask, 1..8)
 }
 
-/// Labels and metadata, as text to sort by and as pairs.
-fn merged(row: &Row) -> (String, Vec<(String, String)>) {
+/// Labels and metadata.
+fn merged(row: &Row) -> Vec<(String, String)> {
     let labels = labels(row.stream);
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     // The last of equal metadata names counts; a renamed one loses against one of that name.
@@ -101,13 +101,7 @@ fn merged(row: &Row) -> (String, Vec<(String, String)>) {
         all.entry(name).or_insert(value);
     }
     all.extend(labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())));
-    let mut text = String::new();
-    for (i, (name, value)) in all.iter().enumerate() {
-        text.push_str(if i > 0 { ", " } else { "{" });
-        text.push_str(&format!("{name}="));
-        write_quoted(&mut text, value).unwrap();
-    }
-    (text + "}", all.into_iter().collect())
+    all.into_iter().collect()
 }
 
 /// The answer by a plain look at everything, in order of arrival.
@@ -132,10 +126,10 @@ fn naive(all: &[Row], ask: &Ask) -> Vec<ResultStream> {
     let key =
         |r: &Row| if ask.direction == Direction::Backward { -i128::from(r.ts) } else { i128::from(r.ts) };
     rows.sort_by_key(|r| (key(r), labels(r.stream)));
-    let mut streams: BTreeMap<String, ResultStream> = BTreeMap::new();
+    let mut streams: BTreeMap<Vec<(String, String)>, ResultStream> = BTreeMap::new();
     for row in rows.into_iter().take(ask.limit) {
-        let (text, labels) = merged(row);
-        let stream = streams.entry(text).or_insert(ResultStream { labels, entries: Vec::new() });
+        let labels = merged(row);
+        let stream = streams.entry(labels.clone()).or_insert(ResultStream { labels, entries: Vec::new() });
         let (line, packed_metadata) = (row.line.clone().into(), Box::default());
         stream.entries.push(ResultEntry { ts: row.ts, line, packed_metadata, packed_parsed: Box::default() });
     }
