@@ -2,11 +2,12 @@
 
 use super::data::Labels;
 use super::metric::Vector;
-use super::row::{DETAILS, SOME_DETAILS};
+use super::row::{Category, DETAILS, SOME_DETAILS};
 use serde_json::Value;
 use strandline_logql::ast::{MetricExpr, VectorOp};
 
-type LogRow = (i64, String, Labels);
+/// Time, line and labels.
+pub type LogRow = (i64, String, Labels);
 
 fn labels(value: &Value) -> Labels {
     let mut labels: Labels = serde_json::from_value(value.clone()).unwrap();
@@ -16,18 +17,29 @@ fn labels(value: &Value) -> Labels {
     labels
 }
 
+/// The labels of a stream and those that only one of its entries has.
+fn categorized(stream: &Labels, more: &Value) -> Labels {
+    let of = |labels: Labels, category: Category| {
+        labels.into_iter().map(move |(name, value)| (category.of(&name), value))
+    };
+    let part = |name: &str| more.get(name).map_or(Labels::new(), labels);
+    of(stream.clone(), Category::Stream)
+        .chain(of(part("structuredMetadata"), Category::Metadata))
+        .chain(of(part("parsed"), Category::Parsed))
+        .collect()
+}
+
 /// `wanted` are all rows, in the order of their times.
 pub fn log_difference(answer: &Value, wanted: &[LogRow], forward: bool, limit: usize) -> Result<(), String> {
     let mut found: Vec<LogRow> = Vec::new();
     for stream in answer["data"]["result"].as_array().unwrap() {
         let labels = labels(&stream["stream"]);
-        let rows: Vec<LogRow> = stream["values"]
-            .as_array()
-            .unwrap()
-            .iter()
+        let values = stream["values"].as_array().unwrap().iter();
+        let rows: Vec<LogRow> = values
             .map(|value| {
                 let ts = value[0].as_str().unwrap().parse().unwrap();
-                (ts, value[1].as_str().unwrap().to_owned(), labels.clone())
+                let labels = value.get(2).map_or(labels.clone(), |more| categorized(&labels, more));
+                (ts, value[1].as_str().unwrap().to_owned(), labels)
             })
             .collect();
         if rows.windows(2).any(|pair| pair[0].0 != pair[1].0 && (pair[0].0 < pair[1].0) != forward) {

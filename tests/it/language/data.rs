@@ -20,6 +20,11 @@ pub const START: i64 = 20_000 * 86_400 * SECOND - 300 * SECOND;
 /// And end ten minutes later.
 pub const LENGTH: i64 = 600 * SECOND;
 
+/// The dice of a seed, which have nothing in common with those of the next.
+pub fn dice(seed: u64) -> Dice {
+    Dice::new(Dice::new(seed).roll(u64::MAX))
+}
+
 pub fn pick<'a, T: ?Sized>(dice: &mut Dice, all: &[&'a T]) -> &'a T {
     all[dice.roll(all.len() as u64) as usize]
 }
@@ -56,7 +61,7 @@ pub fn labels(pairs: &[(&str, &str)]) -> Labels {
 
 /// The entries in the order in which they arrive, which is not that of their times; some are sent twice.
 pub fn entries(seed: u64) -> Vec<Entry> {
-    let mut dice = Dice::new(seed);
+    let mut dice = self::dice(seed);
     let streams = streams();
     let mut all: Vec<Entry> = Vec::new();
     for _ in 0..100 + dice.roll(300) {
@@ -143,6 +148,11 @@ fn user(dice: &mut Dice) -> &'static str {
     pick(dice, &["ana", "bo", "cy", "dora", "zoë"])
 }
 
+/// The text with its first letter written as a number.
+fn escaped(text: &str) -> String {
+    format!("\\u{:04x}{}", text.as_bytes()[0], &text[1..])
+}
+
 fn ip(dice: &mut Dice) -> String {
     let net = pick(dice, &["10.0.0", "10.0.1", "192.168.7"]);
     format!("{net}.{}", dice.roll(20))
@@ -171,6 +181,7 @@ fn logfmt(dice: &mut Dice) -> String {
             2 => format!("dur={}", duration(dice)),
             3 => format!("size={}", size(dice)),
             4 => format!("status={}", status(dice)),
+            5 if dice.chance(20) => format!("user=\"{}\"", escaped(user(dice))),
             5 => format!("user={}", user(dice)),
             6 => format!("ip={}", ip(dice)),
             7 => format!("msg=\"{}\"", words(dice)),
@@ -195,6 +206,7 @@ fn json(dice: &mut Dice) -> String {
             2 => ("dur", format!("\"{}\"", duration(dice))),
             3 => ("size", format!("\"{}\"", size(dice))),
             4 => ("status", status(dice).parse::<u32>().map_or("\"none\"".to_owned(), |n| n.to_string())),
+            5 if dice.chance(20) => ("user", format!("\"{}\"", escaped(user(dice)))),
             5 => ("user", format!("\"{}\"", user(dice))),
             6 => ("ip", format!("\"{}\"", ip(dice))),
             7 => ("msg", serde_json::json!(format!("{} \"q\"\n{}", words(dice), user(dice))).to_string()),

@@ -1,7 +1,8 @@
 //! Does the naive evaluator itself know what the reference says? (loki-surface 9.5 and 10)
 
 use super::data::{Entry, Labels, labels};
-use super::metric::{Vector, evaluate, log_rows};
+use super::metric::{Vector, evaluate};
+use super::stages;
 use strandline_logql::ast::Expr;
 
 fn entry(line: &str) -> Entry {
@@ -14,11 +15,11 @@ fn after(stages: &str, line: &str) -> Option<(String, Vec<(String, String)>)> {
     let Ok(Expr::Log(log)) = strandline_logql::parse_query(&format!("{{app=\"a\"}} {stages}")) else {
         panic!("{stages}")
     };
-    let rows = log_rows(&log, &[entry(line)]);
+    let rows = stages::rows(&log, &[entry(line)]);
     let known = |(name, value): &(String, String)| (name == "app" && value == "a") || name == "level";
     rows.into_iter()
         .next()
-        .map(|(_, line, labels)| (line, labels.into_iter().filter(|l| !known(l)).collect()))
+        .map(|row| (row.line.clone(), row.all().into_iter().filter(|l| !known(l)).collect()))
 }
 
 #[test]

@@ -26,6 +26,29 @@ const NAMES: [&str; 16] = [
 const NUMBERS: [&str; 4] = ["n", "total", "status", "http_status"];
 const VALUES: [&str; 14] =
     ["web", "db", "prod", "dev", "h1", "info", "warn", "error", "ana", "zoë", "t1", "p0", "200", ""];
+/// Labels with values that they have.
+const PAIRS: [(&str, &str); 20] = [
+    ("level", "info"),
+    ("level", "warn"),
+    ("level_extracted", "error"),
+    ("user", "ana"),
+    ("user", "zoë"),
+    ("user", "bo"),
+    ("app", "web"),
+    ("app_extracted", "ana"),
+    ("trace_id", "t1"),
+    ("pod", "p0"),
+    ("status", "200"),
+    ("status", "none"),
+    ("msg", "say \"ana\"\tnow"),
+    ("host_extracted", "m1"),
+    ("detected_level", "info"),
+    ("method", "GET"),
+    ("http_x_id_a", "bo"),
+    ("ok", "true"),
+    ("n", "2.50"),
+    ("size", "big"),
+];
 const PATTERNS: [&str; 8] = ["info|warn", "a.+", "(?i)ERROR", ".*o.*", "h[12]", "[a-c].*", "t\\d", ".+"];
 
 /// A text as the language quotes it.
@@ -228,7 +251,11 @@ pub fn label_filter(dice: &mut Dice, depth: u32) -> String {
     }
     let compare = pick(dice, &["=", "==", "!=", ">", ">=", "<", "<="]);
     match dice.roll(9) {
-        0..2 => {
+        0 => {
+            let (name, value) = PAIRS[dice.roll(PAIRS.len() as u64) as usize];
+            format!("{name}{}{}", pick(dice, &["=", "=", "!="]), quoted(dice, value))
+        }
+        1 => {
             let value = pick(dice, &VALUES);
             format!("{}{}{}", pick(dice, &NAMES), pick(dice, &["=", "!="]), quoted(dice, value))
         }

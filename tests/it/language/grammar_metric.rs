@@ -167,6 +167,10 @@ fn binary(dice: &mut Dice, depth: u32) -> String {
             format!("{number} {op} ({inner})")
         };
     }
+    if dice.chance(10) {
+        let inner = metric(dice, depth - 1);
+        return format!("sum({inner}) {} vector({})", pick(dice, &["or", "+", "> bool"]), dice.roll(3));
+    }
     if dice.chance(20) {
         let op = pick(dice, &["or", "and", "unless", "+", ">"]);
         return format!("({}) {op} ({})", metric(dice, depth - 1), metric(dice, depth - 1));

@@ -4,7 +4,6 @@ use super::data::{Entry, Labels};
 use super::go_regex;
 use super::row::ERROR;
 use super::samples::{Sample, ordered, samples, window};
-use super::stages;
 use strandline_logql::ast::*;
 use strandline_model::MatchOp;
 
@@ -239,12 +238,4 @@ fn label_replace(replace: &LabelReplace, vector: Vector) -> Vector {
         (labels, value)
     };
     vector.into_iter().map(set).collect()
-}
-
-/// The rows of a log query, by time.
-pub fn log_rows(log: &LogExpr, entries: &[Entry]) -> Vec<(i64, String, Labels)> {
-    let mut rows: Vec<_> =
-        stages::rows(log, entries).into_iter().map(|row| (row.ts, row.line.clone(), row.all())).collect();
-    rows.sort();
-    rows
 }

@@ -18,9 +18,10 @@ mod stages;
 
 use crate::rig::Rig;
 use crate::sim::Dice;
-use answer::{Points, log_difference, metric_difference};
+use answer::{LogRow, Points, log_difference, metric_difference};
 use data::{Entry, LENGTH, SECOND, START};
 use metric::Stop;
+use row::Row;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use strandline_logql::ast::{Expr, LogExpr, MetricExpr};
@@ -77,7 +78,7 @@ fn answers_are_those_of_a_naive_evaluator() {
         "{} queries: {} told something, {} failed as they must, {} undecided",
         tally.queries, tally.telling, tally.failing, tally.undecided
     );
-    let shown = tally.faults.len().min(20);
+    let shown = tally.faults.len().min(100);
     assert!(
         tally.faults.is_empty(),
         "{} faults:\n{}",
@@ -101,7 +102,11 @@ fn round(seed: u64, queries: u64, tally: &mut Tally) {
     }
     push(&rig, head);
     let stored = data::stored(&entries);
-    let mut dice = Dice::new(seed);
+    let mut dice = data::dice(!seed);
+    if dice.chance(30) {
+        rig.kill();
+        rig.start();
+    }
     for _ in 0..queries {
         tally.queries += 1;
         let query =
@@ -150,8 +155,12 @@ fn ask_log(
     let (start, end) = some_time(dice);
     let forward = dice.chance(50);
     let limit = if dice.chance(60) { 10_000 } else { 1 + dice.roll(30) as usize };
-    let answer = rig.get(
+    // With this header the answer tells where labels come from.
+    let categorized = dice.chance(50);
+    let header = [("X-Loki-Response-Encoding-Flags", "categorize-labels")];
+    let answer = rig.get_with(
         "/loki/api/v1/query_range",
+        if categorized { &header } else { &[] },
         &[
             ("query", query),
             ("start", &start.to_string()),
@@ -161,13 +170,17 @@ fn ask_log(
         ],
     );
     let among: Vec<Entry> = entries.iter().filter(|e| start <= e.ts && e.ts < end).cloned().collect();
-    let wanted = metric::log_rows(log, &among);
+    let labels = |row: &Row| if categorized { row.categorized() } else { row.all() };
+    let rows = stages::rows(log, &among).into_iter();
+    let mut wanted: Vec<LogRow> = rows.map(|row| (row.ts, row.line.clone(), labels(&row))).collect();
+    wanted.sort();
     tally.telling += u64::from(!wanted.is_empty());
     if answer.status != 200 {
         return Err(format!("{}: {}", answer.status, answer.text()));
     }
-    log_difference(&answer.json(), &wanted, forward, limit)
-        .map_err(|fault| format!("start={start} end={end} forward={forward} limit={limit}: {fault}"))
+    log_difference(&answer.json(), &wanted, forward, limit).map_err(|fault| {
+        format!("start={start} end={end} forward={forward} limit={limit} categorized={categorized}: {fault}")
+    })
 }
 
 fn ask_metric(

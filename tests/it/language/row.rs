@@ -8,26 +8,42 @@ pub const DETAILS: &str = "__error_details__";
 /// What the details of an error are, for tests: their text is for people.
 pub const SOME_DETAILS: &str = "...";
 
+/// Where a label comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Category {
+    Stream,
+    Metadata,
+    /// A stage made it.
+    Parsed,
+}
+
+impl Category {
+    /// The name of the label, and with it the category's.
+    pub fn of(self, name: &str) -> String {
+        format!("{self:?} {name}")
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Row {
     pub ts: i64,
     pub line: String,
-    /// What the query sees: name, value, whether a stage made it.
-    pub labels: Vec<(String, String, bool)>,
+    /// What the query sees.
+    pub labels: Vec<(String, String, Category)>,
     /// Names that the entry came with.
     given: BTreeSet<String>,
 }
 
 impl Row {
     pub fn of(entry: &Entry) -> Self {
-        let mut labels: Vec<(String, String, bool)> = Vec::new();
+        let mut labels = Vec::new();
         for (name, value) in &entry.labels {
-            labels.push((name.clone(), value.clone(), false));
+            labels.push((name.clone(), value.clone(), Category::Stream));
         }
         for (name, value) in &entry.metadata {
             let clashes = entry.labels.contains_key(name);
             let name = if clashes { format!("{name}_extracted") } else { name.clone() };
-            labels.push((name, value.clone(), false));
+            labels.push((name, value.clone(), Category::Metadata));
         }
         let given = entry.labels.keys().chain(entry.metadata.keys()).cloned().collect();
         Self { ts: entry.ts, line: entry.line.clone(), labels, given }
@@ -39,7 +55,7 @@ impl Row {
 
     pub fn set(&mut self, name: &str, value: &str) {
         self.remove(name);
-        self.labels.push((name.to_owned(), value.to_owned(), true));
+        self.labels.push((name.to_owned(), value.to_owned(), Category::Parsed));
     }
 
     pub fn remove(&mut self, name: &str) {
@@ -59,7 +75,7 @@ impl Row {
     /// A label from the line; one that a stage made before stays, unless this one `wins`.
     pub fn extract(&mut self, name: &str, value: &str, wins: bool) {
         let name = self.shown(name);
-        let made = self.labels.iter().any(|label| label.0 == name && label.2);
+        let made = self.labels.iter().any(|label| label.0 == name && label.2 == Category::Parsed);
         if !name.is_empty() && (wins || !made) {
             self.set(&name, value);
         }
@@ -67,6 +83,11 @@ impl Row {
 
     pub fn all(&self) -> Labels {
         self.labels.iter().map(|(name, value, _)| (name.clone(), value.clone())).collect()
+    }
+
+    /// The labels under names that tell where they come from.
+    pub fn categorized(&self) -> Labels {
+        self.labels.iter().map(|(name, value, category)| (category.of(name), value.clone())).collect()
     }
 }
 
