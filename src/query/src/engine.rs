@@ -205,7 +205,7 @@ impl QueryEngine {
         let warnings = run.wait()?;
         stats.add(&run.scope.counters.snapshot());
         let (mut found, duplicates) = run.sink.finish();
-        if request.query.keeps_all() && !request.query.is_plain() {
+        if request.query.is_deferred() && !request.query.is_plain() {
             logs::staged::apply(&run.scope, &mut found, request.direction);
         }
         Ok(Outcome { found, duplicates, warnings })

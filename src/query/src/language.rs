@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_logql::ast::{Expr, LogExpr, MetricExpr};
 use strandline_logql::{
-    LineFilter, LineFilters, Needed, ParseError, Pipeline, Unwrapped, compile_matchers,
+    LabelNeedle, LineFilter, LineFilters, Needed, ParseError, Pipeline, Unwrapped, compile_matchers,
     require_non_empty_matcher, row,
 };
 use strandline_model::{Needle, Selector};
@@ -77,11 +77,15 @@ struct Inner {
     /// For the leaf of a metric query: the label whose number is taken.
     unwrapped: Option<Unwrapped>,
     needle: Needle,
+    /// The same for entries whose streams do not have the labels that are asked for.
+    entry_needle: Needle,
     search: Search,
+    /// The same for where these labels can only come from the lines.
+    search_of_lines: Search,
 }
 
 /// How the rows that may pass are found in a whole column of lines.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Search {
     /// Every row may pass.
     All,
@@ -95,6 +99,8 @@ pub(crate) enum Search {
 
 /// A shorter text is in so many lines that searching for the pattern around it is faster.
 const MIN_TELLING_BYTES: usize = 3;
+/// How JSON may write any character. Short, but rare.
+const ESCAPE: &[u8] = b"\\u";
 
 impl LogQuery {
     /// Reads a log query.
@@ -135,7 +141,20 @@ impl LogQuery {
         let pipeline = Pipeline::compile(&expr.stages, needed)?;
         let needle = pipeline.needle();
         let search = search(pipeline.line_filters(), &needle);
-        let inner = Inner { text: expr.to_string(), selector, pipeline, unwrapped, needle, search };
+        let labels = pipeline.label_needles().iter();
+        let entry_needle = labels.clone().map(LabelNeedle::entry).fold(needle.clone(), Needle::and);
+        let line_needle = labels.filter_map(|label| label.line.clone()).fold(needle.clone(), Needle::and);
+        let search_of_lines = search_for(&line_needle).unwrap_or_else(|| search.clone());
+        let inner = Inner {
+            text: expr.to_string(),
+            selector,
+            pipeline,
+            unwrapped,
+            needle,
+            entry_needle,
+            search,
+            search_of_lines,
+        };
         Ok(Self { inner: Arc::new(inner), minds_errors: false })
     }
 
@@ -164,7 +183,27 @@ impl LogQuery {
         self.inner.pipeline.is_empty() && self.inner.unwrapped.is_none()
     }
 
-    /// Whether all lines that pass the filters are shown, so that the stages may as well be run over the answer alone.
+    /// Whether what becomes of a line that passes the filters depends on its labels alone.
+    pub(crate) fn looks_at_labels_only(&self) -> bool {
+        !self.inner.pipeline.needs_line() && self.inner.unwrapped.is_none()
+    }
+
+    /// Whether this metadata matters to the stages or to the answer.
+    pub(crate) fn reads_metadata(&self, name: &str) -> bool {
+        reads(self.inner.pipeline.reads(), name)
+    }
+
+    /// Whether this metadata may decide whether a line is dropped.
+    pub(crate) fn decides_by_metadata(&self, name: &str) -> bool {
+        reads(self.inner.pipeline.decisive().reads(), name)
+    }
+
+    /// Whether stages are best run over the answer alone: they keep all lines, or can be judged without a look at lines.
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.inner.pipeline.keeps_all() || self.looks_at_labels_only()
+    }
+
+    /// Whether no stage drops anything.
     pub(crate) fn keeps_all(&self) -> bool {
         self.inner.pipeline.keeps_all()
     }
@@ -179,9 +218,31 @@ impl LogQuery {
         &self.inner.needle
     }
 
-    /// How to find the rows that may be wanted.
-    pub(crate) fn search(&self) -> &Search {
-        &self.inner.search
+    /// The labels that wanted entries must have; and whether stages may make each of lines.
+    pub(crate) fn labels_asked_for(&self) -> impl Iterator<Item = (&str, bool)> {
+        let labels = self.inner.pipeline.label_needles().iter();
+        labels.map(|label| (label.label.as_str(), label.line.is_some()))
+    }
+
+    /// What every wanted entry has, in its line or its metadata, if no stream has any of [`Self::labels_asked_for`].
+    pub(crate) fn entry_needle(&self) -> &Needle {
+        &self.inner.entry_needle
+    }
+
+    /// How to find the rows that may be wanted; `of_lines` says that the labels that stages may make of lines can have
+    /// no other origin.
+    pub(crate) fn search(&self, of_lines: bool) -> &Search {
+        if of_lines { &self.inner.search_of_lines } else { &self.inner.search }
+    }
+}
+
+fn reads(needed: &Needed, name: &str) -> bool {
+    match needed {
+        Needed::All => true,
+        // It may be asked for by the name that a clash with a stream label gives it.
+        Needed::Only(names) => {
+            names.iter().any(|n| n == name || n.strip_suffix(row::EXTRACTED) == Some(name))
+        }
     }
 }
 
@@ -207,6 +268,33 @@ impl From<ParseError> for QueryError {
     }
 }
 
+/// The search for the longest text that must be there, or for the texts of which one must be.
+fn search_for(needle: &Needle) -> Option<Search> {
+    match longest_literal(needle) {
+        Some(literal) if literal.len() >= MIN_TELLING_BYTES => {
+            Some(Search::Literal(Box::new(Finder::new(literal).into_owned())))
+        }
+        _ => any_literal(needle).map(Search::Pattern),
+    }
+}
+
+/// A pattern for the first choice between texts that tells anything.
+fn any_literal(needle: &Needle) -> Option<Regex> {
+    let telling = |text: &[u8]| text.len() >= MIN_TELLING_BYTES || text == ESCAPE;
+    match needle {
+        Needle::All(needles) => needles.iter().find_map(any_literal),
+        Needle::OneOf(needles) => {
+            let texts = needles.iter().map(|needle| match needle {
+                Needle::Literal(text) if telling(text) => std::str::from_utf8(text).ok().map(regex::escape),
+                _ => None,
+            });
+            // The texts stand as they are, so this is a search for several at once and never slow.
+            Regex::new(&texts.collect::<Option<Vec<_>>>()?.join("|")).ok()
+        }
+        _ => None,
+    }
+}
+
 fn search(filters: &LineFilters, needle: &Needle) -> Search {
     if filters.is_empty() {
         return Search::All;
@@ -225,7 +313,7 @@ fn search(filters: &LineFilters, needle: &Needle) -> Search {
         }
         (Some(literal), _) => Search::Literal(Box::new(Finder::new(literal).into_owned())),
         (None, Some(pattern)) => Search::Pattern(pattern.clone()),
-        (None, None) => Search::EachLine,
+        (None, None) => any_literal(needle).map_or(Search::EachLine, Search::Pattern),
     }
 }
 
@@ -244,7 +332,10 @@ mod tests {
 
     #[test]
     fn the_search_uses_what_is_cheapest_to_find() {
-        let shape = |filters: &str| match LogQuery::parse(&format!("{{a=\"b\"}} {filters}")).unwrap().search()
+        let shape = |filters: &str| match LogQuery::parse(&format!("{{a=\"b\"}} {filters}"))
+            .unwrap()
+            .search(true)
+            .clone()
         {
             Search::All => "all".to_owned(),
             Search::Literal(finder) => format!("literal {}", String::from_utf8_lossy(finder.needle())),
@@ -257,6 +348,10 @@ mod tests {
             (r#"|~ "time[d ]?out after [0-9]+""#, "literal out after "),
             (r#"!= "x""#, "each line"),
             (r#"|= "x" or "y""#, "each line"),
+            (r#"|= "xyz" or "a.c""#, "pattern xyz|a\\.c"),
+            (r#"| json | level="error""#, "pattern error|\\\\u"),
+            (r#"| json | level="no""#, "all"),
+            ("| regexp `took (?P<ms>[0-9]+)` | ms > 5", "literal took "),
             ("|~ `^[0-9]`", "each line"),
         ] {
             assert_eq!(shape(filters), wanted, "{filters}");

@@ -30,6 +30,8 @@ pub(crate) struct SegmentPlan {
     pub(crate) source: usize,
     /// Blocks that may hold entries of the answer.
     pub(crate) blocks: Vec<u32>,
+    /// Whether the labels that stages may make of lines can have no other origin here.
+    pub(crate) of_lines: bool,
 }
 
 impl SegmentPlan {
@@ -96,10 +98,10 @@ pub(crate) fn plan(
     if let Some(few) = scope.few.as_ref().filter(|few| few.len() < chunks(&segment)) {
         streams = find_streams(scope, &segment, few)?;
         keep_selected(scope, &mut blocks, &table, &streams);
-        rule_out(scope, &segment, &mut blocks);
+        rule_out(scope.query.needle(), scope, &segment, &mut blocks);
     } else {
         // A look at all streams costs more than one at the text index, and is not needed where that leaves no block.
-        rule_out(scope, &segment, &mut blocks);
+        rule_out(scope.query.needle(), scope, &segment, &mut blocks);
         if segment.meta().streams > MANY_STREAMS {
             return Ok(SegmentPlan {
                 handle: Arc::clone(handle),
@@ -108,13 +110,19 @@ pub(crate) fn plan(
                 streams: None,
                 source,
                 blocks,
+                of_lines: false,
             });
         }
         streams = if blocks.is_empty() { Streams::default() } else { filter_streams(scope, &segment, ALL)? };
         keep_selected(scope, &mut blocks, &table, &streams);
     }
+    let mut of_lines = false;
+    if scope.query.labels_asked_for().next().is_some() && not_of_streams(scope, &streams) {
+        rule_out(scope.query.entry_needle(), scope, &segment, &mut blocks);
+        of_lines = not_of_metadata(scope, &table);
+    }
     let streams = Some(streams);
-    Ok(SegmentPlan { handle: Arc::clone(handle), segment, table, streams, source, blocks })
+    Ok(SegmentPlan { handle: Arc::clone(handle), segment, table, streams, source, blocks, of_lines })
 }
 
 fn chunks(segment: &Segment) -> usize {
@@ -155,9 +163,20 @@ fn filter_streams(scope: &Scope, segment: &Segment, ordinals: (u32, u32)) -> Res
     Ok(streams)
 }
 
+/// Whether none of the streams has a label that the query's stages ask for.
+fn not_of_streams(scope: &Scope, streams: &Streams) -> bool {
+    let mut labels = scope.query.labels_asked_for();
+    labels.all(|(name, _)| streams.labels.iter().all(|labels| labels.get(name).is_none()))
+}
+
+/// Whether nothing has metadata with the name of a label that stages may make of lines.
+fn not_of_metadata(scope: &Scope, table: &BlockTable) -> bool {
+    let mut labels = scope.query.labels_asked_for().filter(|(_, of_lines)| *of_lines);
+    labels.all(|(name, _)| table.names.iter().all(|known| **known != *name))
+}
+
 /// Drops the blocks that cannot hold what a line must contain.
-fn rule_out(scope: &Scope, segment: &Segment, blocks: &mut Vec<u32>) {
-    let needle = scope.query.needle();
+fn rule_out(needle: &Needle, scope: &Scope, segment: &Segment, blocks: &mut Vec<u32>) {
     if *needle == Needle::Any || blocks.len() < MIN_BLOCKS_FOR_INDEX {
         return;
     }

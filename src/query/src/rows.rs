@@ -49,6 +49,7 @@ pub(crate) fn candidates<'p>(streams: &'p Streams, places: &Block, range: TimeRa
 /// Calls `each` with every row that passes the line filters, part by part, ascending within each.
 pub(crate) fn filtered<'p>(
     scope: &Scope,
+    search: &Search,
     lines: &Block,
     rows: &'p [Rows<'p>],
     mut each: impl FnMut(&'p Arc<Labels>, usize),
@@ -65,7 +66,7 @@ pub(crate) fn filtered<'p>(
                 each(part.labels, row);
             }
         };
-        match scope.query.search() {
+        match search {
             Search::All => part.rows.clone().for_each(|row| each(part.labels, row)),
             Search::EachLine => part.rows.clone().for_each(judge),
             Search::Literal(literal) => {

@@ -9,13 +9,22 @@ use crate::ast::{LabelFilterExpr, LabelFormatValue, Stage};
 use crate::needle;
 use strandline_model::{MatchOp, Needle};
 
-/// A condition on the stored line that holds if a label can only come from a parser.
+/// A condition on an entry that holds unless its stream has the label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelNeedle {
-    /// The label. Where the stream or the entry's metadata has one of this name, nothing is known.
+    /// The label. Where the stream has one of this name, nothing is known.
     pub label: String,
-    /// What the line then must contain.
-    pub needle: Needle,
+    /// What the line must contain if no metadata has this name; `None` if no stage makes this label.
+    pub line: Option<Needle>,
+    /// What the metadata must be if the label comes from there; [`Needle::Any`] if values are not known.
+    metadata: Needle,
+}
+
+impl LabelNeedle {
+    /// What the line or the metadata must contain.
+    pub fn entry(&self) -> Needle {
+        needle::one_of(std::iter::once(self.metadata.clone()).chain(self.line.clone()))
+    }
 }
 
 /// A stage that may have made a label.
@@ -100,9 +109,18 @@ fn conjunction(
             },
         });
     }
-    let needle = needle::one_of(alternatives.into_iter());
-    if needle != Needle::Any {
-        found.push(LabelNeedle { label: label.clone(), needle });
+    let metadata = needle::one_of(values.iter().map(|value| in_metadata(label, value)));
+    let line = (!origins.is_empty()).then(|| needle::one_of(alternatives.into_iter()));
+    let needle = LabelNeedle { label: label.clone(), line, metadata };
+    if needle.line.as_ref().is_some_and(|line| *line != Needle::Any) || needle.entry() != Needle::Any {
+        found.push(needle);
+    }
+}
+
+fn in_metadata(label: &str, value: &str) -> Needle {
+    match value {
+        "" => Needle::Any,
+        _ => Needle::Metadata { name: label.to_owned(), value: value.to_owned() },
     }
 }
 

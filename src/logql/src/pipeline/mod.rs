@@ -62,6 +62,8 @@ pub struct Pipeline {
     changes_line: bool,
     label_needles: Vec<LabelNeedle>,
     probe: Option<Box<Pipeline>>,
+    /// Whether the probe is worth running first.
+    probes: bool,
 }
 
 /// One stage, compiled, with the labels that it has to make.
@@ -103,6 +105,7 @@ impl Pipeline {
             steps,
             reads: reads.needed(),
             probe: probe(&rest, needed)?.map(Box::new),
+            probes: rest.iter().any(|stage| makes_labels(stage)),
         })
     }
 
@@ -141,6 +144,11 @@ impl Pipeline {
         &self.reads
     }
 
+    /// The same stages as far as they decide whether a row is dropped.
+    pub fn decisive(&self) -> &Self {
+        self.probe.as_deref().unwrap_or(self)
+    }
+
     /// Whether every row that passes [`Self::line_filters`] is kept.
     pub fn keeps_all(&self) -> bool {
         !self.steps.iter().any(Step::may_drop)
@@ -148,7 +156,7 @@ impl Pipeline {
 
     /// Runs the stages over a row whose line has passed [`Self::line_filters`]. False: the row is dropped.
     pub fn process(&self, row: &mut Row<'_>) -> bool {
-        if let Some(probe) = &self.probe {
+        if let (Some(probe), true) = (&self.probe, self.probes) {
             if !probe.process(row) {
                 return false;
             }
@@ -185,19 +193,20 @@ fn minds_errors_only(stage: &Stage) -> bool {
     }
 }
 
-/// The same stages with only those labels that decide whether a row is dropped, where that is less work than to make
-/// all of them for rows that are dropped then.
+fn makes_labels(stage: &Stage) -> bool {
+    matches!(
+        stage,
+        Stage::Json(_) | Stage::Logfmt { .. } | Stage::Unpack | Stage::Regexp(_) | Stage::Pattern(_)
+    )
+}
+
+/// The same stages with only those labels that decide whether a row is dropped: less work than to make all of them for
+/// rows that are dropped then.
 fn probe(stages: &[&Stage], needed: &Needed) -> Result<Option<Pipeline>, ParseError> {
     let is_filter = |stage: &&Stage| matches!(stage, Stage::LabelFilter(_));
-    let makes_labels = |stage: &&Stage| {
-        matches!(
-            stage,
-            Stage::Json(_) | Stage::Logfmt { .. } | Stage::Unpack | Stage::Regexp(_) | Stage::Pattern(_)
-        )
-    };
     let Some(last) = stages.iter().rposition(is_filter) else { return Ok(None) };
     let stages = stages.get(..=last).unwrap_or_default();
-    if *needed != Needed::All || !stages.iter().any(makes_labels) {
+    if *needed != Needed::All {
         return Ok(None);
     }
     let stages: Vec<Stage> = stages.iter().map(|stage| (*stage).clone()).collect();

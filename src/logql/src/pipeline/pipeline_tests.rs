@@ -335,13 +335,26 @@ fn labels_ask_lines_for_their_values() {
     let needles = |text: &str| {
         let pipeline = Pipeline::compile(&stages(text), &Needed::All).unwrap();
         let all = pipeline.label_needles().iter();
-        all.map(|n| format!("{}: {:?}", n.label, n.needle).replace("Literal", "")).collect::<Vec<_>>()
+        all.map(|n| format!("{}: {:?}", n.label, n.line.as_ref()?).replace("Literal", "").into())
+            .collect::<Option<Vec<String>>>()
+            .unwrap_or_default()
     };
     let bytes = |text: &str| format!("({:?})", text.as_bytes());
     let (ana, u) = (bytes("ana"), bytes("\\u"));
     assert_eq!(needles("json | where user=ana"), [format!("user: OneOf([{ana}, {u}])")]);
     assert_eq!(needles(r"regexp xy=(?P<u>\d+) | where u!="), [format!("u: {}", bytes("xy="))]);
     assert_eq!(needles("pattern x=<u>. | where u=ana"), [format!("u: All([{ana}, {}])", bytes("x="))]);
+    let entry = |text: &str| {
+        let pipeline = Pipeline::compile(&stages(text), &Needed::All).unwrap();
+        pipeline.label_needles().iter().map(LabelNeedle::entry).collect::<Vec<_>>()
+    };
+    let metadata = Needle::Metadata { name: "user".to_owned(), value: "ana".to_owned() };
+    let literal = |text: &str| Needle::Literal(text.as_bytes().to_vec());
+    assert_eq!(entry("where user=ana"), std::slice::from_ref(&metadata));
+    assert_eq!(
+        entry("json | where user=ana"),
+        [Needle::OneOf(vec![metadata, Needle::OneOf(vec![literal("ana"), literal("\\u")])])]
+    );
     for text in [
         "where user=ana",
         "json | where user=",

@@ -150,7 +150,8 @@ proptest! {
         if pipeline.process_all(&mut row) {
             prop_assert!(contains(&line, &pipeline.needle()));
             for needle in pipeline.label_needles() {
-                prop_assert!(contains(&line, &needle.needle), "{:?}", needle);
+                let line_needle = needle.line.as_ref().unwrap_or(&Needle::Any);
+                prop_assert!(contains(&line, line_needle), "{:?}", needle);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::LogSink;
 use super::best::Found;
-use super::staged::{self, Entry};
+use super::staged::{self, Entry, Judge};
 use crate::execute::Sink;
 use crate::request::Direction;
 use crate::scope::Scope;
@@ -45,9 +45,14 @@ fn scan_stream(sink: &LogSink, scope: &Scope, source: usize, rows: &HeadRows) ->
         let entry = Entry { key, ts, labels: &rows.labels, arrival, line, metadata };
         Some(scope.query.takes(line).then_some(entry))
     });
-    let found = match scope.query.keeps_all() {
-        true => plain(entries.flatten(), sink.limit),
-        false => staged::run(scope, entries.flatten(), sink.limit),
+    let judge = Judge::new(scope);
+    let found = match (scope.query.keeps_all(), scope.query.looks_at_labels_only()) {
+        (true, _) => plain(entries.flatten(), sink.limit),
+        (false, true) => {
+            let takes = |entry: &Entry<'_, _>| judge.takes(entry.labels, entry.metadata);
+            plain(entries.flatten().filter(takes), sink.limit)
+        }
+        (false, false) => staged::run(scope, entries.flatten(), sink.limit),
     };
     count(&scope.counters.head_lines, n);
     count(&scope.counters.head_bytes, bytes);

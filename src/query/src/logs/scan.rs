@@ -2,15 +2,17 @@
 
 use super::LogSink;
 use super::best::Found;
-use super::staged::{self, Entry};
+use super::staged::{self, Entry, Judge};
 use crate::plan::SegmentPlan;
 use crate::rows::{self, LINES, METADATA, PLACES};
 use crate::scope::Scope;
 use crate::stats::count;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use strandline_model::Labels;
 use strandline_store::StoreError;
-use strandline_store::segment::Block;
+use strandline_store::segment::{Block, MetadataColumn};
 
 /// A row that passed.
 struct Passed<'p> {
@@ -38,11 +40,15 @@ pub(super) fn scan(
     let lines = plan.segment.block(index as usize, LINES)?;
     count(&scope.counters.blocks, 1);
     let mut passed = Vec::new();
-    rows::filtered(scope, &lines, &rows, |labels, row| {
+    rows::filtered(scope, scope.query.search(plan.of_lines), &lines, &rows, |labels, row| {
         let ts = places.times.get(row).copied().unwrap_or_default();
         passed.push(Passed { key: sink.direction.key(ts), row, labels });
     });
-    if scope.query.keeps_all() {
+    if !scope.query.keeps_all() && scope.query.looks_at_labels_only() {
+        let decisive = |name: &str| scope.query.decides_by_metadata(name);
+        drop_by_labels(scope, &mut passed, &plan.segment.metadata(index as usize, decisive)?);
+    }
+    if scope.query.is_deferred() {
         keep_best(&mut passed, sink.limit);
     } else {
         passed.sort_by_key(|p| std::cmp::Reverse(p.key));
@@ -52,7 +58,7 @@ pub(super) fn scan(
     }
     let metadata = plan.segment.block(index as usize, METADATA)?;
     let arrival = (plan.source as u64) << 40 | u64::from(index) << 16;
-    let found = if scope.query.keeps_all() {
+    let found = if scope.query.is_deferred() {
         plain(&passed, &lines, &metadata, arrival)
     } else {
         let entries = passed.iter().map(|p| Entry {
@@ -67,6 +73,19 @@ pub(super) fn scan(
     };
     count(&scope.counters.lines_passed, found.len() as u64);
     Ok(found)
+}
+
+/// Drops the rows whose labels do not pass the stages. Most rows have the labels of others.
+fn drop_by_labels(scope: &Scope, passed: &mut Vec<Passed<'_>>, columns: &[MetadataColumn]) {
+    let judge = Judge::new(scope);
+    let mut known: HashMap<(*const Labels, SmallVec<[u32; 4]>), bool> = HashMap::new();
+    passed.retain(|p| {
+        let codes = columns.iter().map(|column| column.code(p.row)).collect();
+        *known.entry((Arc::as_ptr(p.labels), codes)).or_insert_with(|| {
+            let values = columns.iter().filter_map(|column| Some((&*column.name, column.get(p.row)?)));
+            judge.takes(p.labels, values)
+        })
+    });
 }
 
 fn plain(passed: &[Passed<'_>], lines: &Block, metadata: &Block, arrival: u64) -> Vec<Found> {

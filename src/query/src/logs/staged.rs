@@ -5,7 +5,7 @@ use crate::request::Direction;
 use crate::scope::Scope;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use strandline_logql::{Category, Label, Row};
+use strandline_logql::{Category, Label, Pipeline, Row};
 use strandline_model::{Labels, Metadata};
 
 /// Rows between two looks at whether the query is still wanted.
@@ -55,7 +55,27 @@ where
     found
 }
 
-/// Runs stages that keep all rows over the entries of an answer.
+/// Says whether labels pass stages that look at nothing else.
+pub(super) struct Judge<'s> {
+    stages: &'s Pipeline,
+    wall_ns: i64,
+}
+
+impl<'s> Judge<'s> {
+    pub(super) fn new(scope: &'s Scope) -> Self {
+        Self { stages: scope.query.pipeline().decisive(), wall_ns: scope.wall_ns }
+    }
+
+    pub(super) fn takes<'a>(
+        &self,
+        labels: &'a Labels,
+        metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> bool {
+        self.stages.process(&mut Row::new(0, self.wall_ns, &[], labels, metadata))
+    }
+}
+
+/// Runs the stages over the entries of an answer, whether they keep all or their labels have been judged.
 pub(crate) fn apply(scope: &Scope, found: &mut [Found], direction: Direction) {
     let pipeline = scope.query.pipeline();
     let mut made = Vec::with_capacity(found.len());

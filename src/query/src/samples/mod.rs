@@ -116,7 +116,7 @@ impl Sink for SampleSink {
     }
 
     fn block(&self, scope: &Scope, plan: &SegmentPlan, index: u32) -> Result<(), StoreError> {
-        let found = match scope.query.is_plain() {
+        let found = match scope.query.looks_at_labels_only() {
             true => plain::read(self, scope, plan, index),
             false => staged::read(self, scope, plan, index),
         };

@@ -1,7 +1,9 @@
-//! The samples of a block whose lines go through no stages: counted by runs of rows, lines read for their filters only.
+//! The samples of a block where stages, if any, look at labels alone: counted by runs of rows that have the same ones,
+//! lines read for their filters only.
 
 use super::keys::shown_name;
 use super::series::Table;
+use super::staged::fails;
 use super::{Measure, SampleSink};
 use crate::language::Search;
 use crate::plan::SegmentPlan;
@@ -11,6 +13,7 @@ use crate::stats::count;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::ops::Range;
+use strandline_logql::Row;
 use strandline_model::Labels;
 use strandline_store::StoreError;
 use strandline_store::segment::{Block, MetadataColumn};
@@ -35,29 +38,36 @@ pub(super) fn read(
         return Ok(Table::default());
     }
     count(&scope.counters.blocks, 1);
-    let all = matches!(scope.query.search(), Search::All);
+    let all = matches!(scope.query.search(false), Search::All);
     let lines = match (all, sink.measure) {
         (false, _) => plan.segment.block(index as usize, LINES)?,
         (true, Measure::Bytes) => plan.segment.block(index as usize, LENGTHS)?,
         (true, Measure::Lines) => Block::default(),
     };
-    let metadata = plan.segment.metadata(index as usize, |name| sink.kept.may_keep_metadata(name))?;
+    let staged = !scope.query.is_plain();
+    let reads =
+        |name: &str| sink.kept.may_keep_metadata(name) || (staged && scope.query.reads_metadata(name));
+    let metadata = plan.segment.metadata(index as usize, reads)?;
     let mut reading = Reading {
         sink,
+        scope,
         places: &places,
         lines: &lines,
         metadata: &metadata,
         table: Table::default(),
         key: Vec::new(),
+        row: None,
     };
     for part in &rows {
-        let mut stream = StreamKeys::new(sink, part.labels, &metadata);
+        if sink.has_failed() {
+            break;
+        }
+        let mut stream = StreamKeys::new(sink, scope, part.labels, &metadata);
         if all {
             count(&scope.counters.segment_lines, part.rows.len() as u64);
-            count(&scope.counters.lines_passed, part.rows.len() as u64);
             reading.add(&mut stream, part.rows.clone());
         } else {
-            reading.add_filtered(scope, &mut stream, part);
+            reading.add_filtered(&mut stream, part);
         }
     }
     Ok(reading.table)
@@ -65,6 +75,7 @@ pub(super) fn read(
 
 struct Reading<'a> {
     sink: &'a SampleSink,
+    scope: &'a Scope,
     places: &'a Block,
     /// Lines, or their lengths only, or nothing.
     lines: &'a Block,
@@ -72,13 +83,15 @@ struct Reading<'a> {
     table: Table,
     /// Room for keys.
     key: Vec<u8>,
+    /// Room for labels on their way through the stages.
+    row: Option<Row<'a>>,
 }
 
-impl Reading<'_> {
-    fn add_filtered(&mut self, scope: &Scope, stream: &mut StreamKeys<'_>, part: &Rows<'_>) {
-        let (mut run, mut passed) = (part.rows.start..part.rows.start, 0);
-        rows::filtered(scope, self.lines, std::slice::from_ref(part), |_, row| {
-            passed += 1;
+impl<'a> Reading<'a> {
+    fn add_filtered(&mut self, stream: &mut StreamKeys<'a>, part: &Rows<'_>) {
+        let scope = self.scope;
+        let mut run = part.rows.start..part.rows.start;
+        rows::filtered(scope, scope.query.search(false), self.lines, std::slice::from_ref(part), |_, row| {
             if row != run.end {
                 let done = std::mem::replace(&mut run, row..row);
                 self.add(stream, done);
@@ -86,12 +99,11 @@ impl Reading<'_> {
             run.end = row + 1;
         });
         self.add(stream, run);
-        count(&scope.counters.lines_passed, passed);
     }
 
     /// Adds neighboring rows of one stream.
-    fn add(&mut self, stream: &mut StreamKeys<'_>, rows: Range<usize>) {
-        if stream.columns.is_empty() {
+    fn add(&mut self, stream: &mut StreamKeys<'a>, rows: Range<usize>) {
+        if stream.columns.is_empty() && self.scope.query.is_plain() {
             self.sink.kept.pack_stream(&mut self.key, stream.labels);
             let series = self.table.index(&self.sink.keeping, &self.key);
             return self.add_to(series, rows);
@@ -101,13 +113,60 @@ impl Reading<'_> {
             let codes = stream.codes(self.metadata, from);
             let same = |row: &usize| stream.has_codes(self.metadata, *row, &codes);
             let to = from + 1 + (from + 1..rows.end).take_while(same).count();
-            let series = stream.series(self.sink, &mut self.table, self.metadata, &codes);
-            self.add_to(series, from..to);
+            if let Some(series) = self.series(stream, &codes) {
+                self.add_to(series, from..to);
+            }
             from = to;
         }
     }
 
+    /// The series of a stream's rows with these values; `None`: a stage drops them.
+    fn series(&mut self, stream: &mut StreamKeys<'a>, codes: &Codes) -> Option<usize> {
+        if let Some((last, series)) = &stream.last
+            && last == codes
+        {
+            return *series;
+        }
+        let series = match stream.known.get(codes) {
+            Some(series) => *series,
+            None => {
+                let series = if self.scope.query.is_plain() {
+                    stream.pack(self.sink, self.metadata, codes, &mut self.key);
+                    Some(self.table.index(&self.sink.keeping, &self.key))
+                } else {
+                    self.staged_series(stream, codes)
+                };
+                stream.known.insert(codes.clone(), series);
+                series
+            }
+        };
+        stream.last = Some((codes.clone(), series));
+        series
+    }
+
+    fn staged_series(&mut self, stream: &StreamKeys<'a>, codes: &Codes) -> Option<usize> {
+        let columns = self.metadata;
+        let values = stream.columns.iter().zip(codes);
+        let metadata = values.filter_map(|((i, _), code)| {
+            let column = columns.get(*i)?;
+            Some((&*column.name, column.value((*code as usize).checked_sub(1)?)?))
+        });
+        let row = match &mut self.row {
+            Some(row) => {
+                row.reset(0, &[], stream.labels, metadata);
+                row
+            }
+            none => none.insert(Row::new(0, self.scope.wall_ns, &[], stream.labels, metadata)),
+        };
+        if !self.scope.query.pipeline().process(row) || fails(self.sink, self.scope, row) {
+            return None;
+        }
+        self.sink.kept.pack_row(&mut self.key, row);
+        Some(self.table.index(&self.sink.keeping, &self.key))
+    }
+
     fn add_to(&mut self, series: usize, rows: Range<usize>) {
+        count(&self.scope.counters.lines_passed, rows.len() as u64);
         let times = self.places.times.get(rows.clone()).unwrap_or_default();
         let (lines, keeping, measure) = (self.lines, &self.sink.keeping, self.sink.measure);
         let start_of = |i: usize| lines.starts.get(rows.start + i).map_or(0.0, |start| f64::from(*start));
@@ -125,16 +184,17 @@ impl Reading<'_> {
 /// The series of one stream's rows.
 struct StreamKeys<'a> {
     labels: &'a Labels,
-    /// Columns that are kept for this stream, with the names under which they are shown.
+    /// Columns that matter for this stream, with the names under which they are shown.
     columns: Vec<(usize, String)>,
-    known: HashMap<Codes, usize>,
-    last: Option<(Codes, usize)>,
+    known: HashMap<Codes, Option<usize>>,
+    last: Option<(Codes, Option<usize>)>,
 }
 
 impl<'a> StreamKeys<'a> {
-    fn new(sink: &SampleSink, labels: &'a Labels, metadata: &[MetadataColumn]) -> Self {
+    fn new(sink: &SampleSink, scope: &Scope, labels: &'a Labels, metadata: &[MetadataColumn]) -> Self {
         let shown = metadata.iter().map(|column| shown_name(labels, &column.name)).enumerate();
-        let columns = shown.filter(|(_, name)| sink.kept.keeps(name)).collect();
+        let all = !scope.query.is_plain();
+        let columns = shown.filter(|(_, name)| all || sink.kept.keeps(name)).collect();
         Self { labels, columns, known: HashMap::new(), last: None }
     }
 
@@ -147,34 +207,12 @@ impl<'a> StreamKeys<'a> {
         self.columns.iter().zip(codes).all(|((i, _), wanted)| code(*i) == *wanted)
     }
 
-    fn series(
-        &mut self,
-        sink: &SampleSink,
-        table: &mut Table,
-        metadata: &[MetadataColumn],
-        codes: &Codes,
-    ) -> usize {
-        if let Some((last, series)) = &self.last
-            && last == codes
-        {
-            return *series;
-        }
-        let series = match self.known.get(codes) {
-            Some(series) => *series,
-            None => {
-                let mut pairs: Vec<(&str, &str)> = self.labels.iter().collect();
-                let value =
-                    |(i, code): (usize, &u32)| metadata.get(i)?.value((*code as usize).checked_sub(1)?);
-                let shown = self.columns.iter().zip(codes);
-                pairs.extend(shown.filter_map(|((i, name), code)| Some((name.as_str(), value((*i, code))?))));
-                let mut key = Vec::new();
-                sink.kept.pack(&mut key, &mut pairs);
-                let series = table.index(&sink.keeping, &key);
-                self.known.insert(codes.clone(), series);
-                series
-            }
-        };
-        self.last = Some((codes.clone(), series));
-        series
+    /// Packs the labels that a grouping keeps.
+    fn pack(&self, sink: &SampleSink, metadata: &[MetadataColumn], codes: &Codes, key: &mut Vec<u8>) {
+        let mut pairs: Vec<(&str, &str)> = self.labels.iter().collect();
+        let value = |(i, code): (usize, &u32)| metadata.get(i)?.value((*code as usize).checked_sub(1)?);
+        let shown = self.columns.iter().zip(codes);
+        pairs.extend(shown.filter_map(|((i, name), code)| Some((name.as_str(), value((*i, code))?))));
+        sink.kept.pack(key, &mut pairs);
     }
 }

@@ -4,12 +4,13 @@
 use super::series::Table;
 use super::{Measure, SampleSink};
 use crate::error::QueryError;
+use crate::language::Search;
 use crate::plan::SegmentPlan;
 use crate::rows::{self, LENGTHS, LINES, PLACES};
 use crate::scope::Scope;
 use crate::stats::count;
 use std::fmt::Write;
-use strandline_logql::{Label, Needed, Row};
+use strandline_logql::{Label, Row};
 use strandline_model::Labels;
 use strandline_model::labels::write_quoted;
 use strandline_store::StoreError;
@@ -35,20 +36,12 @@ pub(super) fn read(
         return Ok(Table::default());
     }
     count(&scope.counters.blocks, 1);
-    let lines = plan.segment.block(index as usize, columns(sink, scope))?;
-    let pipeline = scope.query.pipeline();
-    let reads = |name: &str| match pipeline.reads() {
-        Needed::All => true,
-        // Metadata may be asked for by the name that a clash with a stream label gives it.
-        Needed::Only(names) => {
-            names.contains(name)
-                || sink.kept.may_keep_metadata(name)
-                || names.iter().any(|n| n.starts_with(name))
-        }
-    };
+    let search = scope.query.search(plan.of_lines);
+    let lines = plan.segment.block(index as usize, columns(sink, scope, search))?;
+    let reads = |name: &str| scope.query.reads_metadata(name) || sink.kept.may_keep_metadata(name);
     let metadata = plan.segment.metadata(index as usize, reads)?;
     let mut staging = Staging::new(sink, scope);
-    rows::filtered(scope, &lines, &rows, |labels, row| {
+    rows::filtered(scope, search, &lines, &rows, |labels, row| {
         let ts = places.times.get(row).copied().unwrap_or_default();
         staging.add(ts, line_of(&lines, row), labels, values(&metadata, row));
     });
@@ -56,8 +49,8 @@ pub(super) fn read(
 }
 
 /// What must be read of lines: all, their lengths, or nothing.
-fn columns(sink: &SampleSink, scope: &Scope) -> rows::Columns {
-    let unfiltered = scope.query.pipeline().line_filters().is_empty();
+fn columns(sink: &SampleSink, scope: &Scope, search: &Search) -> rows::Columns {
+    let unfiltered = matches!(search, Search::All);
     match sink.measure {
         _ if !unfiltered || scope.query.pipeline().needs_line() => LINES,
         Measure::Lines | Measure::Bytes => LENGTHS,
@@ -165,6 +158,15 @@ impl<'s, 'a> Staging<'s, 'a> {
         count(&self.scope.counters.lines_passed, self.passed);
         self.table
     }
+}
+
+/// Whether the row fails the query.
+pub(super) fn fails(sink: &SampleSink, scope: &Scope, row: &Row<'_>) -> bool {
+    let fails = scope.query.minds_errors && row.error().is_some_and(|error| !error.is_empty());
+    if fails {
+        sink.fail(|| pipeline_error(row));
+    }
+    fails
 }
 
 /// A line with an error cannot be counted silently, and not be left out silently either (loki-surface 10.7).
