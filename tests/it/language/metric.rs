@@ -45,12 +45,13 @@ pub fn evaluate(expr: &MetricExpr, entries: &[Entry], times: &[i64]) -> Result<V
         MetricExpr::VectorLiteral(number) => {
             Ok(Value::Vectors(vec![vec![(Labels::new(), *number)]; times.len()]))
         }
-        MetricExpr::Range(range) => {
-            let samples = samples(range, entries);
-            let vectors = times.iter().map(|t| range_at(range, &samples, *t));
-            Ok(Value::Vectors(vectors.collect::<Result<_, _>>()?))
-        }
+        MetricExpr::Range(range) => windows(range, &samples(range, entries), times),
         MetricExpr::Vector(aggregation) => {
+            if let Some(range) = only_counted(aggregation) {
+                let mut samples = samples(range, entries);
+                samples.iter_mut().for_each(|sample| sample.labels.clear());
+                return windows(range, &samples, times);
+            }
             let inner = evaluate(&aggregation.inner, entries, times)?.vectors(times);
             each(inner, &|vector| aggregate(aggregation, vector))
         }
@@ -64,6 +65,20 @@ pub fn evaluate(expr: &MetricExpr, entries: &[Entry], times: &[i64]) -> Result<V
             super::binary::combine(binary, left, right)
         }
     }
+}
+
+/// The lines whose mere number or length is asked for, whatever their labels: then an error does not matter (as in Loki,
+/// where nobody would look).
+fn only_counted(aggregation: &VectorAggregation) -> Option<&RangeAggregation> {
+    let MetricExpr::Range(range) = &*aggregation.inner else { return None };
+    let counts = matches!(range.op, RangeOp::Count | RangeOp::Rate | RangeOp::Bytes | RangeOp::BytesRate);
+    let whole = aggregation.grouping.as_ref().is_none_or(|by| !by.without && by.labels.is_empty());
+    (aggregation.op == VectorOp::Sum && counts && range.unwrap.is_none() && whole).then_some(range)
+}
+
+fn windows(range: &RangeAggregation, samples: &[Sample], times: &[i64]) -> Result<Value, Stop> {
+    let vectors = times.iter().map(|t| range_at(range, samples, *t));
+    Ok(Value::Vectors(vectors.collect::<Result<_, _>>()?))
 }
 
 /// The labels that a group has in common.
