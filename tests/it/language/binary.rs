@@ -94,7 +94,10 @@ fn apply(op: BinaryOp, bool: bool, a: f64, b: f64) -> Result<Option<f64>, Stop> 
         BinaryOp::Div | BinaryOp::Mod if b == 0.0 => return Ok(Some(f64::NAN)),
         BinaryOp::Div | BinaryOp::Mod | BinaryOp::Pow if nearly(b, 0.0) => return Err(Stop::Undecided),
         BinaryOp::Div => return Ok(Some(a / b)),
-        BinaryOp::Mod if nearly((a / b).round(), a / b) => return Err(Stop::Undecided),
+        // Near a multiple rounding decides, unless both are whole.
+        BinaryOp::Mod if (a.fract(), b.fract()) != (0.0, 0.0) && (a / b - (a / b).round()).abs() < 1e-9 => {
+            return Err(Stop::Undecided);
+        }
         BinaryOp::Mod => return Ok(Some(a % b)),
         BinaryOp::Pow => return Ok(Some(a.powf(b))),
         _ if nearly(a, b) => return Err(Stop::Undecided),

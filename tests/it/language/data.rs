@@ -154,6 +154,9 @@ fn escaped(text: &str) -> String {
 }
 
 fn ip(dice: &mut Dice) -> String {
+    if dice.chance(10) {
+        return format!("fe80::{:x}", dice.roll(20));
+    }
     let net = pick(dice, &["10.0.0", "10.0.1", "192.168.7"]);
     format!("{net}.{}", dice.roll(20))
 }
@@ -169,6 +172,9 @@ fn words(dice: &mut Dice) -> String {
     }
     if dice.chance(10) {
         all.push(format!("({})", ip(dice)));
+    }
+    if dice.chance(5) {
+        all.push(format!("[{}]:443 at ::1, 2001:db8::{}.", ip(dice), dice.roll(9)));
     }
     all.join(" ")
 }
@@ -201,7 +207,7 @@ fn logfmt(dice: &mut Dice) -> String {
 fn json(dice: &mut Dice) -> String {
     let mut fields = BTreeMap::new();
     for _ in 0..1 + dice.roll(8) {
-        let (name, value) = match dice.roll(14) {
+        let (name, value) = match dice.roll(15) {
             0 | 1 => ("level", format!("\"{}\"", level(dice))),
             2 => ("dur", format!("\"{}\"", duration(dice))),
             3 => ("size", format!("\"{}\"", size(dice))),
@@ -216,10 +222,15 @@ fn json(dice: &mut Dice) -> String {
             11 => {
                 ("http", format!("{{\"status\":{}, \"x-id\":{{\"a\":\"{}\"}}}}", dice.roll(600), user(dice)))
             }
+            13 if dice.chance(20) => ("\\u0075ser", format!("\"{}\"", user(dice))),
+            13 if dice.chance(30) => ("path", format!("\"\\/api\\/{}\"", user(dice))),
             12 => ("tags", format!("[\"{}\", {}, {{\"k\": [1,2]}}]", user(dice), dice.roll(9))),
             _ => (pick(dice, &["ok", "none", "ütf"]), pick(dice, &["true", "false", "null"]).to_owned()),
         };
-        fields.insert(name, value);
+        // One name is enough.
+        if !(name.ends_with("ser") && fields.keys().any(|known| known.ends_with("ser"))) {
+            fields.insert(name, value);
+        }
     }
     // The order of the fields is that of their names; now and then the line ends too early.
     let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();

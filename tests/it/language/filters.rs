@@ -4,7 +4,7 @@ use super::parsers::pattern_parts;
 use super::row::{ERROR, Row};
 use super::{go_regex, regex};
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use strandline_logql::ast::*;
 use strandline_model::MatchOp;
 
@@ -43,18 +43,30 @@ fn has_shape(line: &str, pattern: &str) -> bool {
     rest.is_empty() != last.is_empty()
 }
 
+/// An address as a number, and whether it is one of version 6.
+fn ip(text: &str) -> Option<(bool, u128)> {
+    text.parse::<IpAddr>().ok().map(|ip| match ip {
+        IpAddr::V4(ip) => (false, u32::from(ip).into()),
+        IpAddr::V6(ip) => (true, ip.into()),
+    })
+}
+
 fn has_ip(text: &str, range: &str) -> bool {
-    let ip = |text: &str| text.parse::<Ipv4Addr>().ok().map(u32::from);
     let (first, last) = match (range.split_once('-'), range.split_once('/')) {
         (Some((first, last)), _) => (ip(first).unwrap(), ip(last).unwrap()),
         (_, Some((base, bits))) => {
-            let mask = u32::MAX >> bits.parse::<u32>().unwrap();
-            (ip(base).unwrap() & !mask, ip(base).unwrap() | mask)
+            let (v6, base) = ip(base).unwrap();
+            let free = if v6 { 128 } else { 32 } - bits.parse::<u32>().unwrap();
+            let mask = (1 << free) - 1;
+            ((v6, base & !mask), (v6, base | mask))
         }
         _ => (ip(range).unwrap(), ip(range).unwrap()),
     };
-    let words = text.split(|c: char| !c.is_ascii_digit() && c != '.');
-    words.filter_map(|word| ip(word.trim_matches('.'))).any(|ip| first <= ip && ip <= last)
+    let inside = |c: char| c.is_ascii_digit() || c == '.' || (first.0 && (c.is_ascii_hexdigit() || c == ':'));
+    let words = text.split(|c| !inside(c)).map(|word| word.trim_matches('.'));
+    words
+        .filter_map(|word| ip(word).or_else(|| ip(word.trim_matches(':'))))
+        .any(|ip| first <= ip && ip <= last)
 }
 
 /// Whether a value fulfills `op wanted`; patterns match all of it.

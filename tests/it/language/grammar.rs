@@ -156,7 +156,14 @@ pub fn line_filter(dice: &mut Dice) -> String {
     ];
     const SHAPES: [&str; 7] =
         ["<_>level=<_>", "level=<_>", "<_>ms", "<_> - <_> \"GET <_>", "{<_>}", "<_>", "\"<_>\":<_>"];
-    const RANGES: [&str; 4] = ["10.0.0.0/24", "10.0.0.3-10.0.1.9", "192.168.0.0/16", "10.0.0.7"];
+    const RANGES: [&str; 6] = [
+        "10.0.0.0/24",
+        "10.0.0.3-10.0.1.9",
+        "192.168.0.0/16",
+        "10.0.0.7",
+        "fe80::/10",
+        "2001:db8::1-2001:db8::4",
+    ];
     match dice.roll(10) {
         0..5 => {
             let operand = |dice: &mut Dice| {
@@ -273,7 +280,10 @@ pub fn label_filter(dice: &mut Dice, depth: u32) -> String {
         5 => format!("dur {compare} {}", pick(dice, &["100ms", "1.5s", "1m", "500us", "1m30s"])),
         6 => format!("size {compare} {}", pick(dice, &["1KB", "1KiB", "500B", "2MB"])),
         7 => {
-            let range = pick(dice, &["10.0.0.0/24", "10.0.0.3-10.0.1.9", "192.168.7.5"]);
+            let range = pick(
+                dice,
+                &["10.0.0.0/24", "10.0.0.3-10.0.1.9", "192.168.7.5", "fe80::/64", "fe80::3-fe80::9"],
+            );
             format!("ip{}ip(\"{range}\")", pick(dice, &["=", "!="]))
         }
         _ => format!("{}=\"\"", pick(dice, &NAMES)),
