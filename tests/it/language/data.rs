@@ -228,7 +228,7 @@ fn json(dice: &mut Dice) -> String {
             _ => (pick(dice, &["ok", "none", "ütf"]), pick(dice, &["true", "false", "null"]).to_owned()),
         };
         // One name is enough.
-        if !(name.ends_with("ser") && fields.keys().any(|known| known.ends_with("ser"))) {
+        if !(name.ends_with("ser") && fields.keys().any(|known: &&str| known.ends_with("ser"))) {
             fields.insert(name, value);
         }
     }
