@@ -4,6 +4,7 @@
 //! rules live in the rooms below.
 
 mod config;
+mod explain;
 mod http;
 mod loki;
 mod operate;

@@ -1,8 +1,9 @@
 //! Which path leads where?
 
+use crate::explain;
 use crate::http::respond::{self, internal_error};
 use crate::http::watch;
-use crate::loki::{labels, logs, push};
+use crate::loki::{format, labels, logs, push};
 use crate::operate;
 use crate::state::Door;
 use axum::Router;
@@ -31,6 +32,8 @@ pub(crate) fn router(state: Door) -> Router {
         .route("/api/prom/push", post(push::push))
         .route("/loki/api/v1/query_range", read(logs::query_range))
         .route("/loki/api/v1/query", read(logs::query))
+        .route("/loki/api/v1/format_query", read(format::format_query))
+        .route("/strandline/v1/explain", read(explain::explain))
         .route("/loki/api/v1/labels", read(labels::names))
         .route("/loki/api/v1/label", read(labels::names))
         .route("/api/prom/label", read(labels::names))

@@ -94,6 +94,9 @@ pub struct QueryArgs {
     /// Newest or oldest first.
     #[arg(long, value_enum, default_value_t = Direction::Backward)]
     pub direction: Direction,
+    /// Tell what was read for the answer, and what was ruled out by what, instead of the answer.
+    #[arg(long)]
+    pub explain: bool,
     /// The tenant (X-Scope-OrgID), for servers with auth.enabled.
     #[arg(long, env = "STRANDLINE_ORG_ID", value_name = "TENANT")]
     pub org_id: Option<String>,

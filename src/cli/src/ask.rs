@@ -2,6 +2,7 @@
 
 use crate::answer::{self, Answer};
 use crate::args::{Direction, QueryArgs};
+use crate::explain::Account;
 use std::io::Read;
 use std::time::Duration;
 use strandline_model::Clock;
@@ -40,8 +41,17 @@ pub enum AskError {
 
 /// Sends the query and reads the whole answer.
 pub fn ask(args: &QueryArgs, clock: &dyn Clock) -> Result<Answer, AskError> {
+    Ok(Answer::parse(&send(args, "/loki/api/v1/query_range", clock)?)?)
+}
+
+/// Lets the server run the query and tell what that took.
+pub fn explain(args: &QueryArgs, clock: &dyn Clock) -> Result<Account, AskError> {
+    Ok(Account::parse(&send(args, "/strandline/v1/explain", clock)?)?)
+}
+
+fn send(args: &QueryArgs, path: &str, clock: &dyn Clock) -> Result<Vec<u8>, AskError> {
     let (start, end) = time_range(args, clock.now_ns());
-    let url = endpoint(&args.url)?;
+    let url = endpoint(&args.url, path)?;
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         // A proxy for the internet has no business between us and a server on this machine.
@@ -69,18 +79,17 @@ pub fn ask(args: &QueryArgs, clock: &dyn Clock) -> Result<Answer, AskError> {
         let reason = String::from_utf8_lossy(&body).trim().to_owned();
         return Err(AskError::Refused { status, reason });
     }
-    let body = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(failed)?;
-    Ok(Answer::parse(&body)?)
+    response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(failed)
 }
 
-fn endpoint(url: &str) -> Result<String, AskError> {
+fn endpoint(url: &str, path: &str) -> Result<String, AskError> {
     if url.starts_with("https://") {
         return Err(AskError::Flag(format!("{url}: only http:// is spoken as yet")));
     }
     if !url.starts_with("http://") {
         return Err(AskError::Flag(format!("{url}: write the server as http://127.0.0.1:3100")));
     }
-    Ok(format!("{}/loki/api/v1/query_range", url.trim_end_matches('/')))
+    Ok(format!("{}{path}", url.trim_end_matches('/')))
 }
 
 /// `start` and `end` as the server takes them: `--start` and `--end` verbatim, else `--since` before now.

@@ -4,6 +4,7 @@ mod answer;
 mod args;
 mod ask;
 pub mod config;
+mod explain;
 mod logging;
 mod offline;
 mod output;
@@ -89,6 +90,11 @@ fn serve(args: ServeArgs) -> Result<ExitCode, CommandError> {
 }
 
 fn query(args: &QueryArgs) -> Result<ExitCode, CommandError> {
+    if args.explain {
+        let account = ask::explain(args, &SystemClock::default())?;
+        output::to_stdout(|out| account.write(out, terminal::stdout_is_terminal()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut answer = ask::ask(args, &SystemClock::default())?;
     answer.sort(args.direction);
     for warning in &answer.warnings {

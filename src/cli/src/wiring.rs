@@ -123,7 +123,7 @@ pub fn query_config(config: &Config) -> QueryConfig {
         threads: config.query.threads,
         timeout_ns: nanoseconds(config.query.timeout),
         max_concurrent: config.query.max_concurrent.unwrap_or(0),
-        ..QueryConfig::default()
+        max_memory_bytes: bytes(config.query.max_memory),
     }
 }
 

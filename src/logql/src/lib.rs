@@ -16,7 +16,7 @@ mod pipeline;
 mod pretty;
 mod print;
 mod selector;
-mod template_stub;
+mod template;
 mod words;
 
 pub use error::ParseError;

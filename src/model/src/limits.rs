@@ -25,6 +25,8 @@ pub struct Limits {
     pub max_lines_per_push: usize,
     /// Most entries that one log query may return.
     pub max_entries_per_query: usize,
+    /// Most series that one metric query may return (Loki's default); 0 is no limit.
+    pub max_series_per_query: usize,
 }
 
 impl Default for Limits {
@@ -41,6 +43,7 @@ impl Default for Limits {
             max_streams_per_push: 200_000,
             max_lines_per_push: 2_000_000,
             max_entries_per_query: 5000,
+            max_series_per_query: 500,
         }
     }
 }

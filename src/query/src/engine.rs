@@ -2,6 +2,7 @@
 
 use crate::error::QueryError;
 use crate::execute::Run;
+use crate::explain::Read;
 use crate::gate::Gate;
 use crate::language::LogQuery;
 use crate::logs::{self, LogSink, Outcome};
@@ -28,13 +29,13 @@ pub struct QueryConfig {
     pub timeout_ns: i64,
     /// `query.max_concurrent`: queries that run at once, more wait; 0 is twice the threads.
     pub max_concurrent: usize,
-    /// Most bytes of one answer in memory.
-    pub max_result_bytes: usize,
+    /// `query.max_memory` (bytes): most that one query may hold for its answer.
+    pub max_memory_bytes: usize,
 }
 
 impl Default for QueryConfig {
     fn default() -> Self {
-        Self { threads: 0, timeout_ns: 60 * SECOND_NS, max_concurrent: 0, max_result_bytes: 256 << 20 }
+        Self { threads: 0, timeout_ns: 60 * SECOND_NS, max_concurrent: 0, max_memory_bytes: 256 << 20 }
     }
 }
 
@@ -94,7 +95,9 @@ impl QueryEngine {
             stats.duplicates = outcome.duplicates;
             stats.entries = outcome.found.len() as u64;
             let streams = logs::group::streams(outcome.found, request.direction, request.categorize);
-            Ok(LogResult { streams, stats: QueryStats::default(), warnings: outcome.warnings })
+            let read = Read { stats: *stats, ..Read::new(&request.query, request.range) };
+            let (stats, warnings) = (QueryStats::default(), outcome.warnings);
+            Ok(LogResult { streams, stats, warnings, reads: vec![read] })
         })
     }
 
@@ -239,7 +242,7 @@ impl QueryEngine {
             counters,
             deadline,
             wall_ns: self.engine.clock().now_ns(),
-            max_bytes: self.config.max_result_bytes,
+            max_bytes: self.config.max_memory_bytes,
         }
     }
 

@@ -22,7 +22,7 @@ pub enum QueryError {
     )]
     TimedOut,
     /// The answer would not fit into the memory set aside for one.
-    #[error("the answer is larger than {0} bytes: lower the limit or narrow the query")]
+    #[error("the answer needs more than {0} bytes (query.max_memory): lower the limit or narrow the query")]
     TooLarge(usize),
     /// Series do not go together, or there are too many.
     #[error(transparent)]

@@ -64,7 +64,7 @@ impl MetricQuery {
 #[derive(Debug, Clone)]
 pub struct LogQuery {
     inner: Arc<Inner>,
-    /// Whether a line with an error of its stages fails the query.
+    /// Whether a line that a stage could not read fails the query.
     pub(crate) minds_errors: bool,
 }
 
@@ -246,10 +246,15 @@ fn reads(needed: &Needed, name: &str) -> bool {
     }
 }
 
-/// Whether lines with an error of their stages fail the query. Where nothing but their number matters, Loki does not look
+/// Whether lines that a stage could not read fail the query. Where nothing but their number matters, Loki does not look
 /// at their labels, and dashboards rely on it.
 fn minds_errors(leaf: &Leaf<'_>) -> bool {
     leaf.aggregation.unwrap.is_some() || leaf.grouping.without || !leaf.grouping.labels.is_empty()
+}
+
+/// A query laid out for reading.
+pub fn pretty(text: &str) -> Result<String, QueryError> {
+    Ok(strandline_logql::pretty(&strandline_logql::parse_query(text)?))
 }
 
 /// Reads a bare stream selector, as parameters hold it.

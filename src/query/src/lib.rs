@@ -7,6 +7,7 @@ mod damage;
 mod engine;
 mod error;
 mod execute;
+pub mod explain;
 mod frontier;
 mod gate;
 pub mod language;
@@ -25,7 +26,7 @@ pub mod stats;
 
 pub use engine::{QueryConfig, QueryEngine};
 pub use error::QueryError;
-pub use language::{LogQuery, MetricQuery, Query, parse_selector};
+pub use language::{LogQuery, MetricQuery, Query, parse_selector, pretty};
 pub use request::{CancelFlag, Direction, LogRequest, MetricRequest};
 pub use result::{LogResult, MetricResult, ResultEntry, ResultStream};
 pub use stats::QueryStats;

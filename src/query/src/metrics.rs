@@ -3,6 +3,7 @@
 use crate::engine::{Deadline, QueryEngine};
 use crate::error::QueryError;
 use crate::execute::Run;
+use crate::explain::Read;
 use crate::language::MetricQuery;
 use crate::metric::{Budget, Leaf, Matrix, Steps, Value, evaluate};
 use crate::pool::Work;
@@ -11,7 +12,7 @@ use crate::result::MetricResult;
 use crate::samples::SampleSink;
 use crate::stats::QueryStats;
 use std::sync::Arc;
-use strandline_model::TenantId;
+use strandline_model::{TenantId, TimeRange};
 
 /// What the parts of one metric query have in common.
 struct Evaluation<'a> {
@@ -21,15 +22,16 @@ struct Evaluation<'a> {
     deadline: &'a Deadline,
     stats: &'a mut QueryStats,
     warnings: Vec<String>,
-    /// Leaves that were read: they come in the query's order.
-    read: usize,
+    /// The leaves that were read: they come in the query's order.
+    reads: Vec<Read>,
 }
 
 impl QueryEngine {
     /// Computes numbers from log lines. Blocks the calling thread.
     pub fn metrics(&self, request: &MetricRequest) -> Result<MetricResult, QueryError> {
         self.counted(&request.cancel, |deadline, stats| {
-            let budget = Budget { bytes: self.config().max_result_bytes, series: request.max_series };
+            let series = request.max_series.filter(|_| !request.cut_series);
+            let budget = Budget { bytes: self.config().max_memory_bytes, series };
             let mut evaluation = Evaluation {
                 engine: self,
                 tenant: &request.tenant,
@@ -37,35 +39,49 @@ impl QueryEngine {
                 deadline,
                 stats,
                 warnings: Vec::new(),
-                read: 0,
+                reads: Vec::new(),
             };
             let steps = request.steps;
             let mut read = |leaf: &Leaf<'_>, bytes: usize| evaluation.read(leaf, steps, bytes);
-            let value = evaluate(request.query.expr(), &steps, &budget, &mut read)?;
-            let mut warnings = evaluation.warnings;
+            let mut value = evaluate(request.query.expr(), &steps, &budget, &mut read)?;
+            let (mut warnings, reads) = (evaluation.warnings, evaluation.reads);
+            warnings.extend(cut(&mut value, request.max_series));
             warnings.sort_unstable();
             warnings.dedup();
             stats.entries = match &value {
                 Value::Scalar(_) => 1,
                 Value::Matrix(matrix) => matrix.series.iter().map(|s| s.points.len() as u64).sum(),
             };
-            Ok(MetricResult { value, stats: QueryStats::default(), warnings })
+            Ok(MetricResult { value, stats: QueryStats::default(), warnings, reads })
         })
     }
 }
 
+/// Cuts an answer with more series than are allowed, and says so.
+fn cut(value: &mut Value, max_series: Option<usize>) -> Option<String> {
+    let (Value::Matrix(matrix), Some(max)) = (value, max_series) else { return None };
+    let all = matrix.series.len();
+    matrix.series.truncate(max);
+    (all > max).then(|| format!("{max} of {all} series are shown (limits.max_series_per_query)"))
+}
+
 impl Evaluation<'_> {
     fn read(&mut self, leaf: &Leaf<'_>, steps: Steps, bytes: usize) -> Result<Matrix, QueryError> {
-        let query = self.query.leaf(self.read).ok_or(QueryError::Internal)?;
-        self.read += 1;
+        let query = self.query.leaf(self.reads.len()).ok_or(QueryError::Internal)?;
         let sink = SampleSink::new(self.engine.store(), leaf, steps);
-        let Some(range) = sink.range() else { return Ok(Matrix::default()) };
+        let Some(range) = sink.range() else {
+            self.reads.push(Read::new(query, TimeRange::new(0, 0)));
+            return Ok(Matrix::default());
+        };
+        let mut read = Read::new(query, range);
         let mut scope = self.engine.scope(self.tenant, query, range, self.deadline.clone());
         scope.max_bytes = bytes;
         let run = Arc::new(Run::new(scope, sink));
         self.engine.pool().offer(Arc::clone(&run) as Arc<dyn Work>);
         self.warnings.extend(run.wait()?);
-        self.stats.add(&run.scope.counters.snapshot());
+        read.stats = run.scope.counters.snapshot();
+        self.stats.add(&read.stats);
+        self.reads.push(read);
         Ok(run.sink.finish())
     }
 }

@@ -85,6 +85,8 @@ pub struct MetricRequest {
     pub steps: Steps,
     /// Most series in the answer, if they are limited.
     pub max_series: Option<usize>,
+    /// Whether an answer with more series is cut, with a warning, instead of refused.
+    pub cut_series: bool,
     /// Set when the answer is no longer wanted.
     pub cancel: CancelFlag,
 }

@@ -1,5 +1,6 @@
 //! What comes back?
 
+use crate::explain::Read;
 use crate::metric::Value;
 use crate::stats::QueryStats;
 use strandline_model::Metadata;
@@ -13,6 +14,8 @@ pub struct LogResult {
     pub stats: QueryStats,
     /// What the answer lacks because it could not be read.
     pub warnings: Vec<String>,
+    /// What was read for it.
+    pub reads: Vec<Read>,
 }
 
 impl LogResult {
@@ -29,8 +32,10 @@ pub struct MetricResult {
     pub value: Value,
     /// What it took.
     pub stats: QueryStats,
-    /// What the answer lacks because it could not be read.
+    /// What the answer lacks because it could not be read or was cut off.
     pub warnings: Vec<String>,
+    /// What was read for it.
+    pub reads: Vec<Read>,
 }
 
 /// What all answers have.

@@ -14,6 +14,14 @@ pub(crate) fn text(status: StatusCode, text: String) -> Response {
     response
 }
 
+/// A small JSON body with a status of its own.
+pub(crate) fn json(status: StatusCode, body: String) -> Response {
+    let mut response = (status, body).into_response();
+    let kind = HeaderValue::from_static("application/json; charset=UTF-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
 /// The answer to an unknown path.
 pub(crate) fn not_found() -> Response {
     text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned())

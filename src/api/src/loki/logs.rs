@@ -15,52 +15,93 @@ use strandline_query::metric::Steps;
 use strandline_query::{CancelFlag, Direction, LogQuery, LogRequest, MetricQuery, MetricRequest, Query};
 
 const ENCODING_FLAGS: &str = "x-loki-response-encoding-flags";
+const QUERY_TAGS: &str = "x-query-tags";
+const DRILLDOWN: &str = "Source=grafana-lokiexplore-app";
 const DEFAULT_LIMIT: usize = 100;
+
+/// What a request asks for.
+pub(crate) enum Question {
+    /// Lines.
+    Log(LogRequest),
+    /// Numbers.
+    Metric(MetricRequest),
+}
 
 /// `GET|POST /loki/api/v1/query_range`
 pub(crate) async fn query_range(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    let tenant = tenant::of(&headers, state.config.auth_enabled, Access::Read)?;
-    let window = window::window(&params, state.query.clock().now_ns())?;
-    if window.end < window.start {
-        return Err(Failure::bad_request("end timestamp must not be before or equal to start time"));
-    }
-    let step_ns = window::step(&params, window)?;
-    match Query::parse(params.get("query").unwrap_or(""))? {
-        Query::Log(query) => {
-            let range = TimeRange::new(window.start, window.end);
-            let request = log_request(&params, tenant, query, range, &state.config.limits)?;
-            answer(state, request, &headers).await
-        }
-        Query::Metric(query) => {
-            let steps = window::aligned_steps(window, step_ns);
-            answer_metric(state, metric_request(tenant, query, steps), &headers).await
-        }
-    }
+    let question = over_range(&state, &params, &headers)?;
+    answer(state, question, &headers).await
 }
 
 /// `GET|POST /loki/api/v1/query`: numbers at `time`, or the newest lines up to it.
 pub(crate) async fn query(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    let tenant = tenant::of(&headers, state.config.auth_enabled, Access::Read)?;
-    let time = window::timestamp(&params, "time")?.unwrap_or_else(|| state.query.clock().now_ns());
-    match Query::parse(params.get("query").unwrap_or(""))? {
+    let question = at_time(&state, &params, &headers)?;
+    answer(state, question, &headers).await
+}
+
+/// A question with `start`, `end` and `step`.
+pub(crate) fn over_range(state: &Door, params: &Params, headers: &HeaderMap) -> Result<Question, Failure> {
+    let tenant = tenant::of(headers, state.config.auth_enabled, Access::Read)?;
+    let window = window::window(params, state.query.clock().now_ns())?;
+    if window.end < window.start {
+        return Err(Failure::bad_request("end timestamp must not be before or equal to start time"));
+    }
+    let step_ns = window::step(params, window)?;
+    Ok(match Query::parse(params.get("query").unwrap_or(""))? {
         Query::Log(query) => {
-            let range = TimeRange::new(time.saturating_sub(window::since(&params)?), time.saturating_add(1));
-            let request = log_request(&params, tenant, query, range, &state.config.limits)?;
-            answer(state, request, &headers).await
+            let range = TimeRange::new(window.start, window.end);
+            Question::Log(log_request(params, tenant, query, range, &state.config.limits)?)
         }
         Query::Metric(query) => {
-            answer_metric(state, metric_request(tenant, query, Steps::instant(time)), &headers).await
+            let steps = window::aligned_steps(window, step_ns);
+            Question::Metric(metric_request(state, tenant, query, steps, headers))
         }
+    })
+}
+
+/// A question with `time`.
+pub(crate) fn at_time(state: &Door, params: &Params, headers: &HeaderMap) -> Result<Question, Failure> {
+    let tenant = tenant::of(headers, state.config.auth_enabled, Access::Read)?;
+    let time = window::timestamp(params, "time")?.unwrap_or_else(|| state.query.clock().now_ns());
+    Ok(match Query::parse(params.get("query").unwrap_or(""))? {
+        Query::Log(query) => {
+            let range = TimeRange::new(time.saturating_sub(window::since(params)?), time.saturating_add(1));
+            Question::Log(log_request(params, tenant, query, range, &state.config.limits)?)
+        }
+        Query::Metric(query) => {
+            Question::Metric(metric_request(state, tenant, query, Steps::instant(time), headers))
+        }
+    })
+}
+
+/// Runs the query and writes its answer, all on one blocking thread.
+async fn answer(state: Door, question: Question, headers: &HeaderMap) -> Result<Answer, Failure> {
+    match question {
+        Question::Log(request) => answer_log(state, request, headers).await,
+        Question::Metric(request) => answer_metric(state, request, headers).await,
     }
 }
 
-fn metric_request(tenant: TenantId, query: MetricQuery, steps: Steps) -> MetricRequest {
-    MetricRequest { tenant, query, steps, max_series: None, cancel: CancelFlag::default() }
+fn metric_request(
+    state: &Door,
+    tenant: TenantId,
+    query: MetricQuery,
+    steps: Steps,
+    headers: &HeaderMap,
+) -> MetricRequest {
+    let max_series = Some(state.config.limits.max_series_per_query).filter(|max| *max > 0);
+    let cut_series = is_drilldown(headers);
+    MetricRequest { tenant, query, steps, max_series, cut_series, cancel: CancelFlag::default() }
 }
 
-/// Computes a metric query and writes its answer, all on one blocking thread.
+/// Grafana's Logs Drilldown would rather show some series than none (loki-surface 3.4).
+fn is_drilldown(headers: &HeaderMap) -> bool {
+    let tags = headers.get_all(QUERY_TAGS).iter().filter_map(|v| v.to_str().ok());
+    tags.flat_map(|tags| tags.split(',')).any(|tag| tag.trim() == DRILLDOWN)
+}
+
 async fn answer_metric(
     state: Door,
     mut request: MetricRequest,
@@ -94,8 +135,7 @@ fn log_request(
     })
 }
 
-/// Runs the query and writes its answer, all on one blocking thread.
-async fn answer(state: Door, mut request: LogRequest, headers: &HeaderMap) -> Result<Answer, Failure> {
+async fn answer_log(state: Door, mut request: LogRequest, headers: &HeaderMap) -> Result<Answer, Failure> {
     let query = state.query.clone();
     let (flags, gzip) = (encoding_flags(headers), takes_gzip(headers));
     request.categorize = flags.iter().any(|flag| flag == CATEGORIZE);

@@ -103,7 +103,12 @@ mod tests {
     use strandline_query::metric::Matrix;
 
     fn shown(value: Value, steps: &Steps) -> String {
-        let result = MetricResult { value, stats: Default::default(), warnings: vec!["w".to_owned()] };
+        let result = MetricResult {
+            value,
+            stats: Default::default(),
+            warnings: vec!["w".to_owned()],
+            reads: Vec::new(),
+        };
         let text = String::from_utf8(encode(&result, steps)).unwrap();
         serde_json::from_str::<serde_json::Value>(&text).unwrap();
         let (start, end) = (text.find("\"resultType\"").unwrap(), text.find(",\"stats\"").unwrap());

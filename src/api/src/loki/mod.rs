@@ -1,6 +1,7 @@
 //! How does Loki's API read requests and write answers?
 
 mod duration;
+pub(crate) mod format;
 mod json;
 pub(crate) mod labels;
 pub(crate) mod logs;

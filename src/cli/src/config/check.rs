@@ -14,6 +14,7 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
     const KIB: u64 = 1 << 10;
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
+    range("query.max_memory", config.query.max_memory, MIB, 1 << 40);
     range("server.max_body_bytes", config.server.max_body_bytes, KIB, 4 * GIB);
     range("server.max_decompressed_bytes", config.server.max_decompressed_bytes, KIB, 4 * GIB);
     // Below, a file holds hardly a batch; above, recycling and replay come in steps that are too long.

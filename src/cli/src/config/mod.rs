@@ -184,11 +184,13 @@ pub struct QueryConfig {
     pub timeout: Duration,
     /// Queries that run at the same time; more wait. `None`: chosen from the number of threads.
     pub max_concurrent: Option<usize>,
+    /// Most memory that one query may hold for its answer, in bytes.
+    pub max_memory: u64,
 }
 
 impl Default for QueryConfig {
     fn default() -> Self {
-        Self { threads: 0, timeout: Duration::from_secs(60), max_concurrent: None }
+        Self { threads: 0, timeout: Duration::from_secs(60), max_concurrent: None, max_memory: 256 * MIB }
     }
 }
 

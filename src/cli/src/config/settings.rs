@@ -179,6 +179,7 @@ pub const SETTINGS: &[Setting] = &[
         query.max_concurrent,
         "queries that run at once, more wait; 0 is chosen from query.threads"
     ),
+    row!("query.max_memory", size, query.max_memory, "most memory that one query may hold for its answer"),
     row!("limits.max_line_bytes", size, limits.max_line_bytes, "longest line; longer ones are refused"),
     row!("limits.max_label_names", count, limits.max_label_names, "most labels of one stream"),
     row!("limits.max_label_name_bytes", size, limits.max_label_name_bytes, "longest label name"),
@@ -219,6 +220,12 @@ pub const SETTINGS: &[Setting] = &[
         count,
         limits.max_entries_per_query,
         "most entries that one log query may return"
+    ),
+    row!(
+        "limits.max_series_per_query",
+        count,
+        limits.max_series_per_query,
+        "most series that one metric query may return; 0 is no limit"
     ),
     row!(
         "auth.enabled",

@@ -2,7 +2,7 @@
 
 use super::row::{ERROR, ERROR_DETAILS, Row};
 use crate::ast::{LabelFormatExpr, LabelFormatValue};
-use crate::template_stub::{Source, Template};
+use crate::template::{Source, Template};
 use std::collections::BTreeSet;
 
 /// The error of templates that fail.

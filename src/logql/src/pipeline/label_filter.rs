@@ -1,15 +1,12 @@
 //! Does a row pass a condition on its labels? (loki-surface 10.4)
 
 use super::ip::IpRange;
-use super::row::Row;
+use super::row::{FILTER_ERROR, Row};
 use super::units::{parse_bytes, parse_duration, parse_float};
 use crate::ast::{CompareOp, LabelFilterExpr, MatcherExpr, Quantity};
 use crate::error::ParseError;
 use crate::selector;
 use strandline_model::{MatchOp, Matcher};
-
-/// The error of values that cannot be compared.
-const FILTER_ERROR: &str = "LabelFilterErr";
 
 /// A condition on labels.
 #[derive(Debug, Clone)]

@@ -31,7 +31,7 @@ pub use unwrap::Unwrapped;
 use crate::ast::{LabelFilterExpr, LineFilterExpr, Stage};
 use crate::error::ParseError;
 use crate::line_filter::LineFilters;
-use crate::template_stub::Template;
+use crate::template::Template;
 use drop_keep::Choices;
 use extract::Wanted;
 use format::{FormatValue, LabelFormats};

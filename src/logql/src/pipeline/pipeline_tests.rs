@@ -271,12 +271,12 @@ fn conditions_on_labels() {
 #[rustfmt::skip]
 fn labels_and_lines_are_formatted_dropped_and_kept() {
     check(&[
-        ("line x {{.app}}", "l", "[x shop]"), ("line {{.no}}", "l", "[]"), ("line {{fail}}", "l", "__error__=TemplateFormatErr"),
+        ("line x {{.app}}", "l", "[x shop]"), ("line {{.no}}", "l", "[]"), ("line {{div 1 0}}", "l", "__error__=TemplateFormatErr"),
         ("logfmt | line {{.a}} | logfmt", r#"a="b=1""#, "[b=1] a=b=1 b=1"), ("line {{.app}} | |= shop", "l", "[shop]"),
         ("line x{{__line__}} | line y{{__line__}}", "l", "[yxl]"),
         ("logfmt | rename m=a", "a=1", "m=1"), ("rename m=no", "l", ""), ("rename m=app", "l", "-app m=shop"),
         ("logfmt | rename a=a", "a=1", ""), ("rename app=level, level=app", "l", "-app"), ("label app=x", "l", "app=x"),
-        ("label a=1, b={{.a}}{{.app}}", "l", "a=1 b=shop"), ("label a={{fail}}, b=2", "l", "__error__=TemplateFormatErr b=2"),
+        ("label a=1, b={{.a}}{{.app}}", "l", "a=1 b=shop"), ("label a={{div 1 0}}, b=2", "l", "__error__=TemplateFormatErr b=2"),
         ("logfmt | label a={{.a}}{{.a}} | where a==11", "a=1", "a=11"), ("json | label e={{.__error__}} | drop __error__", "x", "e=JSONParserErr"),
         ("json | drop a", r#"{"a":1,"b":2}"#, "b=2"), ("json | drop a=1, b=1", r#"{"a":1,"b":2}"#, "b=2"), ("drop app", "l", "-app"),
         ("drop trace", "l", "-trace"), ("drop app | json", r#"{"app":1}"#, "-app app_extracted=1"),

@@ -11,6 +11,8 @@ use strandline_model::Labels;
 pub const ERROR: &str = "__error__";
 /// The label under which an error's details show.
 pub const ERROR_DETAILS: &str = "__error_details__";
+/// The error of values that a label filter cannot compare.
+pub const FILTER_ERROR: &str = "LabelFilterErr";
 /// What a name gets behind it when a label from elsewhere has it already.
 pub const EXTRACTED: &str = "_extracted";
 /// Most regexes whose capture positions are kept.

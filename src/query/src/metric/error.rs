@@ -24,13 +24,15 @@ pub enum EvalError {
     #[error("{0}")]
     Pattern(String),
     /// The series do not fit into the memory that is set aside.
-    #[error("the series of the query need more than {0} bytes: narrow the query or aggregate earlier")]
+    #[error(
+        "the series of the query need more than {0} bytes (query.max_memory): narrow the query or aggregate earlier"
+    )]
     TooManyBytes(usize),
     /// The answer has too many series.
     #[error(
         "maximum number of series ({0}) reached for a single query; consider reducing query cardinality by adding \
          more specific stream selectors, reducing the time range, or aggregating results with functions like sum(), \
-         count() or topk()"
+         count() or topk() (limits.max_series_per_query)"
     )]
     TooManySeries(usize),
 }

@@ -10,7 +10,7 @@ use crate::rows::{self, LENGTHS, LINES, PLACES};
 use crate::scope::Scope;
 use crate::stats::count;
 use std::fmt::Write;
-use strandline_logql::{Label, Row};
+use strandline_logql::{Label, Row, row};
 use strandline_model::Labels;
 use strandline_model::labels::write_quoted;
 use strandline_store::StoreError;
@@ -162,7 +162,8 @@ impl<'s, 'a> Staging<'s, 'a> {
 
 /// Whether the row fails the query.
 pub(super) fn fails(sink: &SampleSink, scope: &Scope, row: &Row<'_>) -> bool {
-    let fails = scope.query.minds_errors && row.error().is_some_and(|error| !error.is_empty());
+    let minds = |error: &str| !error.is_empty() && (scope.query.minds_errors || error == row::FILTER_ERROR);
+    let fails = row.error().is_some_and(minds);
     if fails {
         sink.fail(|| pipeline_error(row));
     }

@@ -83,7 +83,7 @@ fn queries_end_early_when_told_so() {
     let hasty = QueryConfig { timeout_ns: 0, threads: 1, ..QueryConfig::default() };
     let rig = Rig::on(&SimDisk::new(1), hasty);
     assert!(matches!(rig.query.logs(&all), Err(QueryError::TimedOut)));
-    let small = QueryConfig { max_result_bytes: 1000, threads: 2, ..QueryConfig::default() };
+    let small = QueryConfig { max_memory_bytes: 1000, threads: 2, ..QueryConfig::default() };
     let rig = Rig::on(&SimDisk::new(2), small);
     many(&rig);
     let large = LogRequest { limit: 500, ..all };

@@ -1,0 +1,25 @@
+//! How is a query laid out for reading?
+
+use crate::http::answer::{Answer, takes_gzip};
+use crate::http::failure::Failure;
+use crate::http::params::Params;
+use crate::http::respond;
+use crate::state::Door;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+/// `GET|POST /loki/api/v1/format_query`. Unlike everywhere else, a mistake in the query is told in JSON (loki-surface 3.7).
+pub(crate) async fn format_query(State(state): State<Door>, request: Request) -> Result<Response, Failure> {
+    let (params, headers) = Params::of(&state, request).await?;
+    match strandline_query::pretty(params.get("query").unwrap_or("")) {
+        Ok(text) => {
+            let body = serde_json::json!({ "status": "success", "data": text });
+            Ok(Answer::json(body.to_string().into_bytes()).packed_if(takes_gzip(&headers)).into_response())
+        }
+        Err(error) => {
+            let body = serde_json::json!({ "status": "invalid-query", "error": error.to_string() });
+            Ok(respond::json(StatusCode::BAD_REQUEST, body.to_string()))
+        }
+    }
+}

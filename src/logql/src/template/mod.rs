@@ -1,0 +1,76 @@
+//! What text does a template make of a line and its labels? Go's `text/template` with Loki's functions (loki-surface
+//! 10.5), read once and then interpreted.
+//!
+//! A template comes from a query, which may mean harm: how deep it nests, how long it runs and how much it writes is
+//! bounded.
+
+mod eval;
+mod float;
+mod functions;
+mod layout;
+mod layout_parse;
+mod lexer;
+mod literal;
+mod moment;
+mod parser;
+mod pipes;
+mod printf;
+mod quote;
+mod reads;
+mod tree;
+mod value;
+
+use std::fmt;
+use std::sync::Arc;
+
+/// What a template may ask for.
+pub trait Source {
+    /// The value of a label.
+    fn get(&self, name: &str) -> Option<&str>;
+    /// All labels.
+    fn for_each(&self, each: &mut dyn FnMut(&str, &str));
+    /// The line.
+    fn line(&self) -> &[u8];
+    /// When the entry was logged.
+    fn timestamp_ns(&self) -> i64;
+    /// The time.
+    fn now_ns(&self) -> i64;
+}
+
+/// A template, ready to run. Copies share what they hold.
+#[derive(Clone)]
+pub struct Template(Arc<Compiled>);
+
+struct Compiled {
+    tree: tree::Tree,
+    fields: Option<Vec<String>>,
+}
+
+impl Template {
+    /// Reads a template; the error is in Go's words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let tree = parser::parse(text)?;
+        let fields = reads::labels(&tree);
+        Ok(Self(Arc::new(Compiled { tree, fields })))
+    }
+
+    /// The labels that it reads; none: any.
+    pub fn fields(&self) -> Option<&[String]> {
+        self.0.fields.as_deref()
+    }
+
+    /// Appends the text that it makes. What stands in `out` after an error is of no use.
+    pub fn render(&self, source: &dyn Source, out: &mut Vec<u8>) -> Result<(), String> {
+        eval::render(&self.0.tree, source, out)
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Template").field(&self.0.tree.text).finish()
+    }
+}
+
+#[cfg(test)]
+#[path = "template_tests.rs"]
+mod tests;
