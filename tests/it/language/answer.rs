@@ -29,8 +29,35 @@ fn categorized(stream: &Labels, more: &Value) -> Labels {
         .collect()
 }
 
-/// `wanted` are all rows, in the order of their times.
-pub fn log_difference(answer: &Value, wanted: &[LogRow], forward: bool, limit: usize) -> Result<(), String> {
+/// In which order rows are asked for, and which of them.
+#[derive(Debug)]
+pub struct Asked {
+    pub forward: bool,
+    pub limit: usize,
+    /// The least distance of two rows; none if 0.
+    pub interval: i64,
+}
+
+impl Asked {
+    /// The times of the rows that are shown, from those of all, in their order.
+    fn shown(&self, mut times: Vec<i64>) -> Vec<i64> {
+        times.sort_unstable();
+        if !self.forward {
+            times.reverse();
+        }
+        let mut shown: Vec<i64> = Vec::new();
+        for time in times {
+            if shown.last().is_none_or(|last| (time - last).abs() >= self.interval) {
+                shown.push(time);
+            }
+        }
+        shown.truncate(self.limit);
+        shown
+    }
+}
+
+/// `wanted` are all rows.
+pub fn log_difference(answer: &Value, wanted: &[LogRow], asked: &Asked) -> Result<(), String> {
     let mut found: Vec<LogRow> = Vec::new();
     for stream in answer["data"]["result"].as_array().unwrap() {
         let labels = labels(&stream["stream"]);
@@ -42,26 +69,30 @@ pub fn log_difference(answer: &Value, wanted: &[LogRow], forward: bool, limit: u
                 (ts, value[1].as_str().unwrap().to_owned(), labels)
             })
             .collect();
-        if rows.windows(2).any(|pair| pair[0].0 != pair[1].0 && (pair[0].0 < pair[1].0) != forward) {
+        if rows.windows(2).any(|pair| pair[0].0 != pair[1].0 && (pair[0].0 < pair[1].0) != asked.forward) {
             return Err(format!("rows out of order in {labels:?}"));
         }
         found.extend(rows);
     }
-    found.sort();
-    let times = |rows: &[LogRow]| rows.iter().map(|row| row.0).collect::<Vec<_>>();
-    let count = wanted.len().min(limit);
-    let first = if forward { &wanted[..count] } else { &wanted[wanted.len() - count..] };
-    let surplus = without(&found, wanted);
-    if let Some(row) = surplus.first() {
+    if let Some(row) = without(&found, wanted).first() {
         let missing = without(wanted, &found);
         let near = missing.iter().find(|other| other.0 == row.0);
         return Err(format!("found {row:?},\n  wanted {near:?}"));
     }
-    if times(&found) == times(first) {
+    let shown = asked.shown(wanted.iter().map(|row| row.0).collect());
+    let mut times: Vec<i64> = found.iter().map(|row| row.0).collect();
+    times.sort_by_key(|time| if asked.forward { *time } else { -time });
+    if times == shown {
         return Ok(());
     }
-    let missing = without(first, &found);
-    Err(format!("found {} rows of {count}; missing {:?}", found.len(), missing.first()))
+    let differ = times.iter().zip(&shown).find(|(found, shown)| found != shown);
+    let missing = without(wanted, &found);
+    Err(format!(
+        "found {} rows of {}; times {differ:?}; missing {:?}",
+        times.len(),
+        shown.len(),
+        missing.first()
+    ))
 }
 
 /// The rows of `all` that are not among `others`, each counted.

@@ -296,7 +296,11 @@ fn template(dice: &mut Dice) -> String {
             return pick(dice, &["-", "x=", "level=", " msg "]).to_owned();
         }
         let names = if dice.chance(70) { &NAMES[..] } else { &NUMBERS[..] };
-        format!("{{{{.{}}}}}", pick(dice, names))
+        match dice.roll(10) {
+            0 => "{{__line__}}".to_owned(),
+            1 => format!("{{{{ .{} | {} }}}}", pick(dice, names), pick(dice, &["upper", "lower"])),
+            _ => format!("{{{{.{}}}}}", pick(dice, names)),
+        }
     };
     several(dice, 4, " ", part)
 }

@@ -18,7 +18,7 @@ mod stages;
 
 use crate::rig::Rig;
 use crate::sim::Dice;
-use answer::{LogRow, Points, log_difference, metric_difference};
+use answer::{Asked, LogRow, Points, log_difference, metric_difference};
 use data::{Entry, LENGTH, SECOND, START};
 use metric::Stop;
 use row::Row;
@@ -78,7 +78,7 @@ fn answers_are_those_of_a_naive_evaluator() {
         "{} queries: {} told something, {} failed as they must, {} undecided",
         tally.queries, tally.telling, tally.failing, tally.undecided
     );
-    let shown = tally.faults.len().min(100);
+    let shown = tally.faults.len().min(20);
     assert!(
         tally.faults.is_empty(),
         "{} faults:\n{}",
@@ -153,8 +153,11 @@ fn ask_log(
     tally: &mut Tally,
 ) -> Result<(), String> {
     let (start, end) = some_time(dice);
-    let forward = dice.chance(50);
-    let limit = if dice.chance(60) { 10_000 } else { 1 + dice.roll(30) as usize };
+    let asked = Asked {
+        forward: dice.chance(50),
+        limit: if dice.chance(60) { 10_000 } else { 1 + dice.roll(30) as usize },
+        interval: if dice.chance(85) { 0 } else { [1, 7, 30][dice.roll(3) as usize] * SECOND },
+    };
     // With this header the answer tells where labels come from.
     let categorized = dice.chance(50);
     let header = [("X-Loki-Response-Encoding-Flags", "categorize-labels")];
@@ -165,8 +168,9 @@ fn ask_log(
             ("query", query),
             ("start", &start.to_string()),
             ("end", &end.to_string()),
-            ("limit", &limit.to_string()),
-            ("direction", if forward { "forward" } else { "backward" }),
+            ("limit", &asked.limit.to_string()),
+            ("interval", &format!("{}s", asked.interval / SECOND)),
+            ("direction", if asked.forward { "forward" } else { "backward" }),
         ],
     );
     let among: Vec<Entry> = entries.iter().filter(|e| start <= e.ts && e.ts < end).cloned().collect();
@@ -178,9 +182,8 @@ fn ask_log(
     if answer.status != 200 {
         return Err(format!("{}: {}", answer.status, answer.text()));
     }
-    log_difference(&answer.json(), &wanted, forward, limit).map_err(|fault| {
-        format!("start={start} end={end} forward={forward} limit={limit} categorized={categorized}: {fault}")
-    })
+    log_difference(&answer.json(), &wanted, &asked)
+        .map_err(|fault| format!("start={start} end={end} {asked:?} categorized={categorized}: {fault}"))
 }
 
 fn ask_metric(

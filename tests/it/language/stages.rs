@@ -58,12 +58,19 @@ fn chosen(choices: &[LabelChoice], name: &str, value: &str) -> bool {
     named.any(|choice| choice.condition.as_ref().is_none_or(|(op, wanted)| compares(value, *op, wanted)))
 }
 
-/// Templates here hold nothing but fields: `{{.name}}`.
+/// Templates here hold nothing but fields and the line: `{{.name}}`, `{{.name | upper}}`, `{{__line__}}`.
 fn render(template: &str, row: &Row) -> String {
-    let field = regex(r"\{\{\s*\.(\w+)\s*\}\}");
-    field
-        .replace_all(template, |found: &regex::Captures<'_>| row.get(&found[1]).unwrap_or("").to_owned())
-        .into()
+    let action = regex(r"\{\{\s*(?:\.(\w+)(?:\s*\|\s*(upper|lower))?|__line__)\s*\}\}");
+    let text = |found: &regex::Captures<'_>| {
+        let Some(name) = found.get(1) else { return row.line.clone() };
+        let value = row.get(name.as_str()).unwrap_or("");
+        match found.get(2).map(|function| function.as_str()) {
+            Some("upper") => value.to_uppercase(),
+            Some(_) => value.to_lowercase(),
+            None => value.to_owned(),
+        }
+    };
+    action.replace_all(template, text).into()
 }
 
 fn label_format(formats: &[LabelFormatExpr], row: &mut Row) {
