@@ -82,7 +82,7 @@ pub fn unpack(row: &mut Row) {
         return;
     }
     let (fields, whole) = json::object(&line);
-    if !whole {
+    if !whole || !line.starts_with('{') {
         return row.fail(JSON_ERROR);
     }
     let text = |json: &Json| match &json.value {
