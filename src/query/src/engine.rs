@@ -69,6 +69,22 @@ impl Deadline {
     }
 }
 
+/// Counts a query as running while it lives.
+struct Running;
+
+impl Running {
+    fn new() -> Self {
+        metrics::gauge!("strandline_queries_running").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        metrics::gauge!("strandline_queries_running").decrement(1.0);
+    }
+}
+
 impl QueryEngine {
     /// Starts the threads.
     pub fn new(engine: Arc<Engine>, config: QueryConfig) -> std::io::Result<Self> {
@@ -129,6 +145,7 @@ impl QueryEngine {
         let at_ns = started.saturating_add(self.config.timeout_ns);
         let deadline = Deadline { clock: Arc::clone(clock), at_ns, cancel: cancel.clone() };
         let _turn = self.gate.enter(|| deadline.passed())?;
+        let _running = Running::new();
         let begun = clock.monotonic_ns();
         let mut stats = QueryStats { queue_ns: begun - started, ..QueryStats::default() };
         let result = run(&deadline, &mut stats);

@@ -173,7 +173,9 @@ impl<S: Sink> Work for Run<S> {
             return;
         };
         let begun = self.scope.now_ns();
+        metrics::gauge!("strandline_query_threads_busy").increment(1.0);
         let looked = catch_unwind(AssertUnwindSafe(|| self.look_at(&unit)));
+        metrics::gauge!("strandline_query_threads_busy").decrement(1.0);
         let counters = &self.scope.counters;
         let spent = match unit {
             Unit::Head(_) => &counters.head_ns,

@@ -43,7 +43,8 @@ impl QueryEngine {
             };
             let steps = request.steps;
             let mut read = |leaf: &Leaf<'_>, bytes: usize| evaluation.read(leaf, steps, bytes);
-            let mut value = evaluate(request.query.expr(), &steps, &budget, &mut read)?;
+            let go_on = || deadline.passed().map_or(Ok(()), Err);
+            let mut value = evaluate(request.query.expr(), &steps, &budget, &go_on, &mut read)?;
             let (mut warnings, reads) = (evaluation.warnings, evaluation.reads);
             warnings.extend(cut(&mut value, request.max_series));
             warnings.sort_unstable();
@@ -82,6 +83,7 @@ impl Evaluation<'_> {
         read.stats = run.scope.counters.snapshot();
         self.stats.add(&read.stats);
         self.reads.push(read);
-        Ok(run.sink.finish())
+        let matrix = run.sink.finish(&|| run.scope.is_over());
+        self.deadline.passed().map_or(Ok(matrix), Err)
     }
 }

@@ -23,6 +23,9 @@ pub(crate) const LINES: Columns =
 pub(crate) const METADATA: Columns =
     Columns { times: false, streams: false, lengths: false, lines: false, metadata: true };
 
+/// Bytes of lines that are searched between two looks at whether the query is still wanted.
+const PIECE_BYTES: u32 = 64 << 10;
+
 /// Neighboring rows of one stream.
 #[derive(Debug)]
 pub(crate) struct Rows<'p> {
@@ -55,7 +58,11 @@ pub(crate) fn filtered<'p>(
     mut each: impl FnMut(&'p Arc<Labels>, usize),
 ) {
     let (mut n, mut bytes) = (0, 0);
-    for part in rows {
+    for (part, rows) in rows.iter().flat_map(|part| pieces(lines, &part.rows).map(move |rows| (part, rows))) {
+        if scope.is_over() {
+            break;
+        }
+        let part = Rows { labels: part.labels, rows };
         let span = line_span(lines, &part.rows);
         n += part.rows.len() as u64;
         // Each line is followed by a newline.
@@ -83,6 +90,19 @@ pub(crate) fn filtered<'p>(
     }
     count(&scope.counters.segment_lines, n);
     count(&scope.counters.segment_bytes, bytes);
+}
+
+/// Cuts rows into pieces that are searched one after the other: an expensive pattern must not keep a query that nobody
+/// waits for any more.
+fn pieces(lines: &Block, rows: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let (mut from, end) = (rows.start, rows.end);
+    std::iter::from_fn(move || {
+        let rest = lines.starts.get(from..end).filter(|rest| !rest.is_empty())?;
+        let until = rest.first()?.saturating_add(PIECE_BYTES);
+        let piece = from..from + rest.partition_point(|start| *start < until).max(1);
+        from = piece.end;
+        Some(piece)
+    })
 }
 
 /// Where the lines of `rows` lie in the line column.

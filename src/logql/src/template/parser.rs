@@ -269,9 +269,18 @@ impl<'t> Parser<'t> {
         }
         self.variables = variables;
         self.loops = loops;
-        // An empty definition replaces nothing.
-        if !list.is_empty() || !self.defined.contains_key(&name) {
-            self.defined.insert(name, list);
+        // An empty definition replaces nothing, and may be replaced.
+        let is_empty = |list: &List| {
+            list.iter().all(|node| matches!(node, Node::Text(text) if text.trim_ascii().is_empty()))
+        };
+        match self.defined.get(&name) {
+            Some(known) if !is_empty(known) && !is_empty(&list) => {
+                return fail(stop, format!("template: multiple definition of template {name:?}"));
+            }
+            Some(_) if is_empty(&list) => {}
+            _ => {
+                self.defined.insert(name, list);
+            }
         }
         Ok(())
     }

@@ -199,6 +199,11 @@ fn mistakes_are_told_in_gos_words() {
         ("{{/* a }}", "template: line:1: unclosed comment"),
         ("{{.x | 5}}", "template: line:1: non executable command in pipeline stage 2"),
         ("{{@}}", "template: line:1: unrecognized character in action: U+0040 '@'"),
+        (
+            "{{define `t`}}1{{end}}{{define `t`}}2{{end}}",
+            "template: line:1: template: multiple definition of template \"t\"",
+        ),
+        ("{{nofunc}} {{@}}", "template: line:1: function \"nofunc\" not defined"),
         ("{{1x}}", "template: line:1: bad number syntax: \"1x\""),
     ] {
         assert_eq!(Template::parse(template).map(|_| ()), Err(wanted.to_owned()), "{template}");

@@ -9,7 +9,7 @@ use strandline_logql::{Category, Label, Pipeline, Row};
 use strandline_model::{Labels, Metadata};
 
 /// Rows between two looks at whether the query is still wanted.
-const ROWS_PER_CHECK: usize = 256;
+const ROWS_PER_CHECK: usize = 4;
 
 /// An entry in front of the stages, with its metadata as `M` gives it.
 #[derive(Debug, Clone, Copy)]

@@ -52,16 +52,17 @@ pub struct Budget {
 /// around here, there must be a point wherever there are lines.
 pub type ReadLeaf<'r, E> = dyn FnMut(&Leaf<'_>, usize) -> Result<Matrix, E> + 'r;
 
-/// Evaluates `expr`. `read` is asked once for each of its [`leaves`](super::leaf::leaves), in their order. The series of
+/// Evaluates `expr`. `go_on` is asked at every node whether the answer is still wanted; `read` is asked once for each of its [`leaves`](super::leaf::leaves), in their order. The series of
 /// the answer are in order of their labels, or as an instant query orders them.
 pub fn evaluate<E: From<EvalError>>(
     expr: &MetricExpr,
     steps: &Steps,
     budget: &Budget,
+    go_on: &dyn Fn() -> Result<(), E>,
     read: &mut ReadLeaf<'_, E>,
 ) -> Result<Value, E> {
     let leaves = uses(expr).into_iter().map(|(leaf, uses)| Known { leaf, uses, matrix: None }).collect();
-    let mut evaluation = Evaluation { steps, budget, read, leaves, alive: 0 };
+    let mut evaluation = Evaluation { steps, budget, go_on, read, leaves, alive: 0 };
     let mut matrix = match evaluation.value(expr)? {
         Value::Matrix(matrix) => matrix,
         scalar => return Ok(scalar),
@@ -85,6 +86,7 @@ struct Known<'a> {
 struct Evaluation<'a, 'r, E> {
     steps: &'a Steps,
     budget: &'a Budget,
+    go_on: &'a dyn Fn() -> Result<(), E>,
     read: &'a mut ReadLeaf<'r, E>,
     leaves: Vec<Known<'a>>,
     /// Bytes of all series at hand.
@@ -93,6 +95,7 @@ struct Evaluation<'a, 'r, E> {
 
 impl<'a, E: From<EvalError>> Evaluation<'a, '_, E> {
     fn value(&mut self, expr: &'a MetricExpr) -> Result<Value, E> {
+        (self.go_on)()?;
         match expr {
             MetricExpr::Literal(number) => Ok(Value::Scalar(*number)),
             MetricExpr::VectorLiteral(number) => {

@@ -26,14 +26,14 @@ fn read(leaf: &Leaf<'_>, lines: &[Line], steps: &Steps) -> Matrix {
     let mut matrix = Matrix::default();
     for (labels, mut samples) in found {
         samples.sort_by_key(|(ts, _)| *ts);
-        matrix.push(labels, window::exact(range.op, range.parameter, &windows, &samples));
+        matrix.push(labels, window::exact(range.op, range.parameter, &windows, &samples, &|| false));
     }
     matrix
 }
 
 fn run(expr: &MetricExpr, lines: &[Line], steps: &Steps, budget: Budget) -> Result<Matrix, EvalError> {
     let mut reader = |leaf: &Leaf<'_>, _| Ok(read(leaf, lines, steps));
-    evaluate::<EvalError>(expr, steps, &budget, &mut reader).map(|value| value.into_matrix(steps))
+    evaluate::<EvalError>(expr, steps, &budget, &|| Ok(()), &mut reader).map(|value| value.into_matrix(steps))
 }
 
 /// Shards a, b of app x, shard a of app y; a line a nanosecond with its time as value.
@@ -119,8 +119,8 @@ fn an_instant_answer_is_in_the_order_it_asks_for() {
     let order = |op: VectorOp, k: Option<u64>, steps: Steps| {
         let inner = MetricExpr::Range(range(RangeOp::Avg, "x"));
         let expr = MetricExpr::Vector(VectorAggregation { parameter: k, ..vector(op, Some(by(&[])), inner) });
-        let got =
-            evaluate::<EvalError>(&expr, &steps, &ENOUGH, &mut |_, _| Ok(matrix(&values))).expect("a value");
+        let got = evaluate::<EvalError>(&expr, &steps, &ENOUGH, &|| Ok(()), &mut |_, _| Ok(matrix(&values)))
+            .expect("a value");
         let keys = got.into_matrix(&steps).series.into_iter().map(|s| s.labels.get("k").map(str::to_owned));
         keys.collect::<Option<String>>().expect("labels")
     };
@@ -153,7 +153,7 @@ fn each_leaf_is_read_once_and_in_order() {
     );
     let steps = Steps::range(50, 10, 3);
     let (mut asked, mut rooms) = (Vec::new(), Vec::new());
-    let value = evaluate::<EvalError>(&expr, &steps, &ENOUGH, &mut |leaf, room| {
+    let value = evaluate::<EvalError>(&expr, &steps, &ENOUGH, &|| Ok(()), &mut |leaf, room| {
         asked.push(leaf.aggregation.log.matchers[0].value.clone());
         rooms.push(room);
         Ok(Matrix::constant(2.0, 3))
@@ -198,10 +198,10 @@ fn errors_of_the_reader_come_through() {
         }
     }
     let steps = Steps::instant(5);
-    let got = evaluate(&count("x", 1), &steps, &ENOUGH, &mut |_, _| Err(Failed::Reading));
+    let got = evaluate(&count("x", 1), &steps, &ENOUGH, &|| Ok(()), &mut |_, _| Err(Failed::Reading));
     assert_eq!(got, Err(Failed::Reading));
     let set = binary(BinaryOp::And, None, MetricExpr::Literal(1.0), count("x", 1));
-    let got = evaluate(&set, &steps, &ENOUGH, &mut |_, _| Ok::<_, Failed>(Matrix::default()));
+    let got = evaluate(&set, &steps, &ENOUGH, &|| Ok(()), &mut |_, _| Ok::<_, Failed>(Matrix::default()));
     assert_eq!(got, Err(Failed::Evaluating(EvalError::LiteralInSet("and"))));
 }
 

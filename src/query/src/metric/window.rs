@@ -15,8 +15,15 @@ use strandline_logql::ast::RangeOp;
 /// A time and what counts at it: 1, a line's bytes or an unwrapped value.
 pub type Sample = (i64, f64);
 
-/// The points of `op` over samples in order of time. `parameter` is the quantile.
-pub fn exact(op: RangeOp, parameter: Option<f64>, windows: &Windows, samples: &[Sample]) -> Vec<Point> {
+/// The points of `op` over samples in order of time. `parameter` is the quantile. Ends early, with some of the points,
+/// when `over` says so.
+pub fn exact(
+    op: RangeOp,
+    parameter: Option<f64>,
+    windows: &Windows,
+    samples: &[Sample],
+    over: &dyn Fn() -> bool,
+) -> Vec<Point> {
     let sample = |i: usize| samples.get(i).copied();
     let mut points = Vec::new();
     let mut push = |step, value: Option<f64>| points.extend(value.map(|value| (step, value)));
@@ -26,8 +33,12 @@ pub fn exact(op: RangeOp, parameter: Option<f64>, windows: &Windows, samples: &[
     match op {
         RangeOp::Count => each(&mut |step, window| push(step, Some(window.len() as f64))),
         RangeOp::Quantile => {
-            let mut values = Vec::new();
+            let (mut values, mut ended) = (Vec::new(), false);
             each(&mut |step, window| {
+                ended = ended || over();
+                if ended {
+                    return;
+                }
                 values.clear();
                 values.extend(samples.get(window).unwrap_or_default().iter().map(|(_, value)| *value));
                 push(step, Some(quantile(parameter.unwrap_or(f64::NAN), &mut values)));

@@ -105,7 +105,7 @@ proptest! {
                     wanted.push((k, naive(op, phi, range, until - range, &held)));
                 }
             }
-            assert_close(&exact(op, Some(phi), &w, &samples), &wanted, &format!("{op:?}"));
+            assert_close(&exact(op, Some(phi), &w, &samples, &|| false), &wanted, &format!("{op:?}"));
             if let Some(reduction) = Reduction::of_range(op) {
                 assert_close(&by_bucket(op, reduction, &w, &samples), &wanted, &format!("buckets, {op:?}"));
             }
@@ -130,10 +130,10 @@ fn by_bucket(op: RangeOp, reduction: Reduction, w: &Windows, samples: &[Sample])
 fn sums_do_not_drift_as_windows_pass_over_giants() {
     let giant = |ts| if ts == 50 { 1e17 } else { 0.25 };
     let samples: Vec<Sample> = (0..200).map(|ts| (ts, giant(ts))).collect();
-    let points = exact(RangeOp::Sum, None, &windows(0, 1, 200, 10, 0), &samples);
+    let points = exact(RangeOp::Sum, None, &windows(0, 1, 200, 10, 0), &samples, &|| false);
     assert_eq!(points[199], (199, 2.5));
     assert_eq!(points[40], (40, 2.5));
-    let points = exact(RangeOp::Stdvar, None, &windows(0, 1, 200, 10, 0), &samples);
+    let points = exact(RangeOp::Stdvar, None, &windows(0, 1, 200, 10, 0), &samples, &|| false);
     assert_eq!(points[199], (199, 0.0));
 }
 
@@ -166,7 +166,7 @@ fn quantiles_at_the_edges() {
 fn counter(samples: &[(i64, f64)]) -> Option<f64> {
     let samples: Vec<Sample> = samples.iter().map(|(s, v)| (s * 1_000_000_000, *v)).collect();
     let w = Windows::new(Steps::instant(100_000_000_000), 100_000_000_000, 0);
-    exact(RangeOp::RateCounter, None, &w, &samples).first().map(|(_, rate)| *rate)
+    exact(RangeOp::RateCounter, None, &w, &samples, &|| false).first().map(|(_, rate)| *rate)
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn counters() {
 fn a_long_gap_costs_no_time() {
     let w = windows(0, 1, u32::MAX, 5, 0);
     let samples = [(10, 1.0), (4_000_000_000, 2.0)];
-    assert_eq!(exact(RangeOp::Count, None, &w, &samples).len(), 10);
+    assert_eq!(exact(RangeOp::Count, None, &w, &samples, &|| false).len(), 10);
     let buckets = Buckets::new(w);
     let partials =
         samples.map(|(ts, v)| (buckets.of(ts).expect("in a window"), Partial::of(Reduction::Sum, ts, v)));

@@ -95,9 +95,9 @@ impl SampleSink {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// The points of all series.
-    pub(crate) fn finish(&self) -> Matrix {
-        std::mem::take(&mut *self.table.lock()).into_matrix(&self.keeping, &self.aggregation)
+    /// The points of all series; `over` says that nobody waits for them any more.
+    pub(crate) fn finish(&self, over: &dyn Fn() -> bool) -> Matrix {
+        std::mem::take(&mut *self.table.lock()).into_matrix(&self.keeping, &self.aggregation, over)
     }
 }
 

@@ -113,7 +113,12 @@ impl Samples {
         }
     }
 
-    fn points(mut self, keeping: &Keeping, aggregation: &RangeAggregation) -> Vec<(u32, f64)> {
+    fn points(
+        mut self,
+        keeping: &Keeping,
+        aggregation: &RangeAggregation,
+        over: &dyn Fn() -> bool,
+    ) -> Vec<(u32, f64)> {
         let op = aggregation.op;
         match &mut self {
             Self::Buckets { pieces, .. } => {
@@ -122,7 +127,7 @@ impl Samples {
             }
             Self::Exact(samples) => {
                 samples.sort_by_key(|(ts, _)| *ts);
-                window::exact(op, aggregation.parameter, keeping.buckets.windows(), samples)
+                window::exact(op, aggregation.parameter, keeping.buckets.windows(), samples, over)
             }
         }
     }
@@ -185,14 +190,22 @@ impl Table {
         keys + self.series.iter().map(Samples::bytes).sum::<usize>()
     }
 
-    /// The points of all series.
-    pub(crate) fn into_matrix(mut self, keeping: &Keeping, aggregation: &RangeAggregation) -> Matrix {
+    /// The points of all series; only some of them once nobody waits any more.
+    pub(crate) fn into_matrix(
+        mut self,
+        keeping: &Keeping,
+        aggregation: &RangeAggregation,
+        over: &dyn Fn() -> bool,
+    ) -> Matrix {
         let mut matrix = Matrix::default();
         for (key, at) in std::mem::take(&mut self.by_key) {
+            if over() {
+                break;
+            }
             let Some(samples) = self.get(at as usize) else { continue };
             let samples = std::mem::replace(samples, Samples::Exact(Vec::new()));
             let labels: SeriesLabels = Metadata(&key).iter().collect();
-            matrix.push(labels, samples.points(keeping, aggregation));
+            matrix.push(labels, samples.points(keeping, aggregation, over));
         }
         matrix
     }

@@ -17,7 +17,7 @@ use strandline_store::StoreError;
 use strandline_store::segment::{Block, MetadataColumn};
 
 /// Rows between two looks at whether the query is still wanted.
-const ROWS_PER_CHECK: usize = 256;
+const ROWS_PER_CHECK: usize = 4;
 
 /// Reads a block.
 pub(super) fn read(
@@ -137,9 +137,8 @@ impl<'s, 'a> Staging<'s, 'a> {
             }
         };
         let Some(value) = value else { return };
-        if self.scope.query.minds_errors && row.error().is_some_and(|error| !error.is_empty()) {
+        if fails(self.sink, self.scope, row) {
             self.over = true;
-            self.sink.fail(|| pipeline_error(row));
             return;
         }
         self.passed += 1;
