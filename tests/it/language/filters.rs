@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use strandline_logql::ast::*;
 use strandline_model::MatchOp;
 
+pub const FILTER_ERROR: &str = "LabelFilterErr";
+
 pub fn takes_line(filter: &LineFilterExpr, line: &str) -> bool {
     let holds = |operand: &LineOperand| match operand {
         LineOperand::Ip(range) => has_ip(line, range),
@@ -100,7 +102,7 @@ pub fn takes_row(filter: &LabelFilterExpr, row: &mut Row) -> bool {
             };
             let Some((found, wanted)) = sides else {
                 if row.get(ERROR).is_none() {
-                    row.fail("LabelFilterErr");
+                    row.fail(FILTER_ERROR);
                 }
                 return true;
             };

@@ -1,6 +1,7 @@
 //! What is the value of a metric query? Line by line and series by series (loki-surface 10.7 and 10.8).
 
 use super::data::{Entry, Labels};
+use super::filters::FILTER_ERROR;
 use super::go_regex;
 use super::row::ERROR;
 use super::samples::{Sample, ordered, samples, window};
@@ -48,9 +49,7 @@ pub fn evaluate(expr: &MetricExpr, entries: &[Entry], times: &[i64]) -> Result<V
         MetricExpr::Range(range) => windows(range, &samples(range, entries), times),
         MetricExpr::Vector(aggregation) => {
             if let Some(range) = only_counted(aggregation) {
-                let mut samples = samples(range, entries);
-                samples.iter_mut().for_each(|sample| sample.labels.clear());
-                return windows(range, &samples, times);
+                return windows(range, &without_labels(samples(range, entries), &range.log)?, times);
             }
             let inner = evaluate(&aggregation.inner, entries, times)?.vectors(times);
             each(inner, &|vector| aggregate(aggregation, vector))
@@ -67,13 +66,29 @@ pub fn evaluate(expr: &MetricExpr, entries: &[Entry], times: &[i64]) -> Result<V
     }
 }
 
-/// The lines whose mere number or length is asked for, whatever their labels: then an error does not matter (as in Loki,
-/// where nobody would look).
+/// The lines whose mere number or length is asked for, whatever their labels.
 fn only_counted(aggregation: &VectorAggregation) -> Option<&RangeAggregation> {
     let MetricExpr::Range(range) = &*aggregation.inner else { return None };
     let counts = matches!(range.op, RangeOp::Count | RangeOp::Rate | RangeOp::Bytes | RangeOp::BytesRate);
     let whole = aggregation.grouping.as_ref().is_none_or(|by| !by.without && by.labels.is_empty());
     (aggregation.op == VectorOp::Sum && counts && range.unwrap.is_none() && whole).then_some(range)
+}
+
+/// Where only lines are counted, one that a parser could not read does not matter (as in Loki, where nobody would look),
+/// but one that a label filter could not compare does.
+fn without_labels(mut samples: Vec<Sample>, log: &LogExpr) -> Result<Vec<Sample>, Stop> {
+    let compares = log.stages.iter().any(|stage| matches!(stage, Stage::LabelFilter(_)));
+    for sample in &mut samples {
+        sample.labels.retain(|name, _| name == ERROR);
+        if sample.labels.values().any(|error| error != FILTER_ERROR) {
+            // Had the parser's error not been there already, the filter might have made its own.
+            if compares {
+                return Err(Stop::Undecided);
+            }
+            sample.labels.clear();
+        }
+    }
+    Ok(samples)
 }
 
 fn windows(range: &RangeAggregation, samples: &[Sample], times: &[i64]) -> Result<Value, Stop> {
