@@ -6,6 +6,7 @@
 mod house;
 mod input;
 mod kill;
+mod language;
 mod ledger;
 mod licences;
 mod load;

@@ -122,7 +122,14 @@ impl Rig {
     }
 
     pub fn get(&self, path: &str, query: &[(&str, &str)]) -> Answer {
-        let request = self.agent.get(self.url(path)).query_pairs(query.iter().copied());
+        self.get_with(path, &[], query)
+    }
+
+    pub fn get_with(&self, path: &str, headers: &[(&str, &str)], query: &[(&str, &str)]) -> Answer {
+        let mut request = self.agent.get(self.url(path)).query_pairs(query.iter().copied());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         read_answer(request.call().unwrap()).unwrap()
     }
 

@@ -23,7 +23,7 @@ impl Dice {
         (z ^ (z >> 31)) % sides.max(1)
     }
 
-    fn chance(&mut self, percent: u64) -> bool {
+    pub fn chance(&mut self, percent: u64) -> bool {
         self.roll(100) < percent
     }
 }
