@@ -6,7 +6,7 @@ use memchr::memmem::Finder;
 use regex::bytes::Regex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use strandline_logql::ast::{Expr, LogExpr, MetricExpr};
+use strandline_logql::ast::{Expr, LabelFilterExpr, LogExpr, MetricExpr, Stage};
 use strandline_logql::{
     LabelNeedle, LineFilter, LineFilters, Needed, ParseError, Pipeline, Unwrapped, compile_matchers,
     require_non_empty_matcher, row,
@@ -64,8 +64,8 @@ impl MetricQuery {
 #[derive(Debug, Clone)]
 pub struct LogQuery {
     inner: Arc<Inner>,
-    /// Whether a line that a stage could not read fails the query.
-    pub(crate) minds_errors: bool,
+    /// Which errors of its stages fail the query.
+    pub(crate) errors: Errors,
 }
 
 #[derive(Debug)]
@@ -120,19 +120,19 @@ impl LogQuery {
     /// What the range aggregation of a metric query reads.
     fn of_leaf(leaf: &Leaf<'_>) -> Result<Self, QueryError> {
         let unwrapped = leaf.aggregation.unwrap.as_ref().map(Unwrapped::compile).transpose()?;
+        let errors = Errors::of_leaf(leaf);
         let needed = match metric::needed_labels(leaf) {
             NeededLabels::All => Needed::All,
             NeededLabels::Only(names) => {
                 let mut names: BTreeSet<String> = names.into_iter().map(str::to_owned).collect();
-                if minds_errors(leaf) {
+                if errors == Errors::All {
                     names.insert(row::ERROR.to_owned());
                 }
                 names.extend(unwrapped.iter().flat_map(|unwrapped| unwrapped.reads().iter().cloned()));
                 Needed::Only(names)
             }
         };
-        let minds_errors = minds_errors(leaf);
-        Self::compile(&leaf.aggregation.log, &needed, unwrapped).map(|query| Self { minds_errors, ..query })
+        Self::compile(&leaf.aggregation.log, &needed, unwrapped).map(|query| Self { errors, ..query })
     }
 
     fn compile(expr: &LogExpr, needed: &Needed, unwrapped: Option<Unwrapped>) -> Result<Self, QueryError> {
@@ -155,7 +155,7 @@ impl LogQuery {
             search,
             search_of_lines,
         };
-        Ok(Self { inner: Arc::new(inner), minds_errors: false })
+        Ok(Self { inner: Arc::new(inner), errors: Errors::None })
     }
 
     /// The query in canonical form.
@@ -246,10 +246,53 @@ fn reads(needed: &Needed, name: &str) -> bool {
     }
 }
 
-/// Whether lines that a stage could not read fail the query. Where nothing but their number matters, Loki does not look
-/// at their labels, and dashboards rely on it.
-fn minds_errors(leaf: &Leaf<'_>) -> bool {
-    leaf.aggregation.unwrap.is_some() || leaf.grouping.without || !leaf.grouping.labels.is_empty()
+/// Which errors of stages a metric query does not forgive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Errors {
+    /// Any.
+    All,
+    /// Values that a label filter could not compare. Where nothing but the number of lines matters, Loki does not look at
+    /// what parsers make of them, and dashboards rely on it.
+    Comparisons,
+    /// None: the query asks for errors, to count them.
+    None,
+}
+
+impl Errors {
+    fn of_leaf(leaf: &Leaf<'_>) -> Self {
+        let labels = &leaf.grouping.labels;
+        let filters_errors = |stage: &Stage| match stage {
+            Stage::LabelFilter(filter) => asks_for_error(filter),
+            _ => false,
+        };
+        let by_errors = !leaf.grouping.without && labels.iter().any(|label| label == row::ERROR);
+        if leaf.is_inside && (by_errors || leaf.aggregation.log.stages.iter().any(filters_errors)) {
+            Self::None
+        } else if leaf.aggregation.unwrap.is_none() && !leaf.grouping.without && labels.is_empty() {
+            Self::Comparisons
+        } else {
+            Self::All
+        }
+    }
+
+    /// Whether this one fails the query.
+    pub(crate) fn includes(self, error: &str) -> bool {
+        match self {
+            Self::All => !error.is_empty(),
+            Self::Comparisons => error == row::FILTER_ERROR,
+            Self::None => false,
+        }
+    }
+}
+
+fn asks_for_error(filter: &LabelFilterExpr) -> bool {
+    match filter {
+        LabelFilterExpr::And(left, right) | LabelFilterExpr::Or(left, right) => {
+            asks_for_error(left) || asks_for_error(right)
+        }
+        LabelFilterExpr::Text(matcher) => matcher.name == row::ERROR,
+        LabelFilterExpr::Quantity { .. } | LabelFilterExpr::Ip { .. } => false,
+    }
 }
 
 /// A query laid out for reading.

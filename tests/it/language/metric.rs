@@ -118,7 +118,9 @@ fn range_at(range: &RangeAggregation, samples: &[Sample], t: i64) -> Result<Vect
     let (after, until) = window(range, t);
     let held: Vec<&Sample> = samples.iter().filter(|s| after < s.ts && s.ts <= until).collect();
     if held.iter().any(|sample| sample.labels.contains_key(ERROR)) {
-        return Err(Stop::Pipeline);
+        // Whether errors count that nobody would see, or that the query asks for, depends on what Loki can leave out.
+        let unseen = range.op == RangeOp::Absent && range.unwrap.is_none();
+        return Err(if unseen || asks_for_errors(&range.log) { Stop::Undecided } else { Stop::Pipeline });
     }
     if range.op == RangeOp::Absent {
         return Ok(if held.is_empty() { vec![(certain(&range.log.matchers), 1.0)] } else { Vec::new() });
@@ -131,6 +133,17 @@ fn range_at(range: &RangeAggregation, samples: &[Sample], t: i64) -> Result<Vect
         vector.push((labels, reduced(range, group, (after, until))?));
     }
     Ok(vector)
+}
+
+fn asks_for_errors(log: &LogExpr) -> bool {
+    fn asks(filter: &LabelFilterExpr) -> bool {
+        match filter {
+            LabelFilterExpr::And(a, b) | LabelFilterExpr::Or(a, b) => asks(a) || asks(b),
+            LabelFilterExpr::Text(matcher) => matcher.name == ERROR,
+            _ => false,
+        }
+    }
+    log.stages.iter().any(|stage| matches!(stage, Stage::LabelFilter(filter) if asks(filter)))
 }
 
 /// The labels of which the selector says what they are.

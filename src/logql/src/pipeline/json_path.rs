@@ -48,8 +48,9 @@ impl Places {
             return;
         }
         let fault = row.read(|row, input| {
-            let mut scanner = Scanner::new(input.text);
-            if !matches!(scanner.peek(), Some(b'{' | b'[' | b'"')) {
+            let scanner = Scanner::new(input.text);
+            // Not even a blank may stand before it.
+            if !matches!(input.text.as_bytes().first(), Some(b'{' | b'[' | b'"')) {
                 return Err(None);
             }
             let mut search =

@@ -11,6 +11,8 @@ pub struct Leaf<'a> {
     pub aggregation: &'a RangeAggregation,
     /// The labels to keep; `without ()` keeps all. Names are sorted and unique.
     pub grouping: Grouping,
+    /// Whether it is the inside of a vector aggregation, which `grouping` stems from.
+    pub is_inside: bool,
 }
 
 /// The labels that tell the series of a leaf apart.
@@ -27,14 +29,14 @@ impl<'a> Leaf<'a> {
     pub fn of(aggregation: &'a RangeAggregation) -> Self {
         // Whether anything is there at all does not depend on labels.
         if aggregation.op == RangeOp::Absent {
-            return Self { aggregation, grouping: Grouping::default() };
+            return Self { aggregation, grouping: Grouping::default(), is_inside: false };
         }
         let mut grouping =
             aggregation.grouping.clone().unwrap_or(Grouping { without: true, labels: Vec::new() });
         if let (true, Some(unwrap)) = (grouping.without, &aggregation.unwrap) {
             grouping.labels.push(unwrap.label.clone());
         }
-        Self { aggregation, grouping: sorted(grouping) }
+        Self { aggregation, grouping: sorted(grouping), is_inside: false }
     }
 
     /// How its windows can be computed piece by piece, if they can.
@@ -73,7 +75,7 @@ pub fn pushdown(vector: &VectorAggregation) -> Option<Leaf<'_>> {
             false => grouping.labels.retain(|label| *label != unwrap.label),
         }
     }
-    Some(Leaf { aggregation, grouping: sorted(grouping) })
+    Some(Leaf { aggregation, grouping: sorted(grouping), is_inside: true })
 }
 
 /// The labels that must be known of each line to put it into its series. Stages and `unwrap` may need others.

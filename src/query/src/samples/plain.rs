@@ -3,7 +3,7 @@
 
 use super::keys::shown_name;
 use super::series::Table;
-use super::staged::fails;
+use super::staged::{fails, pipeline_error};
 use super::{Measure, SampleSink};
 use crate::language::Search;
 use crate::plan::SegmentPlan;
@@ -113,15 +113,17 @@ impl<'a> Reading<'a> {
             let codes = stream.codes(self.metadata, from);
             let same = |row: &usize| stream.has_codes(self.metadata, *row, &codes);
             let to = from + 1 + (from + 1..rows.end).take_while(same).count();
-            if let Some(series) = self.series(stream, &codes) {
-                self.add_to(series, from..to);
+            match self.series(stream, &codes) {
+                Outcome::Series(series) => self.add_to(series, from..to),
+                Outcome::Failing => self.fail(stream, &codes, from..to),
+                Outcome::Dropped => {}
             }
             from = to;
         }
     }
 
-    /// The series of a stream's rows with these values; `None`: a stage drops them.
-    fn series(&mut self, stream: &mut StreamKeys<'a>, codes: &Codes) -> Option<usize> {
+    /// What becomes of a stream's rows with these values.
+    fn series(&mut self, stream: &mut StreamKeys<'a>, codes: &Codes) -> Outcome {
         if let Some((last, series)) = &stream.last
             && last == codes
         {
@@ -132,7 +134,7 @@ impl<'a> Reading<'a> {
             None => {
                 let series = if self.scope.query.is_plain() {
                     stream.pack(self.sink, self.metadata, codes, &mut self.key);
-                    Some(self.table.index(&self.sink.keeping, &self.key))
+                    Outcome::Series(self.table.index(&self.sink.keeping, &self.key))
                 } else {
                     self.staged_series(stream, codes)
                 };
@@ -144,25 +146,49 @@ impl<'a> Reading<'a> {
         series
     }
 
-    fn staged_series(&mut self, stream: &StreamKeys<'a>, codes: &Codes) -> Option<usize> {
+    fn staged_series(&mut self, stream: &StreamKeys<'a>, codes: &Codes) -> Outcome {
+        let scope = self.scope;
+        let row = self.row(stream, codes);
+        if !scope.query.pipeline().process(row) {
+            return Outcome::Dropped;
+        }
+        if fails(scope, row) {
+            return Outcome::Failing;
+        }
+        let mut key = std::mem::take(&mut self.key);
+        if let Some(row) = &self.row {
+            self.sink.kept.pack_row(&mut key, row);
+        }
+        self.key = key;
+        Outcome::Series(self.table.index(&self.sink.keeping, &self.key))
+    }
+
+    /// Ends the query if any window holds one of the rows, whose labels have an error.
+    fn fail(&mut self, stream: &StreamKeys<'a>, codes: &Codes, rows: Range<usize>) {
+        let times = self.places.times.get(rows).unwrap_or_default();
+        if times.iter().any(|ts| self.sink.keeping.buckets.of(*ts).is_some()) {
+            let (sink, scope) = (self.sink, self.scope);
+            let row = self.row(stream, codes);
+            scope.query.pipeline().process(row);
+            sink.fail(|| pipeline_error(row));
+        }
+    }
+
+    /// The labels of a stream's rows with these values, in front of the stages.
+    fn row(&mut self, stream: &StreamKeys<'a>, codes: &Codes) -> &mut Row<'a> {
         let columns = self.metadata;
         let values = stream.columns.iter().zip(codes);
         let metadata = values.filter_map(|((i, _), code)| {
             let column = columns.get(*i)?;
             Some((&*column.name, column.value((*code as usize).checked_sub(1)?)?))
         });
-        let row = match &mut self.row {
+        match &mut self.row {
             Some(row) => {
                 row.reset(0, &[], stream.labels, metadata);
                 row
             }
             none => none.insert(Row::new(0, self.scope.wall_ns, &[], stream.labels, metadata)),
-        };
-        if !self.scope.query.pipeline().process(row) || fails(self.sink, self.scope, row) {
-            return None;
         }
-        self.sink.kept.pack_row(&mut self.key, row);
-        Some(self.table.index(&self.sink.keeping, &self.key))
     }
 
     fn add_to(&mut self, series: usize, rows: Range<usize>) {
@@ -181,13 +207,23 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// What becomes of rows with the same labels.
+#[derive(Debug, Clone, Copy)]
+enum Outcome {
+    Series(usize),
+    /// A stage drops them.
+    Dropped,
+    /// They have an error that the query does not forgive.
+    Failing,
+}
+
 /// The series of one stream's rows.
 struct StreamKeys<'a> {
     labels: &'a Labels,
     /// Columns that matter for this stream, with the names under which they are shown.
     columns: Vec<(usize, String)>,
-    known: HashMap<Codes, Option<usize>>,
-    last: Option<(Codes, Option<usize>)>,
+    known: HashMap<Codes, Outcome>,
+    last: Option<(Codes, Outcome)>,
 }
 
 impl<'a> StreamKeys<'a> {

@@ -10,7 +10,7 @@ use crate::rows::{self, LENGTHS, LINES, PLACES};
 use crate::scope::Scope;
 use crate::stats::count;
 use std::fmt::Write;
-use strandline_logql::{Label, Row, row};
+use strandline_logql::{Label, Row};
 use strandline_model::Labels;
 use strandline_model::labels::write_quoted;
 use strandline_store::StoreError;
@@ -137,8 +137,11 @@ impl<'s, 'a> Staging<'s, 'a> {
             }
         };
         let Some(value) = value else { return };
-        if fails(self.sink, self.scope, row) {
-            self.over = true;
+        if fails(self.scope, row) {
+            if self.sink.keeping.buckets.of(ts).is_some() {
+                self.over = true;
+                self.sink.fail(|| pipeline_error(row));
+            }
             return;
         }
         self.passed += 1;
@@ -159,18 +162,13 @@ impl<'s, 'a> Staging<'s, 'a> {
     }
 }
 
-/// Whether the row fails the query.
-pub(super) fn fails(sink: &SampleSink, scope: &Scope, row: &Row<'_>) -> bool {
-    let minds = |error: &str| !error.is_empty() && (scope.query.minds_errors || error == row::FILTER_ERROR);
-    let fails = row.error().is_some_and(minds);
-    if fails {
-        sink.fail(|| pipeline_error(row));
-    }
-    fails
+/// Whether the row fails the query, if any window holds it.
+pub(super) fn fails(scope: &Scope, row: &Row<'_>) -> bool {
+    row.error().is_some_and(|error| scope.query.errors.includes(error))
 }
 
 /// A line with an error cannot be counted silently, and not be left out silently either (loki-surface 10.7).
-fn pipeline_error(row: &Row<'_>) -> QueryError {
+pub(super) fn pipeline_error(row: &Row<'_>) -> QueryError {
     let error = row.error().unwrap_or_default();
     let mut labels: Vec<Label<'_>> = Vec::new();
     row.sorted_labels(&mut labels);

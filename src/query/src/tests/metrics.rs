@@ -118,6 +118,11 @@ fn lines_that_stages_cannot_read_are_not_counted_silently() {
         assert_eq!(at_100(&rig, r#"sum(count_over_time({n="0"} | json [1m]))"#).unwrap(), "{} 20");
         let query = r#"sum by (ms) (count_over_time({n="0"} | json | __error__="" [1m]))"#;
         assert_eq!(at_100(&rig, query).unwrap(), "");
+        // Errors that are asked for can be counted.
+        let query = r#"sum by (env) (count_over_time({n=~".+"} | json | __error__!="" [1m]))"#;
+        assert_eq!(at_100(&rig, query).unwrap(), "{env=even} 20, {env=odd} 20");
+        let query = r#"sum by (__error__) (count_over_time({n="0"} | json [1m]))"#;
+        assert_eq!(at_100(&rig, query).unwrap(), "{__error__=JSONParserErr} 20");
         let query = r#"count_over_time({n=~".+"} | logfmt | drop __error__, __error_details__ [1m])"#;
         assert!(error(query).contains("limits.max_series_per_query"), "{}", error(query));
     }
