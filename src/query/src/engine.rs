@@ -20,6 +20,9 @@ use strandline_store::Engine;
 /// With at most this many selected streams, segments are asked for each instead of for all they have.
 const FEW_STREAMS: usize = 64;
 
+/// A log answer's entries and what is made of them are in memory together.
+const LOG_ANSWER_COPIES: usize = 2;
+
 /// Settings of the query engine.
 #[derive(Debug, Clone)]
 pub struct QueryConfig {
@@ -107,7 +110,11 @@ impl QueryEngine {
     /// Finds log lines. Blocks the calling thread; the work is done by the engine's own threads.
     pub fn logs(&self, request: &LogRequest) -> Result<LogResult, QueryError> {
         self.counted(&request.cancel, |deadline, stats| {
-            let outcome = self.thinned(request, deadline, stats)?;
+            let whole = |error| match error {
+                QueryError::TooLarge(part) => QueryError::TooLarge(part.saturating_mul(LOG_ANSWER_COPIES)),
+                other => other,
+            };
+            let outcome = self.thinned(request, deadline, stats).map_err(whole)?;
             stats.duplicates = outcome.duplicates;
             stats.entries = outcome.found.len() as u64;
             let streams = logs::group::streams(outcome.found, request.direction, request.categorize);
@@ -219,14 +226,16 @@ impl QueryEngine {
         if limit == 0 || range.start >= range.end {
             return Ok(Outcome::default());
         }
-        let scope = self.scope(&request.tenant, &request.query, range, deadline.clone());
+        let mut scope = self.scope(&request.tenant, &request.query, range, deadline.clone());
+        // The other part is for the answer that is made of the entries.
+        scope.max_bytes /= LOG_ANSWER_COPIES;
         let run = Arc::new(Run::new(scope, LogSink::new(limit, request.direction)));
         self.pool.offer(Arc::clone(&run) as Arc<dyn Work>);
         let warnings = run.wait()?;
         stats.add(&run.scope.counters.snapshot());
         let (mut found, duplicates) = run.sink.finish();
         if request.query.is_deferred() && !request.query.is_plain() {
-            logs::staged::apply(&run.scope, &mut found, request.direction);
+            logs::staged::apply(&run.scope, &mut found, request.direction)?;
         }
         Ok(Outcome { found, duplicates, warnings })
     }

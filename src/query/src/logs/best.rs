@@ -43,10 +43,20 @@ pub(crate) struct Shown {
     pub(crate) parsed: Box<[u8]>,
 }
 
+impl Shown {
+    /// Memory in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.stream.len() + self.metadata.len() + self.parsed.len()
+    }
+}
+
 impl Found {
-    fn bytes(&self) -> usize {
-        let shown = |s: &Shown| size_of::<Shown>() + s.stream.len() + s.metadata.len() + s.parsed.len();
-        size_of::<Self>() + self.line.len() + self.metadata.len() + self.shown.as_deref().map_or(0, shown)
+    /// Memory in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.line.len()
+            + self.metadata.len()
+            + self.shown.as_deref().map_or(0, Shown::bytes)
     }
 
     fn cmp_stream(&self, other: &Self) -> Ordering {

@@ -6,7 +6,8 @@
 use super::best::{Found, Shown};
 use crate::request::Direction;
 use crate::result::{ResultEntry, ResultStream};
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use strandline_model::{Labels, Metadata};
 
@@ -15,41 +16,59 @@ const RENAMED: &str = "_extracted";
 
 /// The answer's streams, by their labels.
 pub(crate) fn streams(found: Vec<Found>, direction: Direction, categorize: bool) -> Vec<ResultStream> {
-    let mut streams: Vec<ResultStream> = Vec::new();
-    // Packed labels.
-    let mut by_labels: HashMap<Vec<u8>, usize> = HashMap::new();
-    let mut home_of = |packed: Vec<u8>| match by_labels.get(&packed) {
-        Some(home) => *home,
-        None => {
-            let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-            let labels = Metadata(&packed).iter().map(owned).collect();
-            streams.push(ResultStream { labels, entries: Vec::new() });
-            by_labels.insert(packed, streams.len() - 1);
-            streams.len() - 1
-        }
-    };
+    let mut streams = Streams::default();
     // Merging labels once per stream and metadata, not once per entry.
-    let mut by_source: HashMap<(*const Labels, &[u8]), usize> = HashMap::new();
-    let mut homes: Vec<usize> = Vec::with_capacity(found.len());
-    for entry in &found {
-        if let Some(shown) = &entry.shown {
-            homes.push(home_of(shown_labels(shown, categorize)));
-            continue;
-        }
-        let joined: &[u8] = if categorize { &[] } else { &entry.metadata };
-        let home = by_source
-            .entry((Arc::as_ptr(&entry.labels), joined))
-            .or_insert_with(|| home_of(merged(&entry.labels, Metadata(joined))));
-        homes.push(*home);
-    }
-    drop(by_source);
-    for (entry, home) in found.into_iter().zip(homes) {
-        if let Some(stream) = streams.get_mut(home) {
+    let mut by_source: HashMap<(*const Labels, Box<[u8]>), usize> = HashMap::new();
+    for mut entry in found {
+        let home = match &mut entry.shown {
+            Some(shown) => streams.home(&shown_labels(shown, categorize)),
+            None => {
+                let joined: &[u8] = if categorize { &[] } else { &entry.metadata };
+                *by_source
+                    .entry((Arc::as_ptr(&entry.labels), joined.into()))
+                    .or_insert_with(|| streams.home(&merged(&entry.labels, Metadata(joined))))
+            }
+        };
+        if let Some(stream) = streams.all.get_mut(home) {
             stream.entries.push(result_entry(entry, direction, categorize));
         }
     }
-    streams.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-    streams
+    streams.all.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+    streams.all
+}
+
+/// Streams, found by their labels without a second copy of these.
+#[derive(Default)]
+struct Streams {
+    all: Vec<ResultStream>,
+    by_labels: HashTable<usize>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Streams {
+    /// The place of the stream with these packed labels.
+    fn home(&mut self, packed: &[u8]) -> usize {
+        let (all, hasher) = (&mut self.all, &self.hasher);
+        let pairs = |i: usize| all.get(i).into_iter().flat_map(|stream| &stream.labels);
+        let same = |i: &usize| pairs(*i).map(|(n, v)| (n.as_str(), v.as_str())).eq(Metadata(packed).iter());
+        let hash = hash_of(hasher, Metadata(packed).iter());
+        if let Some(home) = self.by_labels.find(hash, same) {
+            return *home;
+        }
+        let hash_again =
+            |i: &usize| hash_of(hasher, pairs(*i).map(|(name, value)| (name.as_str(), value.as_str())));
+        self.by_labels.insert_unique(hash, all.len(), hash_again);
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let labels = Metadata(packed).iter().map(owned).collect();
+        all.push(ResultStream { labels, entries: Vec::new() });
+        all.len() - 1
+    }
+}
+
+fn hash_of<'a>(hasher: &DefaultHashBuilder, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    let mut state = hasher.build_hasher();
+    pairs.for_each(|pair| pair.hash(&mut state));
+    state.finish()
 }
 
 fn result_entry(found: Found, direction: Direction, categorize: bool) -> ResultEntry {

@@ -1,6 +1,7 @@
 //! What do the stages of a query make of the entries that passed its line filters?
 
 use super::best::{Found, Shown};
+use crate::error::QueryError;
 use crate::request::Direction;
 use crate::scope::Scope;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -76,11 +77,15 @@ impl<'s> Judge<'s> {
 }
 
 /// Runs the stages over the entries of an answer, whether they keep all or their labels have been judged.
-pub(crate) fn apply(scope: &Scope, found: &mut [Found], direction: Direction) {
+pub(crate) fn apply(scope: &Scope, found: &mut [Found], direction: Direction) -> Result<(), QueryError> {
     let pipeline = scope.query.pipeline();
     let mut made = Vec::with_capacity(found.len());
     let mut row: Option<Row<'_>> = None;
+    let mut bytes = found.iter().map(Found::bytes).sum::<usize>();
     for found in found.iter() {
+        if let Some(error) = scope.reason_to_give_up(bytes) {
+            return Err(error);
+        }
         let (ts, metadata) = (direction.ts(found.key), Metadata(&found.metadata));
         let row = match &mut row {
             Some(row) => {
@@ -91,7 +96,9 @@ pub(crate) fn apply(scope: &Scope, found: &mut [Found], direction: Direction) {
         };
         pipeline.process(row);
         let line: Option<Box<[u8]>> = row.stored_line().is_none().then(|| row.line().into());
-        made.push((line, row.has_changed_labels().then(|| Box::new(shown(row)))));
+        let shown = row.has_changed_labels().then(|| Box::new(shown(row)));
+        bytes += line.as_ref().map_or(0, |line| line.len()) + shown.as_deref().map_or(0, Shown::bytes);
+        made.push((line, shown));
     }
     drop(row);
     for (found, (line, shown)) in found.iter_mut().zip(made) {
@@ -100,6 +107,7 @@ pub(crate) fn apply(scope: &Scope, found: &mut [Found], direction: Direction) {
         }
         found.shown = shown;
     }
+    Ok(())
 }
 
 fn passed<'a, M>(entry: Entry<'a, M>, row: &Row<'_>, changes_line: bool) -> Found

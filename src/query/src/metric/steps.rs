@@ -68,6 +68,11 @@ pub struct Windows {
 }
 
 impl Windows {
+    /// Whether most samples are in several windows.
+    pub fn overlap(&self) -> bool {
+        self.steps.count > 1 && self.range_ns / 2 > self.steps.step_ns
+    }
+
     /// The windows `[range]` with `offset` at each step.
     pub fn new(steps: Steps, range_ns: i64, offset_ns: i64) -> Self {
         Self { steps, range_ns: range_ns.max(1), offset_ns }

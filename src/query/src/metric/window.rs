@@ -1,12 +1,12 @@
 //! What does a range function make of one series' samples, at each step?
 //!
 //! Either of the samples themselves ([`exact`]), or of what is remembered of each bucket ([`bucketed`]). Both take time
-//! in proportion to samples and steps, but for quantiles, which look at each window's samples anew.
+//! in proportion to samples and steps, quantiles a little more.
 
 use super::counter::Counter;
 use super::matrix::Point;
 use super::partial::{Partial, Reduction};
-use super::quantile::quantile;
+use super::quantile::{Ranked, quantile};
 use super::sliding::{Merge, Sliding};
 use super::steps::{Buckets, Grid, Windows};
 use std::ops::Range;
@@ -33,7 +33,18 @@ pub fn exact(
     match op {
         RangeOp::Count => each(&mut |step, window| push(step, Some(window.len() as f64))),
         RangeOp::Quantile => {
-            let (mut values, mut ended) = (Vec::new(), false);
+            let (phi, mut ended) = (parameter.unwrap_or(f64::NAN), false);
+            if windows.overlap() {
+                let mut ranked = Ranked::new(samples.iter().map(|(_, value)| *value));
+                each(&mut |step, window| {
+                    ended = ended || over();
+                    if !ended {
+                        push(step, Some(ranked.quantile(phi, window)));
+                    }
+                });
+                return points;
+            }
+            let mut values = Vec::new();
             each(&mut |step, window| {
                 ended = ended || over();
                 if ended {
@@ -41,7 +52,7 @@ pub fn exact(
                 }
                 values.clear();
                 values.extend(samples.get(window).unwrap_or_default().iter().map(|(_, value)| *value));
-                push(step, Some(quantile(parameter.unwrap_or(f64::NAN), &mut values)));
+                push(step, Some(quantile(phi, &mut values)));
             });
         }
         RangeOp::RateCounter => {
