@@ -8,8 +8,9 @@ use crate::language::LogQuery;
 use crate::logs::{self, LogSink, Outcome};
 use crate::pool::{Pool, Work};
 use crate::request::{CancelFlag, Direction, LogRequest};
-use crate::result::{Answer, LogResult};
+use crate::result::{Answer, LogResult, MetricResult};
 use crate::scope::Scope;
+use crate::share::Shared;
 use crate::stats::{Counters, QueryStats, count};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub struct QueryEngine {
     config: QueryConfig,
     gate: Gate,
     pool: Pool,
+    pub(crate) shared_logs: Shared<LogResult>,
+    pub(crate) shared_metrics: Shared<MetricResult>,
 }
 
 /// When to stop working on a query.
@@ -94,7 +97,9 @@ impl QueryEngine {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if config.threads == 0 { cores() } else { config.threads };
         let inside = if config.max_concurrent == 0 { 2 * threads } else { config.max_concurrent };
-        Ok(Self { engine, config, gate: Gate::new(inside), pool: Pool::start(threads)? })
+        let (gate, pool) = (Gate::new(inside), Pool::start(threads)?);
+        let (shared_logs, shared_metrics) = Default::default();
+        Ok(Self { engine, config, gate, pool, shared_logs, shared_metrics })
     }
 
     /// The clock of the store.
@@ -107,9 +112,29 @@ impl QueryEngine {
         self.engine.read_only()
     }
 
+    /// Finds log lines, as [`Self::logs`], or takes part in the answer that another one gets who asks the same.
+    pub fn logs_shared(&self, request: &LogRequest) -> Result<Arc<LogResult>, QueryError> {
+        self.shared_logs.answer(
+            &request.key(),
+            &request.cancel,
+            || self.engine.commits(),
+            |flight| self.logs_begun(request, flight.cancel(), || flight.begin(self.engine.commits())),
+        )
+    }
+
     /// Finds log lines. Blocks the calling thread; the work is done by the engine's own threads.
     pub fn logs(&self, request: &LogRequest) -> Result<LogResult, QueryError> {
-        self.counted(&request.cancel, |deadline, stats| {
+        self.logs_begun(request, &request.cancel, || ())
+    }
+
+    fn logs_begun(
+        &self,
+        request: &LogRequest,
+        cancel: &CancelFlag,
+        begun: impl FnOnce(),
+    ) -> Result<LogResult, QueryError> {
+        self.counted(cancel, |deadline, stats| {
+            begun();
             let whole = |error| match error {
                 QueryError::TooLarge(part) => QueryError::TooLarge(part.saturating_mul(LOG_ANSWER_COPIES)),
                 other => other,

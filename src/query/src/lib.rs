@@ -22,6 +22,7 @@ pub mod result;
 mod rows;
 mod samples;
 mod scope;
+mod share;
 pub mod stats;
 
 pub use engine::{QueryConfig, QueryEngine};

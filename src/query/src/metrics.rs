@@ -7,7 +7,7 @@ use crate::explain::Read;
 use crate::language::MetricQuery;
 use crate::metric::{Budget, Leaf, Matrix, Steps, Value, evaluate};
 use crate::pool::Work;
-use crate::request::MetricRequest;
+use crate::request::{CancelFlag, MetricRequest};
 use crate::result::MetricResult;
 use crate::samples::SampleSink;
 use crate::stats::QueryStats;
@@ -27,9 +27,29 @@ struct Evaluation<'a> {
 }
 
 impl QueryEngine {
+    /// Computes numbers, as [`Self::metrics`], or takes part in the answer that another one gets who asks the same.
+    pub fn metrics_shared(&self, request: &MetricRequest) -> Result<Arc<MetricResult>, QueryError> {
+        self.shared_metrics.answer(
+            &request.key(),
+            &request.cancel,
+            || self.store().commits(),
+            |flight| self.metrics_begun(request, flight.cancel(), || flight.begin(self.store().commits())),
+        )
+    }
+
     /// Computes numbers from log lines. Blocks the calling thread.
     pub fn metrics(&self, request: &MetricRequest) -> Result<MetricResult, QueryError> {
-        self.counted(&request.cancel, |deadline, stats| {
+        self.metrics_begun(request, &request.cancel, || ())
+    }
+
+    fn metrics_begun(
+        &self,
+        request: &MetricRequest,
+        cancel: &CancelFlag,
+        begun: impl FnOnce(),
+    ) -> Result<MetricResult, QueryError> {
+        self.counted(cancel, |deadline, stats| {
+            begun();
             let series = request.max_series.filter(|_| !request.cut_series);
             let budget = Budget { bytes: self.config().max_memory_bytes, series };
             let mut evaluation = Evaluation {

@@ -2,6 +2,7 @@
 
 use crate::language::{LogQuery, MetricQuery};
 use crate::metric::Steps;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use strandline_model::{TenantId, TimeRange};
@@ -39,17 +40,54 @@ impl Direction {
 
 /// Says that nobody waits for an answer any more. Clones are the same flag.
 #[derive(Debug, Clone, Default)]
-pub struct CancelFlag(Arc<AtomicBool>);
+pub struct CancelFlag(Arc<Flag>);
+
+#[derive(Debug, Default)]
+struct Flag {
+    set: AtomicBool,
+    /// A flag of several is set when this one is ...
+    first: Option<CancelFlag>,
+    /// ... and these, at which nobody has to look until then.
+    others: Mutex<Vec<CancelFlag>>,
+}
 
 impl CancelFlag {
+    /// A flag that is set when `first` and all that join later are.
+    pub(crate) fn of_all(first: &Self) -> Self {
+        Self(Arc::new(Flag { first: Some(first.clone()), ..Flag::default() }))
+    }
+
+    /// Lets another one have a say, unless it is too late.
+    pub(crate) fn join(&self, other: &Self) -> bool {
+        let mut others = self.0.others.lock();
+        // Under the lock, or the last of the others could set the flag in between.
+        let in_time = !self.0.set.load(Ordering::Relaxed);
+        if in_time {
+            others.push(other.clone());
+        }
+        in_time
+    }
+
     /// Asks the query to stop.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.set.store(true, Ordering::Relaxed);
     }
 
     /// Whether it was asked to stop.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        let is_set = |flag: &CancelFlag| flag.0.set.load(Ordering::Relaxed);
+        if is_set(self) {
+            return true;
+        }
+        if !self.0.first.as_ref().is_some_and(is_set) {
+            return false;
+        }
+        let others = self.0.others.lock();
+        let cancelled = others.iter().all(is_set);
+        if cancelled {
+            self.cancel();
+        }
+        cancelled
     }
 }
 
@@ -74,6 +112,15 @@ pub struct LogRequest {
     pub cancel: CancelFlag,
 }
 
+impl LogRequest {
+    /// Equal for equal questions.
+    pub(crate) fn key(&self) -> String {
+        let Self { tenant, query, range, limit, direction, interval_ns, categorize, cancel: _ } = self;
+        let text = query.text();
+        format!("{tenant}\n{range:?} {limit} {direction:?} {interval_ns} {categorize}\n{text}")
+    }
+}
+
 /// A question for numbers.
 #[derive(Debug, Clone)]
 pub struct MetricRequest {
@@ -89,6 +136,15 @@ pub struct MetricRequest {
     pub cut_series: bool,
     /// Set when the answer is no longer wanted.
     pub cancel: CancelFlag,
+}
+
+impl MetricRequest {
+    /// Equal for equal questions.
+    pub(crate) fn key(&self) -> String {
+        let Self { tenant, query, steps, max_series, cut_series, cancel: _ } = self;
+        let text = query.expr();
+        format!("{tenant}\n{steps:?} {max_series:?} {cut_series}\n{text}")
+    }
 }
 
 #[cfg(test)]

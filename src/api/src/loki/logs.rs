@@ -110,7 +110,7 @@ async fn answer_metric(
     let (query, gzip) = (state.query.clone(), takes_gzip(headers));
     blocking::read(&state, move |cancel| {
         request.cancel = cancel;
-        let result = query.metrics(&request)?;
+        let result = query.metrics_shared(&request)?;
         Ok(Answer::json(metrics::encode(&result, &request.steps)).packed_if(gzip))
     })
     .await
@@ -141,7 +141,7 @@ async fn answer_log(state: Door, mut request: LogRequest, headers: &HeaderMap) -
     request.categorize = flags.iter().any(|flag| flag == CATEGORIZE);
     blocking::read(&state, move |cancel| {
         request.cancel = cancel;
-        let result = query.logs(&request)?;
+        let result = query.logs_shared(&request)?;
         Ok(Answer::json(streams::encode(&result, &flags)).packed_if(gzip))
     })
     .await

@@ -7,6 +7,7 @@ use crate::head::Head;
 use crate::wal::encode_batch;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use strandline_model::Batch;
 
 /// A batch and its compressed log record; made on the pushing thread, since compression is CPU work.
@@ -45,10 +46,17 @@ impl Engine {
         for (i, encoded) in group.iter().enumerate() {
             active.insert(first + i as u64, Arc::clone(&encoded.batch), self.clock.monotonic_ns());
         }
+        self.commits.fetch_add(1, Ordering::Release);
         if active.fill().bytes >= self.config.head_max_bytes {
             self.seal_locked();
         }
         Ok(())
+    }
+
+    /// How often lines have become searchable since the start: two looks with the same number between them see the
+    /// same lines.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
     }
 
     /// Seals the head in use when it holds anything.

@@ -66,6 +66,8 @@ pub struct Engine {
     read_only: Mutex<Option<String>>,
     /// Monotonic time of the last published flush.
     last_flush: AtomicI64,
+    /// Groups of batches that became searchable.
+    commits: AtomicU64,
 }
 
 /// What a reader sees; taken as one, so that an entry is in a head or in a segment and never in neither or both.

@@ -79,6 +79,7 @@ impl Engine {
             retaining: Mutex::new(retain::LastRun::default()),
             read_only: Mutex::new(None),
             last_flush: AtomicI64::new(now),
+            commits: AtomicU64::new(0),
         });
         Ok((engine, report))
     }
