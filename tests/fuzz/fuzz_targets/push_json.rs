@@ -1,0 +1,15 @@
+//! Bodies of pushes in JSON, plain and packed.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use strandline_fuzz::push::decode;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((choice, body)) = data.split_first() else { return };
+    let encoding = match choice {
+        0 => Some("gzip"),
+        1 => Some("deflate"),
+        _ => None,
+    };
+    let _ = decode("application/json", encoding, body);
+});
