@@ -1,6 +1,8 @@
 //! What the fuzz targets share: how an input is cut into parts, and the labels of a sample stream.
 
+pub mod disk;
 pub mod push;
+pub mod seeds;
 
 /// Labels of a stream.
 pub const SAMPLE: &str = r#"{app="web", level="info", pod="web-1"}"#;

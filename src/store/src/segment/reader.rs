@@ -57,6 +57,12 @@ impl Segment {
         &self.footer.meta
     }
 
+    /// The whole footer.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
     /// All segments whose entries this one took over.
     pub(crate) fn replaces(&self) -> &[SegmentId] {
         &self.footer.replaces
