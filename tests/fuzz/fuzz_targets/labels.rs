@@ -6,7 +6,7 @@ use strandline_model::labels::{is_label_name, unquote, write_quoted};
 use strandline_model::metadata::{put_varint, take_varint};
 use strandline_model::{Day, Labels, Metadata, TenantId};
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: strandline_fuzz::seeds::plant("labels"), |data: &[u8]| {
     packed(data);
     let mut rest = data;
     if let Some(n) = take_varint(&mut rest) {

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use strandline_fuzz::disk::disk_with;
 use strandline_store::fuzzing::{MANIFEST_PATH, check_manifest, edit_manifest, frames, open_manifest};
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: strandline_fuzz::seeds::plant("manifest"), |data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else { return };
     let file = if *choice == 0 { rest.to_vec() } else { frames(rest) };
     let (sim, disk) = disk_with(MANIFEST_PATH, &file);

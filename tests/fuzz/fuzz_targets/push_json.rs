@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use strandline_fuzz::push::decode;
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: strandline_fuzz::seeds::plant("push_json"), |data: &[u8]| {
     let Some((choice, body)) = data.split_first() else { return };
     let encoding = match choice {
         0 => Some("gzip"),

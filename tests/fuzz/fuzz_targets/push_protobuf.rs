@@ -6,7 +6,7 @@ use strandline_fuzz::push::decode;
 
 const PROTOBUF: &str = "application/x-protobuf";
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: strandline_fuzz::seeds::plant("push_protobuf"), |data: &[u8]| {
     let Some((choice, body)) = data.split_first() else { return };
     match choice {
         0 => drop(decode(PROTOBUF, None, body)),

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use strandline_logql::ast::{Expr, LogExpr, MetricExpr};
 use strandline_logql::{MAX_QUERY_BYTES, Needed, Pipeline, Unwrapped, compile_matchers, parse_query, pretty};
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: strandline_fuzz::seeds::plant("query"), |data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let parsed = parse_query(text);
     assert!(text.len() <= MAX_QUERY_BYTES || parsed.is_err(), "a query above the limit was taken");

@@ -9,7 +9,7 @@ use strandline_store::segment::{Columns, Segment};
 
 const PATH: &str = "x/s.seg";
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: strandline_fuzz::seeds::plant("segment"), |data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else { return };
     let file = if *choice == 0 { Some(rest.to_vec()) } else { assemble(rest) };
     let Some(file) = file else { return };
@@ -48,7 +48,6 @@ fn read(segment: &Segment) {
             assert!(found.iter().all(|block| block < text.blocks()));
         }
     }
-    let _ = segment.memory_bytes();
 }
 
 fn blocks(segment: &Segment, sound: bool) {

@@ -45,7 +45,7 @@ static OTHER: LazyLock<Labels> = LazyLock::new(|| Labels::parse(r#"{z="1"}"#).un
 /// Line, labels and the number that it stands for (as bits) of a row that passes.
 type Outcome = Option<(Vec<u8>, BTreeMap<String, String>, Option<u64>)>;
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: strandline_fuzz::seeds::plant("stages"), |data: &[u8]| {
     let [choice, names @ .., bare] = data.first_chunk::<4>().copied().unwrap_or_default();
     let chain = &CHAINS[choice as usize % CHAINS.len()];
     let mut parts = Parts::new(data.get(4..).unwrap_or_default());

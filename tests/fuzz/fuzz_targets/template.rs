@@ -12,7 +12,7 @@ const MAX_OUTPUT: usize = 1 << 20;
 /// When the entry was logged, and when it is looked at.
 const TIMES: (i64, i64) = (1_700_000_000_123_456_789, 1_700_000_100_000_000_000);
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: strandline_fuzz::seeds::plant("template"), |data: &[u8]| {
     // The template, then the line, then the value of a label, with a byte 0xff between them.
     let mut parts = Parts::new(data);
     let template = String::from_utf8_lossy(parts.next()).into_owned();

@@ -10,7 +10,7 @@ use strandline_store::text::TextIndex;
 /// The postings of terms that all stand in three blocks. What tantivy reads is never damaged on purpose: see the module.
 static POSTINGS: LazyLock<Vec<u8>> = LazyLock::new(|| sample(true).unwrap().tantivy);
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: strandline_fuzz::seeds::plant("text"), |data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else { return };
     let part = if *choice == 0 { Some(rest.to_vec()) } else { assemble(rest) };
     let Some(part) = part else { return };

@@ -6,7 +6,7 @@ use strandline_fuzz::disk::disk_with;
 use strandline_model::Batch;
 use strandline_store::fuzzing::{WAL_PATH, decode_batch, encode_batch, frames, replay};
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: strandline_fuzz::seeds::plant("wal"), |data: &[u8]| {
     let Some((&choice, rest)) = data.split_first() else { return };
     // Bytes as they are, the payload of one frame, or frames whose checksums hold.
     let file = match choice {

@@ -1,4 +1,4 @@
-//! Small inputs to start from, by target: written to `corpus/` by the program `seeds`.
+//! Small inputs to start from, by target.
 
 use crate::PIPELINES;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ const PUSHES: &[&str] = &[
     r#"{"streams":[{"values":[["1","a"],["2","b",[1,2]]],"stream":{"a":"b","service_name":"s"}},null],"x":[1,{"y":"z"}]}"#,
 ];
 
-/// All seeds of a target; none for names that are no target's.
+/// All seeds of a target; none for names that are no target.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
     let behind = |choice: u8, seeds: Vec<Vec<u8>>| seeds.into_iter().map(move |seed| [vec![choice], seed].concat());
@@ -100,4 +100,15 @@ fn protobuf() -> Vec<u8> {
     let rich = [field(1, &time), field(2, b"level=warn"), field(3, &pair)].concat();
     let stream = [field(1, br#"{app="p", b="c"}"#), field(2, &plain), field(2, &rich)].concat();
     field(1, &stream)
+}
+
+/// Writes the seeds of a target into its corpus: done as the target starts, before the corpus is read.
+pub fn plant(target: &str) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    let seeds = of(target);
+    assert!(!seeds.is_empty(), "{target} has no seeds");
+    std::fs::create_dir_all(&folder).unwrap();
+    for (i, seed) in seeds.iter().enumerate() {
+        std::fs::write(folder.join(format!("seed-{i:03}")), seed).unwrap();
+    }
 }
