@@ -11,5 +11,10 @@ fuzz_target!(init: strandline_fuzz::seeds::plant("push_json"), |data: &[u8]| {
         1 => Some("deflate"),
         _ => None,
     };
-    let _ = decode("application/json", encoding, body);
+    if let Ok(accepted) = decode("application/json", encoding, body) {
+        for entry in &accepted.batch.entries {
+            // In protobuf a line may be any bytes, in JSON they are replaced.
+            assert!(std::str::from_utf8(accepted.batch.line(entry)).is_ok());
+        }
+    }
 });

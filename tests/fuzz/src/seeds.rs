@@ -56,7 +56,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "query" => [texts(QUERIES), texts(PIPELINES)].concat(),
         "stages" => (0..PIPELINES.len())
             .flat_map(|i| {
-                let head = [i as u8, 0x0f, 0xf0, i as u8 % 2];
+                let head = [i as u8, i as u8, i as u8 % 2];
                 LINES.iter().map(move |line| [&head[..], b"ana\xff", line.as_bytes()].concat())
             })
             .collect(),
