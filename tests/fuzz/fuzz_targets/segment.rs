@@ -28,7 +28,9 @@ fn read(segment: &Segment) {
     });
     assert_eq!(walked.is_ok(), streams.is_ok());
     let mut selected = 0;
-    if segment.selected_between((0, u32::MAX), &Selector::all(), |_, _| selected += 1).is_ok() && streams.is_ok() {
+    if segment.selected_between((0, u32::MAX), &Selector::all(), |_, _| selected += 1).is_ok()
+        && streams.is_ok()
+    {
         assert_eq!(selected, counted);
     }
     if let Ok(streams) = &streams {

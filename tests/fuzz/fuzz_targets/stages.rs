@@ -13,8 +13,22 @@ use strandline_model::{Labels, Metadata, Needle};
 
 /// Labels that a pipeline may be asked for.
 const NAMES: [&str; 16] = [
-    "a", "b", "c", "d", "z", "a_a", "a_b", "app", "app_extracted", "level_extracted", "__error__", "__error_details__",
-    "trace_id", "user", "b_extracted", "msg",
+    "a",
+    "b",
+    "c",
+    "d",
+    "z",
+    "a_a",
+    "a_b",
+    "app",
+    "app_extracted",
+    "level_extracted",
+    "__error__",
+    "__error_details__",
+    "trace_id",
+    "user",
+    "b_extracted",
+    "msg",
 ];
 
 /// Compiling costs more than running, so each pipeline is asked for so many sets of names.
@@ -32,7 +46,13 @@ impl Chain {
         let unwrap = unwrap.map(|unwrap| Unwrapped::compile(&unwrap).unwrap());
         let few = (0..MASKS).map(|i| {
             // None, each single one in turn, and mixtures.
-            let mask = if i == 0 { 0 } else if i < NAMES.len() { 1 << i } else { i * 0x9e37 >> 1 };
+            let mask = if i == 0 {
+                0
+            } else if i < NAMES.len() {
+                1 << i
+            } else {
+                i * 0x9e37 >> 1
+            };
             let chosen = NAMES.iter().enumerate().filter(|(at, _)| mask >> at & 1 == 1);
             let asked: BTreeSet<String> = chosen.map(|(_, name)| (*name).to_owned()).collect();
             // The number's own labels are needed, as the query room asks for them.

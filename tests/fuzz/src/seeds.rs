@@ -51,7 +51,8 @@ const PUSHES: &[&str] = &[
 /// All seeds of a target; none for names that are no target.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
-    let behind = |choice: u8, seeds: Vec<Vec<u8>>| seeds.into_iter().map(move |seed| [vec![choice], seed].concat());
+    let behind =
+        |choice: u8, seeds: Vec<Vec<u8>>| seeds.into_iter().map(move |seed| [vec![choice], seed].concat());
     match target {
         "query" => [texts(QUERIES), texts(PIPELINES)].concat(),
         "stages" => (0..PIPELINES.len())
@@ -79,11 +80,18 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             behind(1, segment::seeds(&disk)).collect()
         }
         "text" => {
-            let parts = [true, false].map(|common| text::take_apart(&text::sample(common).unwrap().terms).unwrap());
+            let parts =
+                [true, false].map(|common| text::take_apart(&text::sample(common).unwrap().terms).unwrap());
             behind(1, parts.to_vec()).collect()
         }
         "labels" => [
-            texts(&[r#"{app="web", b="a\n\u00e9\x41\"", c=`raw`}"#, r#""quoted \\ \t""#, "a\n1\nb\n2", "2024-02-29", "fake"]),
+            texts(&[
+                r#"{app="web", b="a\n\u00e9\x41\"", c=`raw`}"#,
+                r#""quoted \\ \t""#,
+                "a\n1\nb\n2",
+                "2024-02-29",
+                "fake",
+            ]),
             vec![vec![1, b'a', 2, b'x', b'y', 1, b'b', 0]],
         ]
         .concat(),

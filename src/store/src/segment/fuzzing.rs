@@ -173,7 +173,9 @@ fn write(
     let options = WriterOptions { block_bytes, compression: Compression::Zstd(1), index };
     let mut writer = SegmentWriter::create(disk, origin, options)?;
     for stream in 0..3 {
-        let Ok(labels) = Labels::from_pairs(&[("app", "x"), ("n", ["0", "1", "2"][stream])]) else { continue };
+        let Ok(labels) = Labels::from_pairs(&[("app", "x"), ("n", ["0", "1", "2"][stream])]) else {
+            continue;
+        };
         writer.begin_stream(&labels)?;
         for i in 0..12i64 {
             let mut packed = Vec::new();
