@@ -208,7 +208,9 @@ mod tests {
             let (sim, _) = disk_with("x/s.seg", &file);
             let found = segment::open(&sim, "x/s.seg").unwrap();
             assert_eq!(segment::verify(&found), vec![]);
-            assert_eq!(segment::take_apart(&sim, "x/s.seg"), Some(seed));
+            // A seed has the checksums of packed columns; they are put right.
+            let again = segment::take_apart(&sim, "x/s.seg").unwrap();
+            assert!(segment::assemble(&again).is_some_and(|again| again == file));
         }
         for common in [true, false] {
             let index = text::sample(common).unwrap();
