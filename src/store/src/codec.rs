@@ -87,10 +87,27 @@ fn compress_zstd(out: &mut Vec<u8>, raw: &[u8], level: i32) -> Option<Codec> {
     })
 }
 
+/// LZ4 makes at most so many bytes of one.
+const LZ4_MAX_RATIO: usize = 255;
+
+/// Whether `stored` can become `raw_len` bytes: asked before memory is taken for them.
+fn can_become(codec: Codec, stored: &[u8], raw_len: usize) -> bool {
+    match codec {
+        Codec::Raw => stored.len() == raw_len,
+        Codec::Lz4 => raw_len / LZ4_MAX_RATIO <= stored.len(),
+        Codec::Zstd => {
+            matches!(zstd::zstd_safe::get_frame_content_size(stored), Ok(Some(n)) if n == raw_len as u64)
+        }
+    }
+}
+
 /// Decompresses to exactly `raw_len` bytes; `None` when the bytes are not that.
 ///
 /// The caller bounds `raw_len` and has checked the CRC of `stored`.
 pub fn decompress(codec: Codec, stored: &[u8], raw_len: usize) -> Option<Vec<u8>> {
+    if !can_become(codec, stored, raw_len) {
+        return None;
+    }
     let raw = match codec {
         Codec::Raw => stored.to_vec(),
         Codec::Lz4 => lz4_flex::block::decompress(stored, raw_len).ok()?,
@@ -108,6 +125,19 @@ pub fn decompress(codec: Codec, stored: &[u8], raw_len: usize) -> Option<Vec<u8>
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_cannot_be_so_long_costs_no_memory() {
+        let zeros = vec![0; 1 << 20];
+        for how in [Compression::Lz4, Compression::Zstd(1)] {
+            let mut out = Vec::new();
+            let codec = compress(&mut out, &zeros, how);
+            assert_eq!(decompress(codec, &out, zeros.len()).as_ref(), Some(&zeros));
+            // Were it tried, this would be an end of the process.
+            assert_eq!(decompress(codec, &out, usize::MAX / 2), None);
+        }
+        assert_eq!(decompress(Codec::Raw, b"x", usize::MAX / 2), None);
+    }
 
     proptest! {
         #[test]

@@ -26,6 +26,8 @@ pub(crate) const HEADER: usize = 56;
 const MAGIC: [u8; 4] = *b"SLF1";
 /// Largest payload, stored or raw, that a reader accepts.
 pub(crate) const MAX_PAYLOAD: usize = 1 << 30;
+/// No sequence comes near this, so the next one can always be counted.
+const MAX_SEQUENCE: u64 = 1 << 62;
 
 /// A compressed payload, ready to be framed.
 #[derive(Debug, Clone)]
@@ -162,8 +164,12 @@ fn parse<'a>(header: &[u8; HEADER], bytes: &'a [u8]) -> Option<Frame<'a>> {
     if crc32c(checked) != crc {
         return None;
     }
+    let place = Place { epoch: u64_at(8)?, seq: u64_at(16)?, base: u64_at(24)?, durable: u64_at(32)? };
+    if place.seq.max(place.base).max(place.durable) > MAX_SEQUENCE {
+        return None;
+    }
     Some(Frame {
-        place: Place { epoch: u64_at(8)?, seq: u64_at(16)?, base: u64_at(24)?, durable: u64_at(32)? },
+        place,
         kind: header[48],
         codec: Codec::from_byte(header[49])?,
         raw_len,

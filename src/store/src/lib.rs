@@ -7,6 +7,9 @@ pub mod engine;
 pub mod error;
 mod format;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod head;
 pub mod labels;
 mod manifest;

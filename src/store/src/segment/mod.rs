@@ -7,6 +7,9 @@
 mod block;
 mod column;
 mod footer;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod reader;
 mod streams;
 mod table;

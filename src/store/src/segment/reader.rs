@@ -3,7 +3,7 @@
 use super::block::{Block, Columns, LENGTHS, LINES, METADATA, STREAMS, TIMES};
 use super::column::{MetadataColumn, decode_runs, decode_starts, decode_times};
 use super::footer::{Footer, PartPlace, TAIL};
-use super::streams::{ChunkPlace, StreamRow, decode_chunk, decode_chunk_where, decode_directory};
+use super::streams::{CHUNK, ChunkPlace, StreamRow, decode_chunk, decode_chunk_where, decode_directory};
 use super::table::{BlockRow, BlockTable, ColumnPlace};
 use super::{Part, part_crc};
 use crate::codec::{Codec, decompress};
@@ -57,6 +57,12 @@ impl Segment {
         &self.footer.meta
     }
 
+    /// The whole footer.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
     /// All segments whose entries this one took over.
     pub(crate) fn replaces(&self) -> &[SegmentId] {
         &self.footer.replaces
@@ -80,7 +86,9 @@ impl Segment {
 
     /// All streams, by label order.
     pub fn streams(&self) -> Result<Vec<StreamRow>, StoreError> {
-        let mut rows = Vec::with_capacity(self.footer.meta.streams as usize);
+        // What the footer says alone is not worth memory.
+        let most = self.chunk_count()?.saturating_mul(CHUNK);
+        let mut rows = Vec::with_capacity(most.min(self.footer.meta.streams as usize));
         self.each_stream(|_, row| rows.push(row))?;
         Ok(rows)
     }
@@ -218,7 +226,7 @@ impl Segment {
         let places: Vec<(usize, ColumnPlace)> = places.map(|(i, p)| (i, *p)).collect();
         let Some(start) = places.iter().map(|(_, p)| p.offset).min() else { return Ok(Vec::new()) };
         let end = places.iter().map(|(_, p)| p.offset + p.stored_len).max().unwrap_or(start);
-        let bytes = self.read(row.offset + u64::from(start), end - start)?;
+        let bytes = self.read(row.offset.saturating_add(start.into()), end - start)?;
         let cut = |p: &ColumnPlace| {
             let at = (p.offset - start) as usize;
             bytes.get(at..at + p.stored_len as usize).unwrap_or_default().to_vec()
@@ -333,11 +341,11 @@ impl Segment {
         let mut covered: Vec<(u64, u64)> =
             self.footer.parts.iter().map(|p| (p.offset, p.offset + u64::from(p.stored_len))).collect();
         for chunk in self.directory()?.iter() {
-            covered.push((chunk.offset, chunk.offset + u64::from(chunk.stored_len)));
+            covered.push((chunk.offset, chunk.offset.saturating_add(chunk.stored_len.into())));
         }
         for block in &self.table()?.blocks {
             let len: u64 = block.columns.iter().map(|c| u64::from(c.stored_len)).sum();
-            covered.push((block.offset, block.offset + len));
+            covered.push((block.offset, block.offset.saturating_add(len)));
         }
         covered.sort_unstable();
         let mut at = 0;
@@ -346,7 +354,7 @@ impl Segment {
             at = end;
         }
         let footer = self.footer.encode().len() as u64;
-        self.compare("layout", at + footer, self.footer.meta.file_bytes)
+        self.compare("layout", at.saturating_add(footer), self.footer.meta.file_bytes)
     }
 
     /// Bytes of memory that the open segment holds, roughly.

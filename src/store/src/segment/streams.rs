@@ -157,5 +157,5 @@ pub(crate) fn decode_directory(bytes: &[u8]) -> Option<Vec<ChunkPlace>> {
         })
         .collect::<Option<Vec<_>>>()?;
     reader.end()?;
-    Some(chunks)
+    chunks.iter().all(|chunk| chunk.rows as usize <= CHUNK).then_some(chunks)
 }

@@ -155,3 +155,20 @@ fn a_damaged_block_costs_no_other_block_and_a_damaged_index_no_line() {
     let segment = Segment::open(&sim, &path).unwrap();
     assert_eq!(read(&segment), streams);
 }
+
+/// A footer whose checksum holds, and that claims more streams than there is memory for.
+#[test]
+fn claimed_streams_cost_no_memory() {
+    let (sim, path, original, _) = small();
+    let len = Segment::open(&sim, &path).unwrap().footer().encode().len();
+    let mut footer = Segment::open(&sim, &path).unwrap().footer().clone();
+    footer.meta.streams = u32::MAX;
+    let mut bytes = original[..original.len() - len].to_vec();
+    footer.meta.file_bytes = (bytes.len() + footer.encode().len()) as u64;
+    bytes.extend(footer.encode());
+    sim.write_file(&path, &bytes).unwrap();
+    let segment = Segment::open(&sim, &path).unwrap();
+    let rows = segment.streams().unwrap();
+    assert!(rows.capacity() <= 256 && rows.len() == 3, "{}", rows.capacity());
+    assert!(!segment.verify().is_empty());
+}

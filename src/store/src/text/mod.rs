@@ -11,6 +11,9 @@
 mod block_set;
 mod block_terms;
 mod builder;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod interner;
 mod metadata;
 mod postings;

@@ -8,6 +8,8 @@ mod record;
 mod replay;
 mod writer;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use record::decode_batch;
 pub(crate) use record::encode_batch;
 pub use replay::ReplayReport;
 pub(crate) use replay::replay;

@@ -106,12 +106,12 @@ pub(crate) fn replay(
     // A torn frame that was never acknowledged is no loss: only sequences up to the last durable one count.
     let missing: u64 = durable
         .iter()
-        .map(|(base, to)| ((*base).max(low_water + 1), *to))
+        .map(|(base, to)| ((*base).max(low_water.saturating_add(1)), *to))
         .filter(|(from, to)| from <= to)
         .map(|(from, to)| (to - from + 1) - seen.range(from..=to).count() as u64)
-        .sum();
+        .fold(0, u64::saturating_add);
     if missing > 0 {
-        report.lost += missing;
+        report.lost = report.lost.saturating_add(missing);
         for (path, at) in damaged {
             report.damage.push(Corruption::new(
                 &path,

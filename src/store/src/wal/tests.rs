@@ -121,3 +121,18 @@ fn released_space_is_given_back_and_sequences_go_on() {
     disk.crash();
     assert_eq!(replayed(&disk, 3).0, [4]);
 }
+
+/// Whole frames with sequences that nobody can count up to.
+#[test]
+fn sequences_out_of_reach_are_no_frames() {
+    use crate::frame::{Payload, Place, put_frame};
+    let (disk, _wal) = written(2);
+    let mut bytes = read_all(&disk, &file_path(1), 1 << 30).unwrap()[..2 * crate::frame::ALIGN].to_vec();
+    let none = Payload { kind: 2, codec: crate::codec::Codec::Raw, raw_len: 0, stored: Vec::new() };
+    for (seq, base, durable) in [(0, 3, u64::MAX), (0, 4, u64::MAX), (u64::MAX, 1, 2)] {
+        put_frame(&mut bytes, Place { epoch: 1, seq, base, durable }, &none);
+    }
+    disk.write_file(&file_path(1), &bytes).unwrap();
+    assert_eq!(replayed(&disk, 0), (vec![1, 2], ReplayReport { frames: 2, lines: 2, ..Default::default() }));
+    assert_eq!(replayed(&disk, u64::MAX).0, Vec::<i64>::new());
+}
