@@ -5,6 +5,8 @@ use crate::stats::QueryStats;
 use strandline_logql::Needed;
 use strandline_model::{Needle, TimeRange};
 
+const EACH_LINE: &str = "on each line";
+
 /// One look at the store: a log query has one, a metric query one for each range aggregation.
 #[derive(Debug, Clone)]
 pub struct Read {
@@ -18,13 +20,26 @@ pub struct Read {
     pub search: &'static str,
     /// The labels that stages made or looked at; `None`: all.
     pub labels: Option<Vec<String>>,
-    /// Whether lines were looked at for more than their filters.
+    /// On what the stages were run.
     pub stages: &'static str,
     /// What that took, without the time spent on waiting and on the answer.
     pub stats: QueryStats,
 }
 
 impl Read {
+    /// What a metric query reads of `range`, before it is done. Its lines do not wait for an answer to be chosen from them.
+    pub(crate) fn for_numbers(query: &LogQuery, range: TimeRange) -> Self {
+        let read = Self::new(query, range);
+        Self {
+            stages: if query.is_deferred() && !query.is_plain() && !query.looks_at_labels_only() {
+                EACH_LINE
+            } else {
+                read.stages
+            },
+            ..read
+        }
+    }
+
     /// A look at `range`, before it is done.
     pub(crate) fn new(query: &LogQuery, range: TimeRange) -> Self {
         Self {
@@ -48,7 +63,7 @@ impl Read {
             } else if query.is_deferred() {
                 "on the answer alone"
             } else {
-                "on each line"
+                EACH_LINE
             },
             stats: QueryStats::default(),
         }

@@ -91,10 +91,10 @@ impl Evaluation<'_> {
         let query = self.query.leaf(self.reads.len()).ok_or(QueryError::Internal)?;
         let sink = SampleSink::new(self.engine.store(), leaf, steps);
         let Some(range) = sink.range() else {
-            self.reads.push(Read::new(query, TimeRange::new(0, 0)));
+            self.reads.push(Read::for_numbers(query, TimeRange::new(0, 0)));
             return Ok(Matrix::default());
         };
-        let mut read = Read::new(query, range);
+        let mut read = Read::for_numbers(query, range);
         let mut scope = self.engine.scope(self.tenant, query, range, self.deadline.clone());
         scope.max_bytes = bytes;
         let run = Arc::new(Run::new(scope, sink));

@@ -3,6 +3,7 @@
 //! `| json | user="ana"` passes only lines that hold `ana`, unless the stream or the metadata has the label `user`.
 //! Only what is certain: JSON may write any character as `\u0061`, labels may be renamed, lines changed.
 
+use super::json_member::JsonMember;
 use super::row::EXTRACTED;
 use super::{LabelFilter, Step};
 use crate::ast::{LabelFilterExpr, LabelFormatValue, Stage};
@@ -10,7 +11,7 @@ use crate::needle;
 use strandline_model::{MatchOp, Needle};
 
 /// A condition on an entry that holds unless its stream has the label.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct LabelNeedle {
     /// The label. Where the stream has one of this name, nothing is known.
     pub label: String,
@@ -18,6 +19,8 @@ pub struct LabelNeedle {
     pub line: Option<Needle>,
     /// What the metadata must be if the label comes from there; [`Needle::Any`] if values are not known.
     metadata: Needle,
+    /// If the line's JSON is all that the label can come from.
+    pub(super) member: Option<JsonMember>,
 }
 
 impl LabelNeedle {
@@ -32,7 +35,9 @@ impl LabelNeedle {
 enum Origin<'s> {
     /// A parser that takes values as they stand.
     Verbatim(&'s Step),
-    /// A parser that resolves JSON's escapes.
+    /// `json`, which makes labels of all fields.
+    Json,
+    /// Another parser that resolves JSON's escapes.
     Escaped,
     /// Nothing is known of where its values come from.
     Unknown,
@@ -47,6 +52,7 @@ pub(super) fn of_stages(stages: &[&Stage], steps: &[Step]) -> Vec<LabelNeedle> {
     for (stage, step) in stages.iter().zip(steps) {
         let unknown_line = if line_is_stored { None } else { Some(Origin::Unknown) };
         match stage {
+            Stage::Json(fields) if fields.is_empty() => origins.push(unknown_line.unwrap_or(Origin::Json)),
             Stage::Json(_) | Stage::Logfmt { .. } | Stage::Unpack => {
                 origins.push(unknown_line.unwrap_or(Origin::Escaped));
             }
@@ -101,7 +107,7 @@ fn conjunction(
     for origin in origins {
         alternatives.push(match origin {
             Origin::Unknown => return,
-            Origin::Escaped => needle::one_of(values.iter().flat_map(|value| escaped(value))),
+            Origin::Json | Origin::Escaped => needle::one_of(values.iter().flat_map(|value| escaped(value))),
             Origin::Verbatim(step) => match capture(step, label) {
                 Some(frame) => needle::one_of(values.iter().map(|value| verbatim(value))).and(frame),
                 // This parser does not make the label.
@@ -111,7 +117,9 @@ fn conjunction(
     }
     let metadata = needle::one_of(values.iter().map(|value| in_metadata(label, value)));
     let line = (!origins.is_empty()).then(|| needle::one_of(alternatives.into_iter()));
-    let needle = LabelNeedle { label: label.clone(), line, metadata };
+    let only_json = matches!(origins, [Origin::Json]);
+    let member = if only_json { JsonMember::new(label, &values) } else { None };
+    let needle = LabelNeedle { label: label.clone(), line, metadata, member };
     if needle.line.as_ref().is_some_and(|line| *line != Needle::Any) || needle.entry() != Needle::Any {
         found.push(needle);
     }

@@ -9,6 +9,7 @@ mod extract;
 mod format;
 mod ip;
 mod json;
+mod json_member;
 mod json_path;
 mod json_scan;
 mod label_filter;
@@ -156,6 +157,9 @@ impl Pipeline {
 
     /// Runs the stages over a row whose line has passed [`Self::line_filters`]. False: the row is dropped.
     pub fn process(&self, row: &mut Row<'_>) -> bool {
+        if !self.may_have_members(row) {
+            return false;
+        }
         if let (Some(probe), true) = (&self.probe, self.probes) {
             if !probe.process(row) {
                 return false;
@@ -163,6 +167,12 @@ impl Pipeline {
             row.restart();
         }
         self.steps.iter().all(|step| step.run(row))
+    }
+
+    /// Whether the line's JSON may have what label filters ask of it.
+    fn may_have_members(&self, row: &Row<'_>) -> bool {
+        let mut members = self.label_needles.iter().filter_map(|needle| needle.member.as_ref());
+        members.all(|member| row.is_given(member.label()) || member.may_be_in(row.line()))
     }
 
     /// Runs all stages, the leading line filters too.
