@@ -177,6 +177,16 @@ impl Buckets {
     pub fn of(&self, ts: i64) -> Option<u64> {
         let last = self.windows.steps.count.checked_sub(1)?;
         let (first, until) = (self.windows.window(0).0, self.windows.window(last).1);
+        // Nearly all times are such that the wide arithmetic, which is slow, is not needed.
+        if let (Ok(narrow_first), Ok(narrow_until), Ok(per_step)) =
+            (i64::try_from(first), i64::try_from(until), u64::try_from(self.per_step))
+        {
+            if ts <= narrow_first || ts > narrow_until {
+                return None;
+            }
+            let index = (ts.wrapping_sub(narrow_first) as u64 - 1) / self.width_ns as u64;
+            return (i128::from(index % per_step) < self.per_range).then_some(index);
+        }
         let ts = i128::from(ts);
         if ts <= first || ts > until {
             return None;

@@ -36,9 +36,10 @@ pub(crate) enum Samples {
     /// What is remembered of each bucket. One may come in several pieces.
     Buckets {
         pieces: Vec<(u64, Partial)>,
-        /// The times of the last piece's bucket: after the first, up to and with the second.
-        last: (i64, i64),
-        /// So many pieces are in order.
+        /// The piece that was added to last, and the times of its bucket: after the first, up to and with the second.
+        at: usize,
+        times: (i64, i64),
+        /// So many pieces are in order, one for each bucket.
         ordered: usize,
     },
     /// Times and values.
@@ -48,7 +49,7 @@ pub(crate) enum Samples {
 impl Samples {
     fn new(keeping: &Keeping) -> Self {
         match keeping.reduction {
-            Some(_) => Self::Buckets { pieces: Vec::new(), last: (i64::MAX, i64::MIN), ordered: 0 },
+            Some(_) => Self::Buckets { pieces: Vec::new(), at: 0, times: (i64::MAX, i64::MIN), ordered: 0 },
             None => Self::Exact(Vec::new()),
         }
     }
@@ -56,15 +57,29 @@ impl Samples {
     /// Adds a sample. Neighbors in time are best added one after the other.
     pub(crate) fn add(&mut self, keeping: &Keeping, ts: i64, value: f64) {
         match (self, keeping.reduction) {
-            (Self::Buckets { pieces, last, .. }, Some(reduction)) => {
-                if last.0 < ts
-                    && ts <= last.1
-                    && let Some((_, partial)) = pieces.last_mut()
+            (Self::Buckets { pieces, at, times, ordered }, Some(reduction)) => {
+                if times.0 < ts
+                    && ts <= times.1
+                    && let Some((_, partial)) = pieces.get_mut(*at)
                 {
                     partial.add(reduction, ts, value);
-                } else if let Some(bucket) = keeping.buckets.of(ts) {
-                    pieces.push((bucket, Partial::of(reduction, ts, value)));
-                    *last = keeping.buckets.times_of(bucket);
+                    return;
+                }
+                let Some(bucket) = keeping.buckets.of(ts) else { return };
+                *times = keeping.buckets.times_of(bucket);
+                let known = pieces.get(..*ordered).unwrap_or_default();
+                match known.binary_search_by_key(&bucket, |(known, _)| *known) {
+                    Ok(found) => {
+                        *at = found;
+                        if let Some((_, partial)) = pieces.get_mut(found) {
+                            partial.add(reduction, ts, value);
+                        }
+                    }
+                    Err(place) => {
+                        *at = pieces.len();
+                        *ordered += usize::from(place == pieces.len());
+                        pieces.push((bucket, Partial::of(reduction, ts, value)));
+                    }
                 }
             }
             (Self::Exact(samples), _) => samples.push((ts, value)),
@@ -102,9 +117,9 @@ impl Samples {
 
     fn append(&mut self, other: Self) {
         match (self, other) {
-            (Self::Buckets { pieces, last, ordered }, Self::Buckets { pieces: more, .. }) => {
+            (Self::Buckets { pieces, times, ordered, .. }, Self::Buckets { pieces: more, .. }) => {
                 pieces.extend(more);
-                *last = (i64::MAX, i64::MIN);
+                *times = (i64::MAX, i64::MIN);
                 if pieces.len() > 2 * *ordered + MIN_COMPACT {
                     compact(pieces);
                     *ordered = pieces.len();
