@@ -12,7 +12,6 @@ mod frontier;
 mod gate;
 pub mod language;
 mod logs;
-#[allow(dead_code, unused_imports, reason = "its parts are public to be read as one")]
 pub mod metric;
 mod metrics;
 mod plan;

@@ -73,8 +73,6 @@ counted! {
     blocks_ruled_out,
     /// Blocks that were read, wholly or in part.
     blocks,
-    /// Blocks that were answered from the block table alone.
-    blocks_from_table,
     /// Time spent on planning, all threads together (ns).
     plan_ns,
     /// Time spent on heads, all threads together (ns).

@@ -7,7 +7,7 @@ use super::counter::Counter;
 use super::matrix::Point;
 use super::partial::{Partial, Reduction};
 use super::quantile::{Ranked, quantile};
-use super::sliding::{Merge, Sliding};
+use super::sliding::Sliding;
 use super::steps::{Buckets, Grid, Windows};
 use std::ops::Range;
 use strandline_logql::ast::RangeOp;
@@ -94,15 +94,6 @@ pub fn finish(op: RangeOp, reduction: Reduction, windows: &Windows, partial: &Pa
     match op {
         RangeOp::Rate | RangeOp::BytesRate => value / (windows.range_ns() as f64 / 1e9),
         _ => value,
-    }
-}
-
-/// What is remembered of a bucket, kept up as samples come.
-pub fn add(slot: &mut Option<Partial>, reduction: Reduction, (ts, value): Sample) {
-    let new = Partial::of(reduction, ts, value);
-    match slot {
-        Some(partial) => partial.merge(&new),
-        none => *none = Some(new),
     }
 }
 

@@ -116,13 +116,16 @@ proptest! {
 /// As a reader fills buckets: sample by sample, in any order.
 fn by_bucket(op: RangeOp, reduction: Reduction, w: &Windows, samples: &[Sample]) -> Vec<Point> {
     let buckets = Buckets::new(*w);
-    let mut slots: std::collections::BTreeMap<u64, Option<Partial>> = Default::default();
+    let mut slots: std::collections::BTreeMap<u64, Partial> = Default::default();
     for sample in samples {
         if let Some(bucket) = buckets.of(sample.0) {
-            add(slots.entry(bucket).or_default(), reduction, *sample);
+            let (ts, value) = *sample;
+            let slot = slots.entry(bucket);
+            slot.and_modify(|partial: &mut Partial| partial.add(reduction, ts, value))
+                .or_insert_with(|| Partial::of(reduction, ts, value));
         }
     }
-    let partials: Vec<(u64, Partial)> = slots.into_iter().map(|(b, p)| (b, p.expect("filled"))).collect();
+    let partials: Vec<(u64, Partial)> = slots.into_iter().collect();
     bucketed(op, &buckets, &partials)
 }
 
