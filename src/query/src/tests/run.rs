@@ -83,11 +83,11 @@ fn queries_end_early_when_told_so() {
     let hasty = QueryConfig { timeout_ns: 0, threads: 1, ..QueryConfig::default() };
     let rig = Rig::on(&SimDisk::new(1), hasty);
     assert!(matches!(rig.query.logs(&all), Err(QueryError::TimedOut)));
-    let small = QueryConfig { max_memory_bytes: 1000, threads: 2, ..QueryConfig::default() };
+    let small = QueryConfig { max_memory_bytes: 20_000, threads: 2, ..QueryConfig::default() };
     let rig = Rig::on(&SimDisk::new(2), small);
     many(&rig);
     let large = LogRequest { limit: 500, ..all };
-    assert!(matches!(rig.query.logs(&large), Err(QueryError::TooLarge(1000))));
+    assert!(matches!(rig.query.logs(&large), Err(QueryError::TooLarge(20_000))));
     assert_eq!(rig.query.logs(&LogRequest { limit: 3, ..large }).unwrap().entries(), 3);
 }
 
