@@ -4,6 +4,7 @@
 //! rules live in the rooms below.
 
 mod config;
+mod control;
 mod explain;
 mod http;
 mod loki;
@@ -13,6 +14,7 @@ mod router;
 mod state;
 
 pub use config::ApiConfig;
+pub use control::Process;
 pub use http::serve::{ApiError, serve};
 pub use state::ApiState;
 

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use std::sync::atomic::Ordering;
 
 /// The Loki that clients may take this server for: some compare version numbers.
-const LOKI_VERSION: &str = "3.5.0";
+pub(crate) const LOKI_VERSION: &str = "3.5.0";
 
 /// `GET /ready`: whether requests are taken. `?verbose` says more.
 pub(crate) async fn ready(State(state): State<Door>, RawQuery(query): RawQuery) -> Response {

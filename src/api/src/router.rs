@@ -1,9 +1,10 @@
 //! Which path leads where?
 
+use crate::control;
 use crate::explain;
 use crate::http::respond::{self, internal_error};
 use crate::http::watch;
-use crate::loki::{format, labels, logs, push};
+use crate::loki::{format, labels, legacy, logs, patterns, push};
 use crate::operate;
 use crate::state::Door;
 use axum::Router;
@@ -41,11 +42,24 @@ pub(crate) fn router(state: Door) -> Router {
         .route("/api/prom/label/{name}/values", read(labels::values))
         .route("/loki/api/v1/series", read(labels::series))
         .route("/api/prom/series", read(labels::series))
+        .route("/loki/api/v1/patterns", read(patterns::patterns))
+        .route("/api/prom/query", read(legacy::query))
+        .route("/loki/api/v1/drilldown-limits", read(control::drilldown_limits))
+        .route("/config/tenant/v1/limits", get(control::tenant_limits))
+        .route("/config", get(control::config))
+        .route("/services", get(control::services))
+        .route("/log_level", get(control::log_level).post(control::log_level))
+        .route(
+            "/ingester/prepare_shutdown",
+            get(control::prepare_shutdown).post(control::prepare_shutdown).delete(control::prepare_shutdown),
+        )
+        .route("/ingester/shutdown", post(control::shutdown))
         .route("/loki/api/v1/status/buildinfo", get(operate::buildinfo))
         .route("/ready", get(operate::ready))
         .route("/health", get(operate::health))
         .route("/metrics", get(operate::metrics))
         .route("/flush", get(operate::flush).post(operate::flush))
+        .route("/flush/tenant", post(operate::flush))
         .fallback(not_found)
         .layer(CatchPanicLayer::custom(|_| internal_error()))
         .layer(middleware::from_fn(watch::count))

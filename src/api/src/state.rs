@@ -1,6 +1,7 @@
 //! What do all requests share?
 
 use crate::config::ApiConfig;
+use crate::control::Process;
 use crate::http::inflight::Inflight;
 use crate::push::BodyLimits;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -33,6 +34,10 @@ pub(crate) struct Shared {
     /// Pushes being decoded: CPU work with up to `max_decompressed_bytes` of memory each.
     pub(crate) decoding: Semaphore,
     pub(crate) reading: Arc<Semaphore>,
+    /// What the process around the door can do; without it the paths for that do not exist.
+    pub(crate) process: Option<Arc<dyn Process>>,
+    /// A mark that tools set before they stop a server.
+    pub(crate) shutdown_prepared: AtomicBool,
     /// The server finishes what it has begun and takes nothing new.
     pub(crate) stopping: AtomicBool,
 }
@@ -50,6 +55,7 @@ impl ApiState {
         query: Arc<QueryEngine>,
         config: ApiConfig,
         prometheus: PrometheusHandle,
+        process: Option<Arc<dyn Process>>,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self(Arc::new(Shared {
@@ -64,6 +70,8 @@ impl ApiState {
             inflight: Inflight::new(config.max_inflight_push_bytes),
             decoding: Semaphore::new(cores.max(2)),
             reading: Arc::new(Semaphore::new(MAX_BLOCKING_READS)),
+            process,
+            shutdown_prepared: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             config,
         }))

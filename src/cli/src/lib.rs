@@ -4,6 +4,7 @@ mod answer;
 mod args;
 mod ask;
 pub mod config;
+mod controls;
 mod explain;
 mod logging;
 mod offline;
@@ -77,14 +78,14 @@ fn load(file: &FileArg, flags: &SettingFlags) -> Result<Loaded, ConfigError> {
 
 fn serve(args: ServeArgs) -> Result<ExitCode, CommandError> {
     let loaded = load(&args.file, &args.settings)?;
-    logging::begin(&loaded.config.log)?;
+    let log_level = logging::begin(&loaded.config.log)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         data_dir = %loaded.config.storage.data_dir.display(),
         settings_given = loaded.origins.len(),
         "starting"
     );
-    serve::run(&loaded.config)?;
+    serve::run(&loaded, log_level)?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,9 @@
 //! Start: engine (replays the write-ahead log), then the doors. Stop: doors drained first, then the head sealed and
 //! everything synced, all within [`DEADLINE`]; what is not done by then is replayed at the next start.
 
-use crate::config::Config;
+use crate::config::{Config, Loaded};
+use crate::controls::Controls;
+use crate::logging::LogLevel;
 use crate::shutdown::{DEADLINE, Shutdown};
 use crate::wiring;
 use std::io;
@@ -37,14 +39,16 @@ pub enum ServeError {
 }
 
 /// Serves until a signal ends it.
-pub fn run(config: &Config) -> Result<(), ServeError> {
+pub fn run(loaded: &Loaded, log_level: LogLevel) -> Result<(), ServeError> {
+    let config = &loaded.config;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Start)?;
     let result = runtime.block_on(async {
         let shutdown = Shutdown::on_signals().map_err(ServeError::Start)?;
+        let process = Arc::new(Controls::new(loaded, log_level, shutdown.clone()));
         let listener = listen(config.server.http_listen).await?;
         tokio::select! {
-            result = serve(config, listener, shutdown.begun()) => result,
+            result = serve(config, listener, process, shutdown.begun()) => result,
             () = overdue(&shutdown) => Ok(()),
         }
     });
@@ -71,6 +75,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 async fn serve(
     config: &Config,
     listener: TcpListener,
+    process: Arc<Controls>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let part = |e: &dyn std::fmt::Display| ServeError::Part(e.to_string());
@@ -82,7 +87,8 @@ async fn serve(
     let runtime = Arc::new(Runtime::start(Arc::clone(&engine)).map_err(ServeError::Start)?);
     let query = QueryEngine::new(engine, wiring::query_config(config)).map_err(ServeError::Start)?;
     let submitter = Submitter::new(Arc::clone(&runtime));
-    let state = ApiState::new(submitter, Arc::new(query), wiring::api_config(config), prometheus);
+    let state =
+        ApiState::new(submitter, Arc::new(query), wiring::api_config(config), prometheus, Some(process));
     let served = strandline_api::serve(listener, state, stop).await;
     let stopped = tokio::task::spawn_blocking(move || runtime.stop()).await;
     served.map_err(|e| part(&e))?;

@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// How long a graceful stop may take: doors drained, head sealed, everything synced.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -13,6 +14,7 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Shutdown {
     begun: watch::Receiver<bool>,
+    asked: Arc<Notify>,
 }
 
 impl Shutdown {
@@ -21,15 +23,21 @@ impl Shutdown {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
         let (sender, begun) = watch::channel(false);
-        tokio::spawn(watch_signals(terminate, interrupt, sender));
-        Ok(Self { begun })
+        let asked = Arc::new(Notify::new());
+        tokio::spawn(watch_signals(terminate, interrupt, Arc::clone(&asked), sender));
+        Ok(Self { begun, asked })
+    }
+
+    /// Begins a stop as a signal would.
+    pub fn begin(&self) {
+        self.asked.notify_one();
     }
 
     /// A stop that the holder of the sender begins by sending `true` or dropping it.
     #[cfg(test)]
     pub fn by_hand() -> (watch::Sender<bool>, Self) {
         let (sender, begun) = watch::channel(false);
-        (sender, Self { begun })
+        (sender, Self { begun, asked: Arc::default() })
     }
 
     /// Resolves once a stop has begun; at once when it has already.
@@ -42,9 +50,17 @@ impl Shutdown {
     }
 }
 
-async fn watch_signals(mut terminate: Signal, mut interrupt: Signal, sender: watch::Sender<bool>) {
-    let name = next(&mut terminate, &mut interrupt).await.0;
-    tracing::info!(signal = name, deadline_s = DEADLINE.as_secs(), "stopping; a second signal stops at once");
+async fn watch_signals(
+    mut terminate: Signal,
+    mut interrupt: Signal,
+    asked: Arc<Notify>,
+    sender: watch::Sender<bool>,
+) {
+    let reason = tokio::select! {
+        signal = next(&mut terminate, &mut interrupt) => signal.0,
+        () = asked.notified() => "a request",
+    };
+    tracing::info!(reason, deadline_s = DEADLINE.as_secs(), "stopping; a second signal stops at once");
     sender.send_replace(true);
     let (name, number) = next(&mut terminate, &mut interrupt).await;
     tracing::warn!(signal = name, "stopped at once; the write-ahead log is replayed at the next start");

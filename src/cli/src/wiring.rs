@@ -50,7 +50,8 @@ fn log_report(report: &OpenReport) {
     }
 }
 
-fn nanoseconds(duration: Duration) -> i64 {
+/// Whole nanoseconds, at most as many as there can be.
+pub fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 

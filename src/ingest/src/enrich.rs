@@ -10,7 +10,7 @@ pub const SERVICE_NAME: &str = "service_name";
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
 
 /// The labels that supply a service name, best first.
-const SOURCES: [&str; 13] = [
+pub const SERVICE_LABELS: [&str; 13] = [
     "service",
     "app",
     "application",
@@ -35,7 +35,7 @@ pub fn with_service_name(labels: Labels) -> Labels {
     if has(SERVICE_NAME) || INTERNAL.iter().any(|name| has(name)) {
         return labels;
     }
-    let service = SOURCES.iter().find_map(|name| labels.get(name)).unwrap_or(UNKNOWN_SERVICE);
+    let service = SERVICE_LABELS.iter().find_map(|name| labels.get(name)).unwrap_or(UNKNOWN_SERVICE);
     labels.with(SERVICE_NAME, service)
 }
 
@@ -61,8 +61,8 @@ mod tests {
         for (pairs, wanted) in table {
             assert_eq!(service(pairs).as_deref(), Some(*wanted), "{pairs:?}");
         }
-        for (i, name) in SOURCES.iter().enumerate() {
-            let later: Vec<(&str, &str)> = SOURCES.iter().skip(i).map(|n| (*n, *n)).collect();
+        for (i, name) in SERVICE_LABELS.iter().enumerate() {
+            let later: Vec<(&str, &str)> = SERVICE_LABELS.iter().skip(i).map(|n| (*n, *n)).collect();
             assert_eq!(service(&later).as_deref(), Some(*name));
         }
         assert_eq!(service(&[("__pattern__", "x"), ("app", "a")]), None);

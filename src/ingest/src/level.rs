@@ -85,7 +85,25 @@ pub fn normalised(value: &str) -> &str {
     Level::from_name(value.as_bytes()).map_or(value, |level| level.as_str())
 }
 
-/// Place of `name` in the list of level fields (first is best); `None` when it is not one.
+/// The names under which labels, metadata and lines hold a level, best first (loki-surface 2.6).
+pub const FIELDS: [&str; 14] = [
+    "level",
+    "LEVEL",
+    "Level",
+    "log.level",
+    "severity",
+    "SEVERITY",
+    "Severity",
+    "SeverityText",
+    "lvl",
+    "LVL",
+    "Lvl",
+    "severity_text",
+    "Severity_Text",
+    "SEVERITY_TEXT",
+];
+
+/// Place of `name` in [`FIELDS`]; `None` when it is not there. A match, for it is asked of every field of every line.
 pub fn field_rank(name: &[u8]) -> Option<u8> {
     Some(match name {
         b"level" => 0,

@@ -96,6 +96,20 @@ impl fmt::Display for Rfc3339 {
     }
 }
 
+/// The same with as many digits of the second's fraction as it has: `2026-11-21T00:43:13.5Z`.
+#[derive(Debug, Clone, Copy)]
+pub struct Rfc3339Nano(pub i64);
+
+impl fmt::Display for Rfc3339Nano {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fraction = format!("{:09}", self.0.rem_euclid(SECOND_NS));
+        let fraction = fraction.trim_end_matches('0');
+        let second = Rfc3339(self.0).to_string();
+        let point = if fraction.is_empty() { "" } else { "." };
+        write!(f, "{}{point}{fraction}Z", second.trim_end_matches('Z'))
+    }
+}
+
 /// A text that is not `YYYY-MM-DD`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not a day of the form YYYY-MM-DD")]
@@ -147,6 +161,14 @@ mod tests {
             (i64::MIN, "1677-09-21T00:12:43Z"),
         ] {
             assert_eq!(Rfc3339(ns).to_string(), text);
+        }
+        for (ns, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1_500_000_000, "1970-01-01T00:00:01.5Z"),
+            (-5, "1969-12-31T23:59:59.999999995Z"),
+            (1_795_219_723_000_000_010, "2026-11-21T00:08:43.00000001Z"),
+        ] {
+            assert_eq!(Rfc3339Nano(ns).to_string(), text);
         }
     }
 

@@ -107,6 +107,11 @@ impl QueryEngine {
         self.engine.clock()
     }
 
+    /// How long a query may take (ns).
+    pub fn timeout_ns(&self) -> i64 {
+        self.config.timeout_ns
+    }
+
     /// Why the store takes no writes at the moment, if so.
     pub fn read_only(&self) -> Option<String> {
         self.engine.read_only()

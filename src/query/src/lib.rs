@@ -14,6 +14,7 @@ pub mod language;
 mod logs;
 pub mod metric;
 mod metrics;
+mod patterns;
 mod plan;
 mod pool;
 pub mod request;
@@ -27,8 +28,9 @@ pub mod stats;
 pub use engine::{QueryConfig, QueryEngine};
 pub use error::QueryError;
 pub use language::{LogQuery, MetricQuery, Query, parse_selector, pretty};
+pub use patterns::PatternRequest;
 pub use request::{CancelFlag, Direction, LogRequest, MetricRequest};
-pub use result::{LogResult, MetricResult, ResultEntry, ResultStream};
+pub use result::{LogResult, MetricResult, Pattern, PatternResult, ResultEntry, ResultStream};
 pub use stats::QueryStats;
 
 #[cfg(test)]

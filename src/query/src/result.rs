@@ -38,6 +38,30 @@ pub struct MetricResult {
     pub reads: Vec<Read>,
 }
 
+/// The answer to a question for patterns.
+#[derive(Debug, Clone, Default)]
+pub struct PatternResult {
+    /// Most frequent first.
+    pub patterns: Vec<Pattern>,
+    /// What it took.
+    pub stats: QueryStats,
+    /// What the answer lacks, or that it was counted from a part of the lines.
+    pub warnings: Vec<String>,
+}
+
+/// Lines that differ in their variable parts alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    /// What they have in common, `<_>` in place of a variable part; a pattern filter (`|>`) takes it.
+    pub text: String,
+    /// Their `detected_level`, if they have one.
+    pub level: Option<String>,
+    /// Lines in all.
+    pub total: u64,
+    /// Lines by time: the start of each bucket in Unix seconds, ascending, and the number of lines.
+    pub samples: Vec<(i64, u64)>,
+}
+
 /// What all answers have.
 pub(crate) trait Answer {
     fn warnings(&self) -> &[String];

@@ -50,7 +50,6 @@ impl Failure {
     }
 
     /// The status.
-    #[cfg(test)]
     pub(crate) fn status(&self) -> u16 {
         self.status.as_u16()
     }

@@ -44,6 +44,12 @@ impl Params {
         value.filter(|v| !v.is_empty())
     }
 
+    /// Makes `value` the only one of `name`.
+    pub(crate) fn set(&mut self, name: &str, value: String) {
+        self.0.retain(|(n, _)| n != name);
+        self.0.push((name.to_owned(), value));
+    }
+
     /// All values of any of `names`.
     pub(crate) fn all<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(|(n, _)| names.contains(&n.as_str())).map(|(_, v)| v.as_str())

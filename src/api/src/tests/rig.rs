@@ -79,7 +79,7 @@ impl Rig {
         let query = QueryEngine::new(engine, QueryConfig::default()).unwrap();
         let prometheus = PrometheusBuilder::new().build_recorder().handle();
         let submitter = Submitter::new(Arc::clone(&runtime));
-        let state = ApiState::new(submitter, Arc::new(query), config, prometheus);
+        let state = ApiState::new(submitter, Arc::new(query), config, prometheus, None);
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let server = std::thread::spawn(move || {

@@ -3,5 +3,6 @@
 mod damage;
 mod metrics;
 mod model;
+mod patterns;
 mod rig;
 mod run;

@@ -14,7 +14,7 @@ const MAX_INPUTS: usize = 16;
 /// This many fresh segments are merged whatever their size.
 const MANY_FRESH: usize = 4;
 /// Less than this is merged only when its day is over: one merge must not follow every trickle of lines.
-const MIN_BYTES: u64 = 1 << 20;
+const MIN_BYTES: u64 = 256 << 10;
 /// Without a flush for this long after an idle head would have been flushed, the store counts as quiet.
 const QUIET_NS: i64 = 3 * time::SECOND_NS;
 /// A day that is over is merged down to fewer small segments than this: merging the last few into one would move

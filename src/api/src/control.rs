@@ -1,0 +1,173 @@
+//! What may an operator see and change while the server runs? Loki's operational paths (loki-surface 8).
+
+use crate::http::answer::{Answer, takes_gzip};
+use crate::http::failure::Failure;
+use crate::http::params::Params;
+use crate::http::respond;
+use crate::http::tenant::{self, Access};
+use crate::operate::LOKI_VERSION;
+use crate::state::Door;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+use strandline_model::Limits;
+use strandline_model::time::{DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS};
+
+/// What the process around the door can be asked for.
+pub trait Process: Send + Sync {
+    /// The filter of the process's own log.
+    fn log_level(&self) -> String;
+
+    /// Sets that filter until the next start; the error says what is wrong with it.
+    fn set_log_level(&self, level: &str) -> Result<(), String>;
+
+    /// The settings as YAML, secrets masked: those in force, or the defaults.
+    fn settings(&self, defaults: bool) -> String;
+
+    /// How long a tenant's lines are kept at least (ns); 0 is for ever.
+    fn retention_ns(&self, tenant: &str) -> i64;
+
+    /// Begins a graceful stop.
+    fn stop(&self);
+}
+
+/// `GET|POST /log_level`: the level of the server's own log, and with `log_level` a new one.
+pub(crate) async fn log_level(State(state): State<Door>, request: Request) -> Result<Response, Failure> {
+    let method = request.method().clone();
+    let (params, _) = Params::of(&state, request).await?;
+    let Some(process) = &state.process else { return Ok(respond::not_found()) };
+    if method != Method::POST {
+        let message = format!("Current log level is {}", process.log_level());
+        return Ok(respond::json(StatusCode::OK, json!({ "message": message }).to_string()));
+    }
+    let level = params.get("log_level").unwrap_or("");
+    let (status, outcome, message) = match process.set_log_level(level) {
+        Ok(()) => (StatusCode::OK, "success", format!("Log level set to {level}")),
+        Err(error) => (StatusCode::BAD_REQUEST, "failed", error),
+    };
+    Ok(respond::json(status, json!({ "status": outcome, "message": message }).to_string()))
+}
+
+/// `GET /config`: the settings in force; `?mode=defaults` the default ones.
+pub(crate) async fn config(State(state): State<Door>, request: Request) -> Result<Response, Failure> {
+    let (params, _) = Params::of(&state, request).await?;
+    let Some(process) = &state.process else { return Ok(respond::not_found()) };
+    Ok(respond::text(StatusCode::OK, process.settings(params.get("mode") == Some("defaults"))))
+}
+
+/// `GET /services`: the parts of the server and how they are.
+pub(crate) async fn services(State(state): State<Door>) -> Response {
+    let phase = if state.stopping.load(Ordering::Relaxed) { "Stopping" } else { "Running" };
+    let writes = if state.query.read_only().is_some() { "Failed" } else { phase };
+    let text = format!("server => {phase}\ningester => {writes}\nquerier => {phase}\ncompactor => {phase}\n");
+    respond::text(StatusCode::OK, text)
+}
+
+/// `GET|POST|DELETE /ingester/prepare_shutdown`: whether the next stop shall write all memory to segments. A stop does so
+/// anyway; the mark is kept for tools that set it and ask for it.
+pub(crate) async fn prepare_shutdown(State(state): State<Door>, method: Method) -> Response {
+    match method {
+        Method::POST => state.shutdown_prepared.store(true, Ordering::Relaxed),
+        Method::DELETE => state.shutdown_prepared.store(false, Ordering::Relaxed),
+        _ => {
+            let set = state.shutdown_prepared.load(Ordering::Relaxed);
+            return respond::text(StatusCode::OK, if set { "set\n" } else { "unset\n" }.to_owned());
+        }
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// `POST /ingester/shutdown`: a graceful stop, which writes what is in memory to segments. Loki takes a `GET` too; here a
+/// link must not stop a server.
+pub(crate) async fn shutdown(State(state): State<Door>) -> Response {
+    let Some(process) = &state.process else { return respond::not_found() };
+    process.stop();
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// `GET /loki/api/v1/drilldown-limits`: what Logs Drilldown asks for at its start. Loki refuses it without a tenant's name
+/// even where there is only one; it is always answered here.
+pub(crate) async fn drilldown_limits(
+    State(state): State<Door>,
+    headers: HeaderMap,
+) -> Result<Answer, Failure> {
+    let body = json!({
+        "limits": limits(&state, &headers)?,
+        "pattern_ingester_enabled": true,
+        "version": LOKI_VERSION,
+    });
+    Ok(Answer::json(format!("{body}\n").into_bytes()).packed_if(takes_gzip(&headers)))
+}
+
+/// `GET /config/tenant/v1/limits`: the same limits as YAML.
+pub(crate) async fn tenant_limits(
+    State(state): State<Door>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let limits = limits(&state, &headers)?;
+    // JSON is YAML.
+    let lines = limits.as_object().into_iter().flatten().map(|(name, value)| format!("{name}: {value}\n"));
+    Ok(respond::text(StatusCode::OK, lines.collect()))
+}
+
+fn limits(state: &Door, headers: &HeaderMap) -> Result<Value, Failure> {
+    let tenant = match tenant::of(headers, state.config.auth_enabled, Access::Read) {
+        Err(failure) if failure.status() == StatusCode::UNAUTHORIZED.as_u16() => None,
+        other => Some(other?),
+    };
+    let name = tenant.as_ref().map_or("", |tenant| tenant.as_str());
+    let retention = state.process.as_ref().map_or(0, |process| process.retention_ns(name));
+    Ok(shown(&state.config.limits, retention, state.query.timeout_ns()))
+}
+
+/// Limits under Loki's names.
+fn shown(limits: &Limits, retention_ns: i64, timeout_ns: i64) -> Value {
+    json!({
+        "discover_log_levels": true,
+        "discover_service_name": strandline_ingest::enrich::SERVICE_LABELS,
+        "log_level_fields": strandline_ingest::level::FIELDS,
+        "max_entries_limit_per_query": limits.max_entries_per_query,
+        "max_line_size": limits.max_line_bytes,
+        "max_line_size_truncate": false,
+        "max_query_bytes_read": "0B",
+        "max_query_length": "0s",
+        "max_query_lookback": "0s",
+        "max_query_range": "0s",
+        "max_query_series": limits.max_series_per_query,
+        "metric_aggregation_enabled": false,
+        "otlp_config": {},
+        "pattern_persistence_enabled": false,
+        "query_timeout": duration(timeout_ns),
+        "retention_period": duration(retention_ns),
+        "volume_enabled": true,
+        "volume_max_series": 1000,
+    })
+}
+
+/// A duration in Prometheus' spelling, down to seconds.
+fn duration(ns: i64) -> String {
+    let mut text = String::new();
+    let mut rest = ns.max(0);
+    for (unit, name) in [(DAY_NS, "d"), (HOUR_NS, "h"), (MINUTE_NS, "m"), (SECOND_NS, "s")] {
+        if rest >= unit {
+            text.push_str(&format!("{}{name}", rest / unit));
+            rest %= unit;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_prometheus_writes_them() {
+        assert_eq!(duration(0), "0s");
+        assert_eq!(duration(60 * SECOND_NS), "1m");
+        assert_eq!(duration(30 * DAY_NS + HOUR_NS), "30d1h");
+        assert_eq!(duration(90_061 * SECOND_NS), "1d1h1m1s");
+    }
+}

@@ -1,0 +1,89 @@
+//! What do clients of before Loki's v1 API get? `/api/prom/query` answers lines in a form of its own (loki-surface 3.6).
+
+use super::json::{put_line, put_text};
+use super::logs::{self, Question};
+use super::stats;
+use crate::http::answer::{Answer, takes_gzip};
+use crate::http::blocking;
+use crate::http::failure::Failure;
+use crate::http::params::Params;
+use crate::state::Door;
+use axum::extract::{Request, State};
+use std::fmt::Write;
+use strandline_model::labels::write_quoted;
+use strandline_model::time::Rfc3339Nano;
+use strandline_query::LogResult;
+
+/// `GET|POST /api/prom/query`: lines; `regexp` is one more filter.
+pub(crate) async fn query(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
+    let (mut params, headers) = Params::of(&state, request).await?;
+    if let Some(regexp) = params.get("regexp") {
+        let mut text = format!("{} |~ ", params.get("query").unwrap_or(""));
+        // Writing into a string does not fail.
+        let _ = write_quoted(&mut text, regexp);
+        params.set("query", text);
+    }
+    let Question::Log(mut request) = logs::over_range(&state, &params, &headers)? else {
+        return Err(Failure::bad_request("legacy endpoints only support streams result type"));
+    };
+    let (query, gzip) = (state.query.clone(), takes_gzip(&headers));
+    blocking::read(&state, move |cancel| {
+        request.cancel = cancel;
+        Ok(Answer::json(encode(&*query.logs_shared(&request)?)).packed_if(gzip))
+    })
+    .await
+}
+
+fn encode(result: &LogResult) -> Vec<u8> {
+    let mut out = b"{\"streams\":[".to_vec();
+    for (i, stream) in result.streams.iter().enumerate() {
+        out.extend_from_slice(if i > 0 { b",{\"labels\":" } else { b"{\"labels\":" });
+        put_text(&mut out, &selector(&stream.labels));
+        out.extend_from_slice(b",\"entries\":[");
+        for (j, entry) in stream.entries.iter().enumerate() {
+            out.extend_from_slice(if j > 0 { b",{\"ts\":" } else { b"{\"ts\":" });
+            put_text(&mut out, &Rfc3339Nano(entry.ts).to_string());
+            out.extend_from_slice(b",\"line\":");
+            put_line(&mut out, &entry.line);
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"]}");
+    }
+    out.extend_from_slice(b"],\"stats\":");
+    stats::put(&mut out, &result.stats);
+    out.extend_from_slice(b"}\n");
+    out
+}
+
+fn selector(labels: &[(String, String)]) -> String {
+    let mut text = "{".to_owned();
+    for (i, (name, value)) in labels.iter().enumerate() {
+        // Writing into a string does not fail.
+        let _ = write!(text, "{}{name}=", if i > 0 { ", " } else { "" });
+        let _ = write_quoted(&mut text, value);
+    }
+    text.push('}');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strandline_query::{ResultEntry, ResultStream};
+
+    #[test]
+    fn labels_are_text_and_times_are_rfc3339() {
+        let entry = ResultEntry {
+            ts: 1_500_000_000,
+            line: Box::from(*b"x"),
+            packed_metadata: Box::default(),
+            packed_parsed: Box::default(),
+        };
+        let labels = vec![("a".to_owned(), "b\"".to_owned()), ("c".to_owned(), "d".to_owned())];
+        let streams = vec![ResultStream { labels, entries: vec![entry] }];
+        let text = String::from_utf8(encode(&LogResult { streams, ..LogResult::default() })).unwrap();
+        let wanted = r#"{"streams":[{"labels":"{a=\"b\\\"\", c=\"d\"}","entries":[{"ts":"1970-01-01T00:00:01.5Z","line":"x"}]}],"stats":{"#;
+        assert!(text.starts_with(wanted), "{text}");
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    }
+}

@@ -1,0 +1,66 @@
+//! Which kinds of lines are there? `patterns`.
+
+use super::json::{put_int, put_text, put_texts};
+use super::window;
+use crate::http::answer::{Answer, takes_gzip};
+use crate::http::blocking;
+use crate::http::failure::Failure;
+use crate::http::params::Params;
+use crate::http::tenant::{self, Access};
+use crate::state::Door;
+use axum::extract::{Request, State};
+use strandline_model::TimeRange;
+use strandline_query::{LogQuery, PatternRequest, PatternResult, parse_selector};
+
+/// `GET|POST /loki/api/v1/patterns`: lines counted by pattern, level and time.
+pub(crate) async fn patterns(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
+    let (params, headers) = Params::of(&state, request).await?;
+    let tenant = tenant::of(&headers, state.config.auth_enabled, Access::Read)?;
+    let window = window::window(&params, state.query.clock().now_ns())?;
+    if window.end < window.start {
+        return Err(Failure::bad_request("end timestamp must not be before or equal to start time"));
+    }
+    let step_ns = window::step(&params, window)?;
+    let text = params.get("query").unwrap_or("");
+    // Refuses whatever is more than a selector.
+    parse_selector(text)?;
+    let query = LogQuery::parse(text)?;
+    let range = TimeRange::new(window.start, window.end.saturating_add(1));
+    let (engine, gzip) = (state.query.clone(), takes_gzip(&headers));
+    blocking::read(&state, move |cancel| {
+        let found = engine.patterns(&PatternRequest { tenant, query, range, step_ns, cancel })?;
+        Ok(Answer::json(encode(&found)).packed_if(gzip))
+    })
+    .await
+}
+
+fn encode(found: &PatternResult) -> Vec<u8> {
+    let mut out = b"{\"status\":\"success\"".to_vec();
+    if !found.warnings.is_empty() {
+        out.extend_from_slice(b",\"warnings\":");
+        put_texts(&mut out, found.warnings.iter().map(String::as_str));
+    }
+    out.extend_from_slice(b",\"data\":[");
+    for (i, pattern) in found.patterns.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"pattern\":");
+        put_text(&mut out, &pattern.text);
+        if let Some(level) = &pattern.level {
+            out.extend_from_slice(b",\"level\":");
+            put_text(&mut out, level);
+        }
+        out.extend_from_slice(b",\"samples\":[");
+        for (i, (seconds, lines)) in pattern.samples.iter().enumerate() {
+            out.extend_from_slice(if i > 0 { b",[" } else { b"[" });
+            put_int(&mut out, *seconds);
+            out.push(b',');
+            put_int(&mut out, *lines);
+            out.push(b']');
+        }
+        out.extend_from_slice(b"]}");
+    }
+    out.extend_from_slice(b"]}\n");
+    out
+}
