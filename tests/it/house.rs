@@ -233,7 +233,7 @@ fn each_source(folders: &[&str], check: fn(&str, &str) -> Vec<String>) -> Vec<St
 }
 
 /// Files below a folder, as paths from the root of the repository.
-fn paths_in(folder: &str, wanted: fn(&str) -> bool) -> Vec<PathBuf> {
+pub fn paths_in(folder: &str, wanted: fn(&str) -> bool) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::from(folder)];
     while let Some(folder) = folders.pop() {

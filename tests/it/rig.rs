@@ -35,7 +35,8 @@ impl Answer {
     }
 }
 
-fn free_port() -> u16 {
+/// A port that nobody listens on at the moment.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
