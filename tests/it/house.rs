@@ -42,7 +42,7 @@ struct Confined {
     instead: &'static str,
 }
 
-const CONFINED: [Confined; 15] = [
+const CONFINED: [Confined; 21] = [
     Confined {
         code: "tantivy::",
         allowed: &["src/store/src/text"],
@@ -86,7 +86,31 @@ const CONFINED: [Confined; 15] = [
         instead: "log with tracing; a command writes with cli's output::to_stdout",
     },
     Confined { code: "eprint!", allowed: &[], instead: "log with tracing" },
+    // Who may see what is decided in one place: a handler that made these itself would forget a scope or a filter.
+    Confined { code: "Reader::granted", allowed: READERS, instead: ACCESS_ADVICE },
+    Confined { code: "Reader::of", allowed: READERS, instead: ACCESS_ADVICE },
+    Confined {
+        code: "Intake::new",
+        allowed: &["src/ingest/src", "src/api/src/access"],
+        instead: "take an access::Pusher from the request; its intake knows the tenant, the limits and the label filter",
+    },
+    Confined { code: "Query::parse", allowed: QUERY, instead: RULES_ADVICE },
+    Confined { code: "LogQuery::parse", allowed: QUERY, instead: RULES_ADVICE },
+    Confined {
+        code: "parse_selector",
+        allowed: &["src/query/src", "src/cli/src/wiring.rs"],
+        instead: RULES_ADVICE,
+    },
 ];
+
+/// Where a reader may be made.
+const READERS: &[&str] = &["src/query/src/reader.rs", "src/api/src/access"];
+const ACCESS_ADVICE: &str =
+    "take an access::Asker from the request; its reader knows tenants, limits and the label filter";
+/// Where LogQL is read without a reader.
+const QUERY: &[&str] = &["src/query/src"];
+const RULES_ADVICE: &str =
+    "ask the reader to read it (`query`, `log_query`, `selector`), so that the tenant's rules hold";
 
 /// Where clocks may be read. Add a file only with its reason.
 const CLOCKS: &[&str] = &[
@@ -318,6 +342,10 @@ mod each_check_can_fail {
             ("src/api/src/a.rs", "todo!()", "finish it"),
             ("src/api/src/a.rs", "dbg!(x)", "remove it"),
             ("src/api/src/a.rs", "println!(\"x\")", "tracing"),
+            ("src/api/src/loki/a.rs", "Reader::granted(vec![tenant], None, rules)", "access::Asker"),
+            ("src/api/src/loki/a.rs", "let reader = Reader::of(tenant);", "access::Asker"),
+            ("src/api/src/loki/a.rs", "let query = LogQuery::parse(text)?;", "ask the reader"),
+            ("src/api/src/otlp/a.rs", "Intake::new(tenant, limits, 0, cache)", "access::Pusher"),
         ] {
             let faults = confinement_faults(path, code);
             assert!(faults.len() == 1 && faults[0].contains(says), "{path} {code}: {faults:?}");

@@ -5,6 +5,7 @@
 
 mod bundle;
 mod clients;
+mod access;
 mod house;
 mod input;
 mod kill;

@@ -22,6 +22,7 @@ pub struct Rig {
 pub struct Answer {
     pub status: u16,
     pub retry_after: Option<String>,
+    pub challenge: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -58,8 +59,8 @@ impl Rig {
         self.log = folder.join("server.log");
     }
 
-    /// Starts the server and waits until it is ready. Its log goes to `server.log` beside the data.
-    pub fn start(&mut self) -> Duration {
+    /// Starts the server without a look at whether it is ready. Its log goes to `server.log` beside the data.
+    pub fn spawn(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
         command.arg("serve").arg("--data-dir").arg(&self.dir);
@@ -68,10 +69,15 @@ impl Rig {
         for (key, value) in &self.settings {
             command.env(format!("STRANDLINE_{key}"), value);
         }
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub fn start(&mut self) -> Duration {
         let begun = Instant::now();
-        let mut child = command.spawn().unwrap();
+        self.spawn();
         loop {
-            if let Some(status) = child.try_wait().unwrap() {
+            if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
                 panic!("the server ended with {status}: {}", self.log_tail());
             }
             if self.agent.get(self.url("/ready")).call().is_ok_and(|a| a.status() == 200) {
@@ -80,7 +86,6 @@ impl Rig {
             assert!(begun.elapsed() < Duration::from_secs(60), "not ready: {}", self.log_tail());
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.child = Some(child);
         begun.elapsed()
     }
 
@@ -189,7 +194,8 @@ impl Drop for Rig {
 fn read_answer(answer: ureq::http::Response<ureq::Body>) -> Option<Answer> {
     let status = answer.status().as_u16();
     let retry_after = answer.headers().get("Retry-After").and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let challenge = answer.headers().get("WWW-Authenticate").and_then(|v| v.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
     answer.into_body().into_reader().read_to_end(&mut body).ok()?;
-    Some(Answer { status, retry_after, body })
+    Some(Answer { status, retry_after, challenge, body })
 }

@@ -1,7 +1,10 @@
 //! What can the door be told?
 
+use crate::access::Credentials;
+use crate::http::tls::Tls;
+use std::sync::Arc;
 use std::time::Duration;
-use strandline_model::Limits;
+use strandline_model::{Limits, TenantLimits};
 
 /// Settings of the door.
 #[derive(Debug, Clone)]
@@ -24,8 +27,18 @@ pub struct ApiConfig {
     pub label_cache_bytes: usize,
     /// `auth.enabled`: every request names its tenant; off, all is one tenant.
     pub auth_enabled: bool,
-    /// `limits.*`
-    pub limits: Limits,
+    /// `auth.multi_tenant_queries`: a read may name several tenants.
+    pub multi_tenant_queries: bool,
+    /// `auth.tokens`, `auth.users`: who may do what.
+    pub credentials: Arc<Credentials>,
+    /// `query.loki_strict`: refuse what Loki refuses though it could be answered.
+    pub strict: bool,
+    /// `server.http_path_prefix`: what stands in front of all paths; empty, or with a slash before and none behind.
+    pub path_prefix: String,
+    /// `tls.*`: what locks the door; without it, it is open.
+    pub tls: Option<Arc<Tls>>,
+    /// `limits.*` and what differs for single tenants.
+    pub limits: Arc<TenantLimits>,
 }
 
 impl Default for ApiConfig {
@@ -40,7 +53,12 @@ impl Default for ApiConfig {
             max_inflight_push_bytes: 128 << 20,
             label_cache_bytes: strandline_ingest::label_cache::DEFAULT_CACHE_BYTES,
             auth_enabled: false,
-            limits: Limits::default(),
+            multi_tenant_queries: false,
+            credentials: Arc::default(),
+            strict: false,
+            path_prefix: String::new(),
+            tls: None,
+            limits: Arc::new(TenantLimits::new(Limits::default())),
         }
     }
 }

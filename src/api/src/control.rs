@@ -1,16 +1,17 @@
 //! What may an operator see and change while the server runs? Loki's operational paths (loki-surface 8).
 
+use crate::access::{Admin, Asker, Known};
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::failure::Failure;
 use crate::http::params::Params;
 use crate::http::respond;
-use crate::http::tenant::{self, Access};
 use crate::operate::LOKI_VERSION;
 use crate::state::Door;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use strandline_model::Limits;
 use strandline_model::time::{DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS};
@@ -34,7 +35,11 @@ pub trait Process: Send + Sync {
 }
 
 /// `GET|POST /log_level`: the level of the server's own log, and with `log_level` a new one.
-pub(crate) async fn log_level(State(state): State<Door>, request: Request) -> Result<Response, Failure> {
+pub(crate) async fn log_level(
+    State(state): State<Door>,
+    _: Admin,
+    request: Request,
+) -> Result<Response, Failure> {
     let method = request.method().clone();
     let (params, _) = Params::of(&state, request).await?;
     let Some(process) = &state.process else { return Ok(respond::not_found()) };
@@ -51,14 +56,18 @@ pub(crate) async fn log_level(State(state): State<Door>, request: Request) -> Re
 }
 
 /// `GET /config`: the settings in force; `?mode=defaults` the default ones.
-pub(crate) async fn config(State(state): State<Door>, request: Request) -> Result<Response, Failure> {
+pub(crate) async fn config(
+    State(state): State<Door>,
+    _: Admin,
+    request: Request,
+) -> Result<Response, Failure> {
     let (params, _) = Params::of(&state, request).await?;
     let Some(process) = &state.process else { return Ok(respond::not_found()) };
     Ok(respond::text(StatusCode::OK, process.settings(params.get("mode") == Some("defaults"))))
 }
 
 /// `GET /services`: the parts of the server and how they are.
-pub(crate) async fn services(State(state): State<Door>) -> Response {
+pub(crate) async fn services(State(state): State<Door>, _: Known) -> Response {
     let phase = if state.stopping.load(Ordering::Relaxed) { "Stopping" } else { "Running" };
     let writes = if state.query.read_only().is_some() { "Failed" } else { phase };
     let text = format!("server => {phase}\ningester => {writes}\nquerier => {phase}\ncompactor => {phase}\n");
@@ -67,7 +76,7 @@ pub(crate) async fn services(State(state): State<Door>) -> Response {
 
 /// `GET|POST|DELETE /ingester/prepare_shutdown`: whether the next stop shall write all memory to segments. A stop does so
 /// anyway; the mark is kept for tools that set it and ask for it.
-pub(crate) async fn prepare_shutdown(State(state): State<Door>, method: Method) -> Response {
+pub(crate) async fn prepare_shutdown(State(state): State<Door>, _: Admin, method: Method) -> Response {
     match method {
         Method::POST => state.shutdown_prepared.store(true, Ordering::Relaxed),
         Method::DELETE => state.shutdown_prepared.store(false, Ordering::Relaxed),
@@ -81,7 +90,7 @@ pub(crate) async fn prepare_shutdown(State(state): State<Door>, method: Method) 
 
 /// `POST /ingester/shutdown`: a graceful stop, which writes what is in memory to segments. Loki takes a `GET` too; here a
 /// link must not stop a server.
-pub(crate) async fn shutdown(State(state): State<Door>) -> Response {
+pub(crate) async fn shutdown(State(state): State<Door>, _: Admin) -> Response {
     let Some(process) = &state.process else { return respond::not_found() };
     process.stop();
     StatusCode::NO_CONTENT.into_response()
@@ -94,7 +103,7 @@ pub(crate) async fn drilldown_limits(
     headers: HeaderMap,
 ) -> Result<Answer, Failure> {
     let body = json!({
-        "limits": limits(&state, &headers)?,
+        "limits": limits(&state, &headers).await?,
         "pattern_ingester_enabled": true,
         "version": LOKI_VERSION,
     });
@@ -106,20 +115,24 @@ pub(crate) async fn tenant_limits(
     State(state): State<Door>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let limits = limits(&state, &headers)?;
+    let limits = limits(&state, &headers).await?;
     // JSON is YAML.
     let lines = limits.as_object().into_iter().flatten().map(|(name, value)| format!("{name}: {value}\n"));
     Ok(respond::text(StatusCode::OK, lines.collect()))
 }
 
-fn limits(state: &Door, headers: &HeaderMap) -> Result<Value, Failure> {
-    let tenant = match tenant::of(headers, state.config.auth_enabled, Access::Read) {
-        Err(failure) if failure.status() == StatusCode::UNAUTHORIZED.as_u16() => None,
-        other => Some(other?),
+async fn limits(state: &Door, headers: &HeaderMap) -> Result<Value, Failure> {
+    let is_open = !state.config.credentials.are_needed();
+    let reader = match Asker::of(state, headers).await {
+        Err(failure) if is_open && failure.status() == StatusCode::UNAUTHORIZED.as_u16() => None,
+        other => Some(other?.0),
     };
-    let name = tenant.as_ref().map_or("", |tenant| tenant.as_str());
+    let first = reader.as_ref().and_then(|reader| reader.tenants().first());
+    let name = first.map_or("", |tenant| tenant.as_str());
     let retention = state.process.as_ref().map_or(0, |process| process.retention_ns(name));
-    Ok(shown(&state.config.limits, retention, state.query.timeout_ns()))
+    let limits =
+        reader.map_or_else(|| Arc::clone(state.config.limits.defaults()), |r| Arc::clone(&r.rules().limits));
+    Ok(shown(&limits, retention, state.query.timeout_ns()))
 }
 
 /// Limits under Loki's names.
@@ -132,14 +145,14 @@ fn shown(limits: &Limits, retention_ns: i64, timeout_ns: i64) -> Value {
         "max_line_size": limits.max_line_bytes,
         "max_line_size_truncate": false,
         "max_query_bytes_read": "0B",
-        "max_query_length": "0s",
-        "max_query_lookback": "0s",
-        "max_query_range": "0s",
+        "max_query_length": duration(limits.max_query_length_ns),
+        "max_query_lookback": duration(limits.max_query_lookback_ns),
+        "max_query_range": duration(limits.max_query_range_ns),
         "max_query_series": limits.max_series_per_query,
         "metric_aggregation_enabled": false,
         "otlp_config": {},
         "pattern_persistence_enabled": false,
-        "query_timeout": duration(timeout_ns),
+        "query_timeout": duration(if limits.query_timeout_ns > 0 { limits.query_timeout_ns } else { timeout_ns }),
         "retention_period": duration(retention_ns),
         "volume_enabled": true,
         "volume_max_series": 1000,

@@ -1,6 +1,7 @@
 //! Why does a query take its time? `/strandline/v1/explain` runs it and tells what was read, and what was ruled out by
 //! what, instead of the answer.
 
+use crate::access::Asker;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
@@ -13,11 +14,15 @@ use strandline_query::QueryStats;
 use strandline_query::explain::Read;
 
 /// `GET|POST /strandline/v1/explain`: the parameters of `query` if there is a `time`, else those of `query_range`.
-pub(crate) async fn explain(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
+pub(crate) async fn explain(
+    State(state): State<Door>,
+    Asker(reader): Asker,
+    request: Request,
+) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
     let question = match params.get("time") {
-        Some(_) => logs::at_time(&state, &params, &headers)?,
-        None => logs::over_range(&state, &params, &headers)?,
+        Some(_) => logs::at_time(&state, reader, &params, &headers)?,
+        None => logs::over_range(&state, reader, &params, &headers)?,
     };
     let (query, gzip) = (state.query.clone(), takes_gzip(&headers));
     blocking::read(&state, move |cancel| {

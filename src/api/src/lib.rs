@@ -3,6 +3,7 @@
 //! Loki's API over axum. Handlers read parameters, hand CPU work to blocking threads, and write the answer; business
 //! rules live in the rooms below.
 
+pub mod access;
 mod config;
 mod control;
 mod explain;
@@ -16,6 +17,7 @@ mod state;
 pub use config::ApiConfig;
 pub use control::Process;
 pub use http::serve::{ApiError, serve};
+pub use http::tls::{Tls, TlsError, TlsFiles};
 pub use state::ApiState;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Is the server well, and what does it count?
 
+use crate::access::{Admin, Known};
 use crate::http::answer::Answer;
 use crate::http::blocking;
 use crate::http::failure::Failure;
@@ -34,7 +35,7 @@ pub(crate) async fn health() -> Response {
 }
 
 /// `GET /metrics`: Prometheus' text format.
-pub(crate) async fn metrics(State(state): State<Door>) -> Response {
+pub(crate) async fn metrics(State(state): State<Door>, _: Known) -> Response {
     let read_only = f64::from(u8::from(state.query.read_only().is_some()));
     metrics::gauge!("strandline_read_only").set(read_only);
     metrics::gauge!("strandline_push_inflight_bytes").set(state.inflight.bytes() as f64);
@@ -43,7 +44,7 @@ pub(crate) async fn metrics(State(state): State<Door>) -> Response {
 }
 
 /// `GET|POST /flush`: writes what is in memory to segments, and answers when it is done.
-pub(crate) async fn flush(State(state): State<Door>) -> Result<Response, Failure> {
+pub(crate) async fn flush(State(state): State<Door>, _: Admin) -> Result<Response, Failure> {
     let submitter = state.submitter.clone();
     let failed = |error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error);
     blocking::read(&state, move |_| submitter.flush().map_err(failed)).await?;

@@ -26,9 +26,26 @@ async fn not_found() -> axum::response::Response {
     respond::not_found()
 }
 
-/// All paths.
-pub(crate) fn router(state: Door) -> Router {
+/// What load balancers and scrapers ask, with and without the prefix.
+fn operating() -> Router<Door> {
     Router::new()
+        .route("/ready", get(operate::ready))
+        .route("/health", get(operate::health))
+        .route("/metrics", get(operate::metrics))
+}
+
+/// All paths, behind the prefix if there is one.
+pub(crate) fn router(state: Door) -> Router {
+    let prefix = state.config.path_prefix.clone();
+    let all = if prefix.is_empty() { paths() } else { operating().nest(&prefix, paths()) };
+    all.fallback(not_found)
+        .layer(CatchPanicLayer::custom(|_| internal_error()))
+        .layer(middleware::from_fn(watch::count))
+        .with_state(state)
+}
+
+fn paths() -> Router<Door> {
+    operating()
         .route("/loki/api/v1/push", post(push::push))
         .route("/api/prom/push", post(push::push))
         .route("/loki/api/v1/query_range", read(logs::query_range))
@@ -55,13 +72,6 @@ pub(crate) fn router(state: Door) -> Router {
         )
         .route("/ingester/shutdown", post(control::shutdown))
         .route("/loki/api/v1/status/buildinfo", get(operate::buildinfo))
-        .route("/ready", get(operate::ready))
-        .route("/health", get(operate::health))
-        .route("/metrics", get(operate::metrics))
         .route("/flush", get(operate::flush).post(operate::flush))
         .route("/flush/tenant", post(operate::flush))
-        .fallback(not_found)
-        .layer(CatchPanicLayer::custom(|_| internal_error()))
-        .layer(middleware::from_fn(watch::count))
-        .with_state(state)
 }

@@ -7,7 +7,7 @@ use crate::push::BodyLimits;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use strandline_ingest::{LabelCache, Submitter};
+use strandline_ingest::{LabelCache, Quotas, Submitter};
 use strandline_query::QueryEngine;
 use tokio::sync::Semaphore;
 
@@ -30,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) body_limits: BodyLimits,
     pub(crate) prometheus: PrometheusHandle,
     pub(crate) labels: LabelCache,
+    pub(crate) quotas: Quotas,
     pub(crate) inflight: Inflight,
     /// Pushes being decoded: CPU work with up to `max_decompressed_bytes` of memory each.
     pub(crate) decoding: Semaphore,
@@ -67,6 +68,7 @@ impl ApiState {
             },
             prometheus,
             labels: LabelCache::new(config.label_cache_bytes),
+            quotas: Quotas::default(),
             inflight: Inflight::new(config.max_inflight_push_bytes),
             decoding: Semaphore::new(cores.max(2)),
             reading: Arc::new(Semaphore::new(MAX_BLOCKING_READS)),

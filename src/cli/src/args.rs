@@ -31,6 +31,8 @@ pub enum Command {
     Stats(StorageArgs),
     /// Print the effective settings as YAML, each with where it comes from.
     Config(ConfigArgs),
+    /// Make credentials: prints a token, and what to write into the settings for it.
+    Token(TokenArgs),
 }
 
 /// Flags of `serve`.
@@ -61,6 +63,59 @@ pub struct ConfigArgs {
     pub docs: bool,
     #[command(flatten)]
     pub settings: SettingFlags,
+}
+
+/// Flags of `token`.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+/// What to make.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token; it is printed once and kept nowhere.
+    New(GrantArgs),
+    /// Print the settings for a token read from standard input.
+    Hash(GrantArgs),
+    /// Print the settings for a user whose password is read from standard input.
+    Password(GrantArgs),
+}
+
+/// What somebody may do.
+#[derive(Debug, Args)]
+pub struct GrantArgs {
+    /// What it is called in the settings; a user's name.
+    pub name: String,
+    /// Kinds of requests.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "push,query")]
+    pub scopes: Vec<ScopeArg>,
+    /// Whose data; everybody's if not given.
+    #[arg(long = "tenant", value_name = "TENANT")]
+    pub tenants: Vec<String>,
+}
+
+/// A kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScopeArg {
+    /// Sending logs.
+    Push,
+    /// Reading them.
+    Query,
+    /// Running the server.
+    Admin,
+}
+
+impl ScopeArg {
+    /// The word for it in the settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::Query => "query",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// Where the settings file is.
@@ -100,6 +155,9 @@ pub struct QueryArgs {
     /// The tenant (X-Scope-OrgID), for servers with auth.enabled.
     #[arg(long, env = "STRANDLINE_ORG_ID", value_name = "TENANT")]
     pub org_id: Option<String>,
+    /// The token, for servers with auth.tokens; best given by the variable, which others cannot see.
+    #[arg(long, env = "STRANDLINE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub token: Option<String>,
 }
 
 /// In which order of time.

@@ -69,6 +69,9 @@ fn send(args: &QueryArgs, path: &str, clock: &dyn Clock) -> Result<Vec<u8>, AskE
     if let Some(tenant) = &args.org_id {
         request = request.header("X-Scope-OrgID", tenant);
     }
+    if let Some(token) = &args.token {
+        request = request.header("Authorization", &format!("Bearer {token}"));
+    }
     let failed = |source: ureq::Error| AskError::Transfer { url: args.url.clone(), source: Box::new(source) };
     let mut response = request.call().map_err(failed)?;
     let status = response.status().as_u16();

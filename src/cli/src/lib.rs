@@ -9,13 +9,15 @@ mod explain;
 mod logging;
 mod offline;
 mod output;
+mod reload;
 mod serve;
 mod shutdown;
 mod table;
 mod terminal;
+mod token;
 mod wiring;
 
-use args::{Cli, Command, ConfigArgs, FileArg, QueryArgs, ServeArgs, StorageArgs};
+use args::{Cli, Command, ConfigArgs, FileArg, QueryArgs, ServeArgs, StorageArgs, TokenArgs};
 use clap::Parser;
 use config::flags::SettingFlags;
 use config::{ConfigError, Loaded};
@@ -36,6 +38,8 @@ enum CommandError {
     Ask(#[from] ask::AskError),
     #[error(transparent)]
     Offline(#[from] offline::OfflineError),
+    #[error(transparent)]
+    Token(#[from] token::TokenError),
     #[error("cannot write the answer: {0}")]
     Output(#[from] io::Error),
 }
@@ -57,6 +61,7 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => verify(args),
         Command::Stats(args) => stats(args),
         Command::Config(args) => show_config(&args),
+        Command::Token(args) => make_token(&args),
     };
     match result {
         Ok(code) => code,
@@ -122,6 +127,12 @@ fn stats(args: StorageArgs) -> Result<ExitCode, CommandError> {
     let loaded = load(&args.file, &args.settings.into())?;
     let partitions = offline::measure(&loaded.config)?;
     output::to_stdout(|out| offline::show_stats(out, &partitions, terminal::stdout_is_terminal()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn make_token(args: &TokenArgs) -> Result<ExitCode, CommandError> {
+    let text = token::make(args)?;
+    output::to_stdout(|out| out.write_all(text.as_bytes()))?;
     Ok(ExitCode::SUCCESS)
 }
 

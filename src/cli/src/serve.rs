@@ -6,12 +6,13 @@
 use crate::config::{Config, Loaded};
 use crate::controls::Controls;
 use crate::logging::LogLevel;
+use crate::reload::Reload;
 use crate::shutdown::{DEADLINE, Shutdown};
 use crate::wiring;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use strandline_api::ApiState;
+use strandline_api::{ApiConfig, ApiState};
 use strandline_ingest::Submitter;
 use strandline_query::QueryEngine;
 use strandline_store::Runtime;
@@ -46,9 +47,13 @@ pub fn run(loaded: &Loaded, log_level: LogLevel) -> Result<(), ServeError> {
     let result = runtime.block_on(async {
         let shutdown = Shutdown::on_signals().map_err(ServeError::Start)?;
         let process = Arc::new(Controls::new(loaded, log_level, shutdown.clone()));
+        let reload = Reload::begin(config).map_err(ServeError::Part)?;
+        let api_config = wiring::api_config(config, &reload).map_err(ServeError::Part)?;
+        reload.keep_looking().map_err(ServeError::Start)?;
         let listener = listen(config.server.http_listen).await?;
+        warn_of_open_doors(&listener, config);
         tokio::select! {
-            result = serve(config, listener, process, shutdown.begun()) => result,
+            result = serve(config, api_config, listener, process, shutdown.begun()) => result,
             () = overdue(&shutdown) => Ok(()),
         }
     });
@@ -62,11 +67,28 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     // Not always the address asked for: port 0 means any.
     let bound = listener.local_addr().map_err(failed)?;
-    if !bound.ip().is_loopback() {
-        tracing::warn!(address = %bound, "listening beyond this machine; strandline checks no passwords");
-    }
     tracing::info!(address = %bound, "listening");
     Ok(listener)
+}
+
+/// Says what somebody who set up a server in haste may not have thought of.
+fn warn_of_open_doors(listener: &TcpListener, config: &Config) {
+    if listener.local_addr().is_ok_and(|bound| bound.ip().is_loopback()) {
+        return;
+    }
+    let knows_askers = !config.auth.tokens.is_empty() || !config.auth.users.is_empty();
+    if !knows_askers && config.tls.client_ca_file.is_none() {
+        tracing::warn!(
+            "listening beyond this machine without credentials: whoever reaches this address may read and write \
+             everything; `strandline token new NAME` makes a token for auth.tokens"
+        );
+    }
+    if knows_askers && config.tls.cert_file.is_none() {
+        tracing::warn!(
+            "tokens and passwords cross the network as they are: set tls.cert_file and tls.key_file, or put a proxy in \
+             front that does TLS"
+        );
+    }
 }
 
 /// Opens the engine, then the doors; once `stop` resolves, closes them in the other order. Everything that ties the
@@ -74,6 +96,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 /// stop takes too long.
 async fn serve(
     config: &Config,
+    api_config: ApiConfig,
     listener: TcpListener,
     process: Arc<Controls>,
     stop: impl Future<Output = ()> + Send + 'static,
@@ -87,8 +110,7 @@ async fn serve(
     let runtime = Arc::new(Runtime::start(Arc::clone(&engine)).map_err(ServeError::Start)?);
     let query = QueryEngine::new(engine, wiring::query_config(config)).map_err(ServeError::Start)?;
     let submitter = Submitter::new(Arc::clone(&runtime));
-    let state =
-        ApiState::new(submitter, Arc::new(query), wiring::api_config(config), prometheus, Some(process));
+    let state = ApiState::new(submitter, Arc::new(query), api_config, prometheus, Some(process));
     let served = strandline_api::serve(listener, state, stop).await;
     let stopped = tokio::task::spawn_blocking(move || runtime.stop()).await;
     served.map_err(|e| part(&e))?;

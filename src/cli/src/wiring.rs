@@ -1,16 +1,23 @@
 //! How the settings become those of each room, and what a start has to say.
 
-use crate::config::{Config, TenantAge, WalSync};
+use crate::config::access::{GrantConfig, TokenSource};
+use crate::config::{AuthConfig, Config, TenantAge, WalSync, read_bytes};
+use crate::reload::Reload;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use strandline_api::ApiConfig;
+use strandline_api::access::{Credentials, Grant};
 use strandline_model::SystemClock;
-use strandline_query::QueryConfig;
+use strandline_query::{LabelFilter, QueryConfig};
 use strandline_store::disk::RealDisk;
 use strandline_store::engine::{EngineConfig, OpenReport, Retention, StreamRetention, TenantRetention};
 use strandline_store::{Engine, StoreError, SyncMode};
+
+/// A shorter token could be guessed.
+const MIN_TOKEN_BYTES: usize = 16;
 
 /// Installs the recorder of all metrics, once per process.
 pub fn metrics() -> Result<PrometheusHandle, BuildError> {
@@ -128,14 +135,57 @@ pub fn query_config(config: &Config) -> QueryConfig {
     }
 }
 
-/// The door's settings.
-pub fn api_config(config: &Config) -> ApiConfig {
-    ApiConfig {
+/// The door's settings; an error names the setting that is wrong.
+pub fn api_config(config: &Config, reload: &Reload) -> Result<ApiConfig, String> {
+    Ok(ApiConfig {
         max_body_bytes: bytes(config.server.max_body_bytes),
         max_decompressed_bytes: bytes(config.server.max_decompressed_bytes),
         header_timeout: config.server.header_timeout,
         auth_enabled: config.auth.enabled,
-        limits: config.limits.clone(),
+        multi_tenant_queries: config.auth.multi_tenant_queries,
+        credentials: Arc::new(credentials(&config.auth)?),
+        strict: config.query.loki_strict,
+        path_prefix: config.server.http_path_prefix.clone(),
+        tls: reload.tls(),
+        limits: reload.limits(),
         ..ApiConfig::default()
+    })
+}
+
+fn credentials(auth: &AuthConfig) -> Result<Credentials, String> {
+    let mut tokens = Vec::new();
+    for token in &auth.tokens {
+        let hash = match &token.source {
+            TokenSource::Hash(hash) => hash.0,
+            TokenSource::File(path) => token_hash(path)?,
+        };
+        tokens.push((hash, grant("auth.tokens", &token.grant)?));
     }
+    let users =
+        auth.users.iter().map(|user| Ok((grant("auth.users", &user.grant)?, user.password_hash.0.clone())));
+    Credentials::new(tokens, users.collect::<Result<_, String>>()?).map_err(|e| e.to_string())
+}
+
+/// The hash of the token that is a file's first line.
+fn token_hash(path: &Path) -> Result<[u8; 32], String> {
+    let contents = read_bytes(path).map_err(|e| format!("auth.tokens: token_file: {e}"))?;
+    let token = contents.trim_ascii();
+    if token.len() < MIN_TOKEN_BYTES || token.contains(&b'\n') {
+        return Err(format!(
+            "auth.tokens: token_file: {}: takes one line of at least {MIN_TOKEN_BYTES} characters",
+            path.display()
+        ));
+    }
+    Ok(Sha256::digest(token).into())
+}
+
+fn grant(setting: &str, config: &GrantConfig) -> Result<Grant, String> {
+    let compiled = config.filter.as_deref().map(LabelFilter::parse).transpose();
+    let filter = compiled.map_err(|e| format!("{setting}: {}: filter: {e}", config.name))?;
+    Ok(Grant {
+        name: config.name.clone(),
+        scopes: config.scopes.iter().copied().collect(),
+        tenants: config.tenants.clone(),
+        filter: filter.map(Arc::new),
+    })
 }

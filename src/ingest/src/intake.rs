@@ -9,7 +9,7 @@ use crate::rejections::{Reason, Rejections, shortened};
 use crate::validate::{Refusal, check_entry, check_labels};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use strandline_model::{Batch, BatchBuilder, LabelError, Labels, Limits, StreamId, TenantId};
+use strandline_model::{Batch, BatchBuilder, LabelError, Labels, Limits, Selector, StreamId, TenantId};
 
 /// Longest label text that is parsed at all: far above what the label limits leave, and far below what would cost
 /// memory.
@@ -68,6 +68,8 @@ pub struct Intake<'c> {
     key: Vec<u8>,
     rejected: Rejections,
     replaced_lines: u64,
+    /// Which streams the sender may write, and how that is written.
+    confined: Option<(Selector, String)>,
 }
 
 /// The stream whose entries are being read.
@@ -98,7 +100,15 @@ impl<'c> Intake<'c> {
             key: Vec::new(),
             rejected: Rejections::default(),
             replaced_lines: 0,
+            confined: None,
         }
+    }
+
+    /// Lets in only streams that `selector` selects, whose text is shown for the others.
+    #[must_use]
+    pub fn confined_to(mut self, selector: Selector, text: &str) -> Self {
+        self.confined = Some((selector, text.to_owned()));
+        self
     }
 
     /// Makes room for a push whose decoded body has `bytes`; called before the first entry.
@@ -168,6 +178,15 @@ impl<'c> Intake<'c> {
     }
 
     fn open(&mut self, known: Arc<KnownStream>) {
+        if let Some((selector, text)) = &self.confined
+            && !selector.matches(&known.labels)
+        {
+            let message = format!(
+                "stream '{}' is outside of what these credentials may write: {text} (auth.tokens, auth.users: filter)",
+                known.labels
+            );
+            return self.refuse_stream(Reason::LabelFilter, message);
+        }
         match check_labels(&known.labels, &self.limits) {
             Ok(()) => self.stream = Some(Current::Open(known)),
             Err(refusal) => self.refuse_stream(refusal.reason(), refusal.to_string()),

@@ -33,11 +33,13 @@ pub enum Reason {
     MetadataTooMany,
     /// A metadata name of which nothing is left.
     MetadataName,
+    /// A stream that the sender's label filter does not match.
+    LabelFilter,
 }
 
 impl Reason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::MaxLabelNames,
         Self::LabelNameTooLong,
         Self::LabelValueTooLong,
@@ -49,6 +51,7 @@ impl Reason {
         Self::MetadataTooLarge,
         Self::MetadataTooMany,
         Self::MetadataName,
+        Self::LabelFilter,
     ];
 
     /// The name that counters use.
@@ -65,6 +68,7 @@ impl Reason {
             Self::MetadataTooLarge => "structured_metadata_too_large",
             Self::MetadataTooMany => "structured_metadata_too_many",
             Self::MetadataName => "invalid_structured_metadata",
+            Self::LabelFilter => "label_filter",
         }
     }
 }

@@ -78,6 +78,8 @@ impl fmt::Debug for TenantId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::path::{Component, Path};
 
     #[test]
     fn names_that_could_leave_their_folder_are_refused() {
@@ -87,6 +89,33 @@ mod tests {
         assert!(TenantId::new(&"x".repeat(151)).is_err());
         for good in ["fake", "team-a_1", "...", "a*b'(c)!", &"x".repeat(150)] {
             assert_eq!(TenantId::new(good).unwrap().as_str(), good);
+        }
+    }
+
+    proptest! {
+        /// Whatever is taken for a name is one step down, and no two names are one folder.
+        #[test]
+        fn a_tenant_stays_in_a_folder_of_its_own(
+            name in prop_oneof![
+                "[a-z.!*'()_-]{0,8}",
+                r"(\.|/|\\|%2e|%2f|a|\x00|\||~|:| ){0,6}",
+                any::<String>(),
+                "[a.]{140,160}",
+            ],
+            other in "[a-cA-C.]{1,3}",
+        ) {
+            if let Ok(tenant) = TenantId::new(&name) {
+                prop_assert_eq!(tenant.as_str(), &name);
+                prop_assert!(name.is_ascii() && name.len() <= MAX_BYTES);
+                prop_assert!(!name.contains(['/', '\\', '\0', '|', ':', '%', '~', ' ']));
+                let below = Path::new("/data/tenants").join(tenant.as_str());
+                let steps: Vec<Component<'_>> = below.components().collect();
+                prop_assert_eq!(steps.len(), 4);
+                prop_assert!(matches!(steps[3], Component::Normal(step) if step == name.as_str()));
+                if let Ok(second) = TenantId::new(&other) {
+                    prop_assert_eq!(below == Path::new("/data/tenants").join(second.as_str()), tenant == second);
+                }
+            }
         }
     }
 }

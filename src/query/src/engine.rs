@@ -7,6 +7,7 @@ use crate::gate::Gate;
 use crate::language::LogQuery;
 use crate::logs::{self, LogSink, Outcome};
 use crate::pool::{Pool, Work};
+use crate::reader::{Part, Reader, TENANT_LABEL};
 use crate::request::{CancelFlag, Direction, LogRequest};
 use crate::result::{Answer, LogResult, MetricResult};
 use crate::scope::Scope;
@@ -15,7 +16,7 @@ use crate::stats::{Counters, QueryStats, count};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::time::SECOND_NS;
-use strandline_model::{Clock, Labels, Selector, TenantId, TimeRange};
+use strandline_model::{Clock, Labels, Selector, TimeRange};
 use strandline_store::Engine;
 
 /// With at most this many selected streams, segments are asked for each instead of for all they have.
@@ -138,7 +139,7 @@ impl QueryEngine {
         cancel: &CancelFlag,
         begun: impl FnOnce(),
     ) -> Result<LogResult, QueryError> {
-        self.counted(cancel, |deadline, stats| {
+        self.counted(&request.reader, cancel, |deadline, stats| {
             begun();
             let whole = |error| match error {
                 QueryError::TooLarge(part) => QueryError::TooLarge(part.saturating_mul(LOG_ANSWER_COPIES)),
@@ -157,10 +158,11 @@ impl QueryEngine {
     /// Gives a query its turn, measures it and counts how it ends.
     pub(crate) fn counted<A: Answer>(
         &self,
+        reader: &Reader,
         cancel: &CancelFlag,
         run: impl FnOnce(&Deadline, &mut QueryStats) -> Result<A, QueryError>,
     ) -> Result<A, QueryError> {
-        let result = self.in_turn(cancel, run);
+        let result = self.in_turn(reader, cancel, run);
         let outcome = match &result {
             Ok(found) if found.warnings().is_empty() => "ok",
             Ok(_) => "incomplete",
@@ -174,12 +176,15 @@ impl QueryEngine {
 
     fn in_turn<A: Answer>(
         &self,
+        reader: &Reader,
         cancel: &CancelFlag,
         run: impl FnOnce(&Deadline, &mut QueryStats) -> Result<A, QueryError>,
     ) -> Result<A, QueryError> {
         let clock = self.engine.clock();
         let started = clock.monotonic_ns();
-        let at_ns = started.saturating_add(self.config.timeout_ns);
+        let own = reader.rules().limits.query_timeout_ns;
+        let timeout_ns = if own > 0 { own } else { self.config.timeout_ns };
+        let at_ns = started.saturating_add(timeout_ns);
         let deadline = Deadline { clock: Arc::clone(clock), at_ns, cancel: cancel.clone() };
         let _turn = self.gate.enter(|| deadline.passed())?;
         let _running = Running::new();
@@ -253,35 +258,48 @@ impl QueryEngine {
         deadline: &Deadline,
         stats: &mut QueryStats,
     ) -> Result<Outcome, QueryError> {
+        let range = self.seen_by(&request.reader, range);
         if limit == 0 || range.start >= range.end {
             return Ok(Outcome::default());
         }
-        let mut scope = self.scope(&request.tenant, &request.query, range, deadline.clone());
-        // The other part is for the answer that is made of the entries.
-        scope.max_bytes /= LOG_ANSWER_COPIES;
-        let run = Arc::new(Run::new(scope, LogSink::new(limit, request.direction)));
-        self.pool.offer(Arc::clone(&run) as Arc<dyn Work>);
-        let warnings = run.wait()?;
-        stats.add(&run.scope.counters.snapshot());
-        let (mut found, duplicates) = run.sink.finish();
+        // One list of the best entries for all tenants: what one has makes the others' older entries superfluous.
+        let sink = Arc::new(LogSink::new(limit, request.direction));
+        let mut warnings = Vec::new();
+        let mut last = None;
+        for part in request.reader.parts(request.query.selector()) {
+            let mut scope = self.scope(part, &request.query, range, deadline.clone());
+            // The other part is for the answer that is made of the entries.
+            scope.max_bytes /= LOG_ANSWER_COPIES;
+            let run = Arc::new(Run::new(scope, Arc::clone(&sink)));
+            self.pool.offer(Arc::clone(&run) as Arc<dyn Work>);
+            warnings.extend(run.wait()?);
+            stats.add(&run.scope.counters.snapshot());
+            last = Some(run);
+        }
+        let Some(run) = last else { return Ok(Outcome::default()) };
+        let (mut found, duplicates) = sink.finish();
         if request.query.is_deferred() && !request.query.is_plain() {
             logs::staged::apply(&run.scope, &mut found, request.direction)?;
         }
         Ok(Outcome { found, duplicates, warnings })
     }
 
+    /// The part of `range` that the reader may look back to (`limits.max_query_lookback`).
+    pub(crate) fn seen_by(&self, reader: &Reader, mut range: TimeRange) -> TimeRange {
+        let lookback_ns = reader.rules().limits.max_query_lookback_ns;
+        if lookback_ns > 0 {
+            range.start = range.start.max(self.engine.clock().now_ns().saturating_sub(lookback_ns));
+            range.end = range.end.max(range.start);
+        }
+        range
+    }
+
     /// What is there to read for a query.
-    pub(crate) fn scope(
-        &self,
-        tenant: &TenantId,
-        query: &LogQuery,
-        range: TimeRange,
-        deadline: Deadline,
-    ) -> Scope {
-        let view = self.engine.view(tenant, range);
+    pub(crate) fn scope(&self, part: Part, query: &LogQuery, range: TimeRange, deadline: Deadline) -> Scope {
+        let view = self.engine.view(&part.tenant, range);
         let few = match view.segments.len() {
             0 => None,
-            _ => self.engine.select_few(tenant, range, query.selector(), FEW_STREAMS),
+            _ => self.engine.select_few(&part.tenant, range, &part.selector, FEW_STREAMS),
         };
         let few = few.map(|mut few| {
             few.sort_unstable();
@@ -290,7 +308,7 @@ impl QueryEngine {
         let counters = Counters::default();
         count(&counters.segments_considered, view.segments.len() as u64);
         Scope {
-            tenant: tenant.clone(),
+            part,
             query: query.clone(),
             range,
             view,
@@ -306,34 +324,61 @@ impl QueryEngine {
     /// Names of the labels that selected streams have in `range` (to the day).
     pub fn label_names(
         &self,
-        tenant: &TenantId,
+        reader: &Reader,
         range: TimeRange,
         selector: &Selector,
     ) -> Result<BTreeSet<String>, QueryError> {
-        Ok(self.engine.label_names(tenant, range, selector)?)
+        let range = self.seen_by(reader, range);
+        let mut all = BTreeSet::new();
+        for part in reader.parts(selector) {
+            let names = self.engine.label_names(&part.tenant, range, &part.selector)?;
+            all.extend(names.into_iter().map(|name| part.shown_name(name)));
+        }
+        if reader.shows_tenants() {
+            all.insert(TENANT_LABEL.to_owned());
+        }
+        Ok(all)
     }
 
     /// Values of the label `name` that selected streams have in `range` (to the day).
     pub fn label_values(
         &self,
-        tenant: &TenantId,
+        reader: &Reader,
         name: &str,
         range: TimeRange,
         selector: &Selector,
     ) -> Result<BTreeSet<String>, QueryError> {
-        Ok(self.engine.label_values(tenant, name, range, selector)?)
+        let range = self.seen_by(reader, range);
+        let mut all = BTreeSet::new();
+        for part in reader.parts(selector) {
+            match part.stored_name(name) {
+                Some(name) => {
+                    all.append(&mut self.engine.label_values(&part.tenant, name, range, &part.selector)?);
+                }
+                None => {
+                    all.insert(part.tenant.to_string());
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// The streams that any of the selectors selects and that have entries in `range` (to the day).
     pub fn series(
         &self,
-        tenant: &TenantId,
+        reader: &Reader,
         range: TimeRange,
         selectors: &[Selector],
     ) -> Result<BTreeSet<Labels>, QueryError> {
+        let range = self.seen_by(reader, range);
         let mut all = BTreeSet::new();
-        for selector in selectors {
-            all.append(&mut self.engine.series(tenant, range, selector)?);
+        for part in selectors.iter().flat_map(|selector| reader.parts(selector)) {
+            let mut series = self.engine.series(&part.tenant, range, &part.selector)?;
+            if part.shows_tenant() {
+                all.extend(series.into_iter().map(|labels| Labels::clone(&part.shown(Arc::new(labels)))));
+            } else {
+                all.append(&mut series);
+            }
         }
         Ok(all)
     }

@@ -12,6 +12,9 @@ pub enum QueryError {
     /// The text is LogQL, but nothing that can be asked here.
     #[error("{0}")]
     Unsupported(String),
+    /// A limit of the tenant; the text names its setting.
+    #[error("{0}")]
+    Limit(String),
     /// Nobody waits for the answer any more.
     #[error("the request was cancelled by the client")]
     Cancelled,

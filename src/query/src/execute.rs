@@ -46,6 +46,33 @@ pub(crate) trait Sink: Send + Sync + 'static {
     fn block(&self, scope: &Scope, plan: &SegmentPlan, index: u32) -> Result<(), StoreError>;
 }
 
+/// One sink may serve several runs, one after the other.
+impl<S: Sink> Sink for Arc<S> {
+    fn bound(&self) -> i64 {
+        (**self).bound()
+    }
+
+    fn best_key(&self, range: TimeRange, time: (i64, i64)) -> i64 {
+        (**self).best_key(range, time)
+    }
+
+    fn bytes(&self) -> usize {
+        (**self).bytes()
+    }
+
+    fn failure(&self) -> Option<QueryError> {
+        (**self).failure()
+    }
+
+    fn head(&self, scope: &Scope, source: usize, head: &Arc<Head>) -> Result<(), StoreError> {
+        (**self).head(scope, source, head)
+    }
+
+    fn block(&self, scope: &Scope, plan: &SegmentPlan, index: u32) -> Result<(), StoreError> {
+        (**self).block(scope, plan, index)
+    }
+}
+
 /// One run of a query over a view. Shared by all threads that work on it.
 #[derive(Debug)]
 pub(crate) struct Run<S> {

@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_logql::ast::{Expr, LabelFilterExpr, LogExpr, MetricExpr, Stage};
 use strandline_logql::{
-    LabelNeedle, LineFilter, LineFilters, Needed, ParseError, Pipeline, Unwrapped, compile_matchers,
-    require_non_empty_matcher, row,
+    LabelNeedle, LineFilter, LineFilters, Needed, ParseError, Pipeline, Unwrapped, compile_matchers, row,
 };
 use strandline_model::{Needle, Selector};
 
@@ -52,6 +51,11 @@ impl MetricQuery {
     /// The expression.
     pub fn expr(&self) -> &MetricExpr {
         &self.0.expr
+    }
+
+    /// What each leaf reads.
+    pub(crate) fn leaves(&self) -> &[LogQuery] {
+        &self.0.leaves
     }
 
     /// What the `i`-th leaf reads.
@@ -137,7 +141,6 @@ impl LogQuery {
 
     fn compile(expr: &LogExpr, needed: &Needed, unwrapped: Option<Unwrapped>) -> Result<Self, QueryError> {
         let selector = compile_matchers(&expr.matchers)?;
-        require_non_empty_matcher(&selector)?;
         let pipeline = Pipeline::compile(&expr.stages, needed)?;
         let needle = pipeline.needle();
         let search = search(pipeline.line_filters(), &needle);
@@ -408,11 +411,12 @@ mod tests {
     }
 
     #[test]
-    fn selectors_stand_alone_and_select_something() {
+    fn selectors_stand_alone() {
         assert!(parse_selector(r#"{a="b"}"#).is_ok());
         let error = |text: &str| parse_selector(text).unwrap_err().to_string();
         assert_eq!(error(r#"{a="b"} |= "x""#), "only label matchers are supported");
-        assert!(error(r#"{a=~".*"}"#).starts_with("parse error : queries require at least one"));
+        // Everything may be asked for, unless the reader's rules say otherwise.
+        assert!(parse_selector(r#"{a=~".*"}"#).is_ok());
         assert!(error("{").starts_with("parse error at line 1, col"));
     }
 }

@@ -6,18 +6,19 @@ use crate::execute::Run;
 use crate::explain::Read;
 use crate::language::MetricQuery;
 use crate::metric::{Budget, Leaf, Matrix, Steps, Value, evaluate};
-use crate::pool::Work;
+use crate::pool::{self, Work};
+use crate::reader::Reader;
 use crate::request::{CancelFlag, MetricRequest};
 use crate::result::MetricResult;
 use crate::samples::SampleSink;
 use crate::stats::QueryStats;
 use std::sync::Arc;
-use strandline_model::{TenantId, TimeRange};
+use strandline_model::TimeRange;
 
 /// What the parts of one metric query have in common.
 struct Evaluation<'a> {
     engine: &'a QueryEngine,
-    tenant: &'a TenantId,
+    reader: &'a Reader,
     query: &'a MetricQuery,
     deadline: &'a Deadline,
     stats: &'a mut QueryStats,
@@ -48,13 +49,13 @@ impl QueryEngine {
         cancel: &CancelFlag,
         begun: impl FnOnce(),
     ) -> Result<MetricResult, QueryError> {
-        self.counted(cancel, |deadline, stats| {
+        self.counted(&request.reader, cancel, |deadline, stats| {
             begun();
             let series = request.max_series.filter(|_| !request.cut_series);
             let budget = Budget { bytes: self.config().max_memory_bytes, series };
             let mut evaluation = Evaluation {
                 engine: self,
-                tenant: &request.tenant,
+                reader: &request.reader,
                 query: &request.query,
                 deadline,
                 stats,
@@ -89,21 +90,28 @@ fn cut(value: &mut Value, max_series: Option<usize>) -> Option<String> {
 impl Evaluation<'_> {
     fn read(&mut self, leaf: &Leaf<'_>, steps: Steps, bytes: usize) -> Result<Matrix, QueryError> {
         let query = self.query.leaf(self.reads.len()).ok_or(QueryError::Internal)?;
-        let sink = SampleSink::new(self.engine.store(), leaf, steps);
-        let Some(range) = sink.range() else {
+        let sink = Arc::new(SampleSink::new(self.engine.store(), leaf, steps));
+        let Some(range) = sink.range().map(|range| self.engine.seen_by(self.reader, range)) else {
             self.reads.push(Read::for_numbers(query, TimeRange::new(0, 0)));
             return Ok(Matrix::default());
         };
         let mut read = Read::for_numbers(query, range);
-        let mut scope = self.engine.scope(self.tenant, query, range, self.deadline.clone());
-        scope.max_bytes = bytes;
-        let run = Arc::new(Run::new(scope, sink));
-        self.engine.pool().offer(Arc::clone(&run) as Arc<dyn Work>);
-        self.warnings.extend(run.wait()?);
-        read.stats = run.scope.counters.snapshot();
+        // All tenants' samples go into one table: what is summed over tenants is summed here.
+        for part in self.reader.parts(query.selector()) {
+            let mut scope = self.engine.scope(part, query, range, self.deadline.clone());
+            scope.max_bytes = bytes;
+            let run = Arc::new(Run::new(scope, Arc::clone(&sink)));
+            self.engine.pool().offer(Arc::clone(&run) as Arc<dyn Work>);
+            self.warnings.extend(run.wait()?);
+            read.stats.add(&run.scope.counters.snapshot());
+        }
         self.stats.add(&read.stats);
         self.reads.push(read);
-        let matrix = run.sink.finish(bytes, &|| run.scope.is_over())?;
+        let over = || {
+            pool::breathe(self.deadline.clock.monotonic_ns());
+            self.deadline.passed().is_some()
+        };
+        let matrix = sink.finish(bytes, &over)?;
         self.deadline.passed().map_or(Ok(matrix), Err)
     }
 }

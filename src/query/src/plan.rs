@@ -146,7 +146,7 @@ fn find_streams(scope: &Scope, segment: &Segment, few: &[Arc<Labels>]) -> Result
         if let Some((ordinal, row)) = segment.find_stream(labels)?
             && scope.range.overlaps(row.time.0, row.time.1)
         {
-            streams.push(ordinal, Arc::clone(labels));
+            streams.push(ordinal, scope.part.shown(Arc::clone(labels)));
         }
     }
     Ok(streams)
@@ -155,9 +155,9 @@ fn find_streams(scope: &Scope, segment: &Segment, few: &[Arc<Labels>]) -> Result
 /// The selected streams of a part of the table by a look at all of them.
 fn filter_streams(scope: &Scope, segment: &Segment, ordinals: (u32, u32)) -> Result<Streams, StoreError> {
     let mut streams = Streams::default();
-    segment.selected_between(ordinals, scope.query.selector(), |ordinal, row| {
+    segment.selected_between(ordinals, &scope.part.selector, |ordinal, row| {
         if scope.range.overlaps(row.time.0, row.time.1) {
-            streams.push(ordinal, Arc::new(row.labels));
+            streams.push(ordinal, scope.part.shown(Arc::new(row.labels)));
         }
     })?;
     Ok(streams)

@@ -2,10 +2,11 @@
 
 use crate::language::{LogQuery, MetricQuery};
 use crate::metric::Steps;
+use crate::reader::Reader;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use strandline_model::{TenantId, TimeRange};
+use strandline_model::TimeRange;
 
 /// From which end entries are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,8 +95,8 @@ impl CancelFlag {
 /// A question for log lines.
 #[derive(Debug, Clone)]
 pub struct LogRequest {
-    /// Whose lines.
-    pub tenant: TenantId,
+    /// Who asks: whose lines, and which of them may be seen.
+    pub reader: Reader,
     /// Which lines.
     pub query: LogQuery,
     /// From when; the end is not inside.
@@ -115,17 +116,17 @@ pub struct LogRequest {
 impl LogRequest {
     /// Equal for equal questions.
     pub(crate) fn key(&self) -> String {
-        let Self { tenant, query, range, limit, direction, interval_ns, categorize, cancel: _ } = self;
+        let Self { reader, query, range, limit, direction, interval_ns, categorize, cancel: _ } = self;
         let text = query.text();
-        format!("{tenant}\n{range:?} {limit} {direction:?} {interval_ns} {categorize}\n{text}")
+        format!("{}\n{range:?} {limit} {direction:?} {interval_ns} {categorize}\n{text}", reader.key())
     }
 }
 
 /// A question for numbers.
 #[derive(Debug, Clone)]
 pub struct MetricRequest {
-    /// Whose lines.
-    pub tenant: TenantId,
+    /// Who asks: whose lines, and which of them may be seen.
+    pub reader: Reader,
     /// What is computed.
     pub query: MetricQuery,
     /// At which moments.
@@ -141,9 +142,9 @@ pub struct MetricRequest {
 impl MetricRequest {
     /// Equal for equal questions.
     pub(crate) fn key(&self) -> String {
-        let Self { tenant, query, steps, max_series, cut_series, cancel: _ } = self;
+        let Self { reader, query, steps, max_series, cut_series, cancel: _ } = self;
         let text = query.expr();
-        format!("{tenant}\n{steps:?} {max_series:?} {cut_series}\n{text}")
+        format!("{}\n{steps:?} {max_series:?} {cut_series}\n{text}", reader.key())
     }
 }
 

@@ -4,15 +4,17 @@ use crate::engine::Deadline;
 use crate::error::QueryError;
 use crate::language::LogQuery;
 use crate::pool;
+use crate::reader::Part;
 use crate::stats::Counters;
 use std::sync::Arc;
-use strandline_model::{Labels, TenantId, TimeRange};
+use strandline_model::{Labels, TimeRange};
 use strandline_store::View;
 
 /// What is read, for whom and until when.
 #[derive(Debug)]
 pub(crate) struct Scope {
-    pub(crate) tenant: TenantId,
+    /// Whose data, and which of their streams; every look at streams goes by its selector, not by the query's.
+    pub(crate) part: Part,
     pub(crate) query: LogQuery,
     /// The end is not inside.
     pub(crate) range: TimeRange,

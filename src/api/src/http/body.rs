@@ -63,7 +63,7 @@ pub(crate) async fn read<E>(
 
 /// Reads on for a while without keeping anything: a client whose connection is closed while it still sends does not see
 /// the answer, and sends the same again and again.
-async fn discard(mut body: Body, max_bytes: usize) {
+pub(crate) async fn discard(mut body: Body, max_bytes: usize) {
     let mut left = max_bytes.saturating_mul(4);
     let reading = async {
         while left > 0

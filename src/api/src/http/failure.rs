@@ -1,7 +1,7 @@
 //! Why does a request get no answer, and how is that said?
 
 use crate::http::respond;
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::fmt::Display;
@@ -12,18 +12,23 @@ const MAX_TEXT_CHARS: usize = 2000;
 /// What Loki (and nginx before it) says when the client has gone.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
+/// Which credentials are taken.
+const CHALLENGE: &str = "Bearer realm=\"strandline\", Basic realm=\"strandline\", charset=\"UTF-8\"";
+
 /// A refused request: its status and one line of text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     status: StatusCode,
     text: String,
-    retry: bool,
+    /// Seconds after which a retry makes sense.
+    retry_after_s: Option<u64>,
+    challenge: bool,
 }
 
 impl Failure {
     /// A failure with this status; the text is cut to one line of bounded length.
     pub(crate) fn new(status: StatusCode, text: impl Display) -> Self {
-        Self { status, text: one_line(&text.to_string()), retry: false }
+        Self { status, text: one_line(&text.to_string()), retry_after_s: None, challenge: false }
     }
 
     /// The client's mistake.
@@ -33,12 +38,22 @@ impl Failure {
 
     /// Not now: the client is to try again in a moment.
     pub(crate) fn busy(text: impl Display) -> Self {
-        Self { retry: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, text).worth_a_retry(1)
     }
 
     /// A part of the server broke; the log says more.
     pub(crate) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+    }
+
+    /// The same, saying which credentials would do.
+    pub(crate) fn asking_for_credentials(self) -> Self {
+        Self { challenge: true, ..self }
+    }
+
+    /// The same, for a client that is to try again after so many seconds.
+    pub(crate) fn worth_a_retry(self, after_s: u64) -> Self {
+        Self { retry_after_s: Some(after_s), ..self }
     }
 
     /// The same with a newline at its end, as Loki's push path has it.
@@ -77,6 +92,7 @@ impl From<QueryError> for Failure {
             QueryError::Parse(_)
             | QueryError::Unsupported(_)
             | QueryError::Pipeline(_)
+            | QueryError::Limit(_)
             | QueryError::TooLarge(_) => StatusCode::BAD_REQUEST,
             QueryError::Evaluation(ref error) if error.is_of_the_query() => StatusCode::BAD_REQUEST,
             QueryError::Cancelled => StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default(),
@@ -92,8 +108,11 @@ impl From<QueryError> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = respond::text(self.status, self.text);
-        if self.retry {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.challenge {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
         }
         response
     }

@@ -8,5 +8,5 @@ pub(crate) mod inflight;
 pub(crate) mod params;
 pub(crate) mod respond;
 pub(crate) mod serve;
-pub(crate) mod tenant;
+pub(crate) mod tls;
 pub(crate) mod watch;

@@ -17,6 +17,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -29,7 +30,7 @@ const METRICS_TIDY: Duration = Duration::from_secs(5);
 /// Longest header of one HTTP/1 request, and buffer of a connection.
 const MAX_HTTP1_BUFFER: usize = 256 << 10;
 /// Header limits and streams of HTTP/2.
-const MAX_HTTP2_HEADERS: u32 = 64 << 10;
+const MAX_HTTP2_HEADERS: u32 = 256 << 10;
 const MAX_HTTP2_STREAMS: u32 = 128;
 const HTTP2_PING: Duration = Duration::from_secs(30);
 
@@ -75,7 +76,7 @@ pub async fn serve(
             }
         };
         let Some(stream) = stream else { break };
-        let connection = connection(stream, app.clone(), config.clone(), closed.clone());
+        let connection = taken(stream, app.clone(), config.clone(), closed.clone());
         connections.spawn(async move {
             connection.await;
             drop(permit);
@@ -101,10 +102,25 @@ async fn drain(closing: &watch::Sender<bool>, mut connections: JoinSet<()>, time
     }
 }
 
-/// Serves one connection to its end.
-async fn connection(stream: TcpStream, app: Router, config: ApiConfig, mut closed: watch::Receiver<bool>) {
+/// Takes a connection, through the lock if there is one.
+async fn taken(stream: TcpStream, app: Router, config: ApiConfig, closed: watch::Receiver<bool>) {
     // Small answers must not wait for more to come.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = config.tls.clone() else { return connection(stream, app, config, closed).await };
+    // The lock of this moment, for as long as the connection lives.
+    let acceptor = tls.acceptor();
+    match tokio::time::timeout(config.header_timeout, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => connection(stream, app, config, closed).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a connection came to no agreement on TLS"),
+        Err(_) => tracing::debug!("a connection took too long to agree on TLS"),
+    }
+}
+
+/// Serves one connection to its end.
+async fn connection<S>(stream: S, app: Router, config: ApiConfig, mut closed: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let asked = Arc::new(AtomicBool::new(false));
     let noted = Arc::clone(&asked);
     let app = service_fn(move |request: Request<Incoming>| {

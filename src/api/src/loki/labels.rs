@@ -2,60 +2,64 @@
 
 use super::json::{put_object, put_texts};
 use super::window::{self, Window};
+use crate::access::Asker;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
-use crate::http::tenant::{self, Access};
 use crate::state::Door;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use std::collections::BTreeSet;
-use strandline_model::{Labels, Selector, TenantId, TimeRange};
-use strandline_query::{QueryEngine, QueryError, parse_selector};
+use strandline_model::{Labels, Selector, TimeRange};
+use strandline_query::{QueryEngine, QueryError, Reader};
 
 /// What all three questions have in common.
 struct Question {
     params: Params,
     headers: HeaderMap,
-    tenant: TenantId,
+    reader: Reader,
     range: TimeRange,
 }
 
 impl Question {
-    async fn of(state: &Door, request: Request) -> Result<Self, Failure> {
+    async fn of(state: &Door, reader: Reader, request: Request) -> Result<Self, Failure> {
         let (params, headers) = Params::of(state, request).await?;
-        let tenant = tenant::of(&headers, state.config.auth_enabled, Access::Read)?;
-        let Window { start, end } = window::window(&params, state.query.clock().now_ns())?;
+        let Window { start, end } = window::allowed(state, &reader, &params)?;
         if end < start {
             return Err(Failure::bad_request(
                 "this data is no longer available, it is past now - max_query_lookback (0s)",
             ));
         }
-        Ok(Self { params, headers, tenant, range: TimeRange::new(start, end.saturating_add(1)) })
+        Ok(Self { params, headers, reader, range: TimeRange::new(start, end.saturating_add(1)) })
     }
 
     fn selector(&self) -> Result<Selector, Failure> {
-        self.params.get("query").map_or_else(|| Ok(Selector::all()), |text| Ok(parse_selector(text)?))
+        self.params.get("query").map_or_else(|| Ok(Selector::all()), |text| Ok(self.reader.selector(text)?))
     }
 }
 
 /// `GET|POST /loki/api/v1/labels` and its older names.
-pub(crate) async fn names(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
-    let question = Question::of(&state, request).await?;
+pub(crate) async fn names(
+    State(state): State<Door>,
+    Asker(reader): Asker,
+    request: Request,
+) -> Result<Answer, Failure> {
+    let question = Question::of(&state, reader, request).await?;
     let selector = question.selector()?;
-    texts(&state, question, move |engine, q| engine.label_names(&q.tenant, q.range, &selector)).await
+    texts(&state, question, move |engine, q| engine.label_names(&q.reader, q.range, &selector)).await
 }
 
 /// `GET|POST /loki/api/v1/label/{name}/values` and its older name.
 pub(crate) async fn values(
     State(state): State<Door>,
     Path(name): Path<String>,
+    Asker(reader): Asker,
     request: Request,
 ) -> Result<Answer, Failure> {
-    let question = Question::of(&state, request).await?;
+    let question = Question::of(&state, reader, request).await?;
     let selector = question.selector()?;
-    texts(&state, question, move |engine, q| engine.label_values(&q.tenant, &name, q.range, &selector)).await
+    texts(&state, question, move |engine, q| engine.label_values(&q.reader, &name, q.range, &selector)).await
 }
 
 async fn texts(
@@ -79,20 +83,24 @@ async fn texts(
 }
 
 /// `GET|POST /loki/api/v1/series` and its older name.
-pub(crate) async fn series(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
-    let question = Question::of(&state, request).await?;
-    let selectors = selectors(&question.params)?;
+pub(crate) async fn series(
+    State(state): State<Door>,
+    Asker(reader): Asker,
+    request: Request,
+) -> Result<Answer, Failure> {
+    let question = Question::of(&state, reader, request).await?;
+    let selectors = selectors(&question)?;
     let engine = state.query.clone();
     blocking::read(&state, move |_| {
-        let found = engine.series(&question.tenant, question.range, &selectors)?;
+        let found = engine.series(&question.reader, question.range, &selectors)?;
         Ok(Answer::json(encode_series(&found)).packed_if(takes_gzip(&question.headers)))
     })
     .await
 }
 
 /// The selectors of `match`; none, or a single empty one, means all streams.
-fn selectors(params: &Params) -> Result<Vec<Selector>, Failure> {
-    let texts: Vec<&str> = params.all(&["match[]", "match"]).collect();
+fn selectors(question: &Question) -> Result<Vec<Selector>, Failure> {
+    let texts: Vec<&str> = question.params.all(&["match[]", "match"]).collect();
     match texts.as_slice() {
         [] => return Ok(vec![Selector::all()]),
         [one] if one.chars().filter(|c| !c.is_whitespace()).eq("{}".chars()) => {
@@ -100,7 +108,7 @@ fn selectors(params: &Params) -> Result<Vec<Selector>, Failure> {
         }
         _ => {}
     }
-    texts.into_iter().map(|text| parse_selector(text).map_err(Failure::from)).collect()
+    texts.into_iter().map(|text| question.reader.selector(text).map_err(Failure::from)).collect()
 }
 
 fn encode_series(found: &BTreeSet<Labels>) -> Vec<u8> {

@@ -3,6 +3,7 @@
 use super::json::{put_line, put_text};
 use super::logs::{self, Question};
 use super::stats;
+use crate::access::Asker;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
@@ -15,7 +16,11 @@ use strandline_model::time::Rfc3339Nano;
 use strandline_query::LogResult;
 
 /// `GET|POST /api/prom/query`: lines; `regexp` is one more filter.
-pub(crate) async fn query(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
+pub(crate) async fn query(
+    State(state): State<Door>,
+    Asker(reader): Asker,
+    request: Request,
+) -> Result<Answer, Failure> {
     let (mut params, headers) = Params::of(&state, request).await?;
     if let Some(regexp) = params.get("regexp") {
         let mut text = format!("{} |~ ", params.get("query").unwrap_or(""));
@@ -23,7 +28,7 @@ pub(crate) async fn query(State(state): State<Door>, request: Request) -> Result
         let _ = write_quoted(&mut text, regexp);
         params.set("query", text);
     }
-    let Question::Log(mut request) = logs::over_range(&state, &params, &headers)? else {
+    let Question::Log(mut request) = logs::over_range(&state, reader, &params, &headers)? else {
         return Err(Failure::bad_request("legacy endpoints only support streams result type"));
     };
     let (query, gzip) = (state.query.clone(), takes_gzip(&headers));

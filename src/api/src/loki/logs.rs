@@ -2,17 +2,19 @@
 
 use super::streams::{self, CATEGORIZE};
 use super::{metrics, window};
+use crate::access::Asker;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
-use crate::http::tenant::{self, Access};
 use crate::state::Door;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
-use strandline_model::{Limits, TenantId, TimeRange};
+use strandline_model::TimeRange;
 use strandline_query::metric::Steps;
-use strandline_query::{CancelFlag, Direction, LogQuery, LogRequest, MetricQuery, MetricRequest, Query};
+use strandline_query::{
+    CancelFlag, Direction, LogQuery, LogRequest, MetricQuery, MetricRequest, Query, Reader,
+};
 
 const ENCODING_FLAGS: &str = "x-loki-response-encoding-flags";
 const QUERY_TAGS: &str = "x-query-tags";
@@ -28,50 +30,72 @@ pub(crate) enum Question {
 }
 
 /// `GET|POST /loki/api/v1/query_range`
-pub(crate) async fn query_range(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
+pub(crate) async fn query_range(
+    State(state): State<Door>,
+    Asker(reader): Asker,
+    request: Request,
+) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    let question = over_range(&state, &params, &headers)?;
+    let question = over_range(&state, reader, &params, &headers)?;
     answer(state, question, &headers).await
 }
 
 /// `GET|POST /loki/api/v1/query`: numbers at `time`, or the newest lines up to it.
-pub(crate) async fn query(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
+pub(crate) async fn query(
+    State(state): State<Door>,
+    Asker(reader): Asker,
+    request: Request,
+) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    let question = at_time(&state, &params, &headers)?;
+    let question = at_time(&state, reader, &params, &headers)?;
     answer(state, question, &headers).await
 }
 
 /// A question with `start`, `end` and `step`.
-pub(crate) fn over_range(state: &Door, params: &Params, headers: &HeaderMap) -> Result<Question, Failure> {
-    let tenant = tenant::of(headers, state.config.auth_enabled, Access::Read)?;
-    let window = window::window(params, state.query.clock().now_ns())?;
+pub(crate) fn over_range(
+    state: &Door,
+    reader: Reader,
+    params: &Params,
+    headers: &HeaderMap,
+) -> Result<Question, Failure> {
+    let window = window::allowed(state, &reader, params)?;
     if window.end < window.start {
         return Err(Failure::bad_request("end timestamp must not be before or equal to start time"));
     }
     let step_ns = window::step(params, window)?;
-    Ok(match Query::parse(params.get("query").unwrap_or(""))? {
+    Ok(match reader.query(params.get("query").unwrap_or(""))? {
         Query::Log(query) => {
             let range = TimeRange::new(window.start, window.end);
-            Question::Log(log_request(params, tenant, query, range, &state.config.limits)?)
+            Question::Log(log_request(params, reader, query, range)?)
         }
         Query::Metric(query) => {
             let steps = window::aligned_steps(window, step_ns);
-            Question::Metric(metric_request(state, tenant, query, steps, headers))
+            Question::Metric(metric_request(reader, query, steps, headers))
         }
     })
 }
 
 /// A question with `time`.
-pub(crate) fn at_time(state: &Door, params: &Params, headers: &HeaderMap) -> Result<Question, Failure> {
-    let tenant = tenant::of(headers, state.config.auth_enabled, Access::Read)?;
+pub(crate) fn at_time(
+    state: &Door,
+    reader: Reader,
+    params: &Params,
+    headers: &HeaderMap,
+) -> Result<Question, Failure> {
     let time = window::timestamp(params, "time")?.unwrap_or_else(|| state.query.clock().now_ns());
-    Ok(match Query::parse(params.get("query").unwrap_or(""))? {
+    Ok(match reader.query(params.get("query").unwrap_or(""))? {
+        Query::Log(_) if reader.rules().strict => {
+            return Err(Failure::bad_request(
+                "log queries are not supported as an instant query type, please change your query to a range query \
+                 type (query.loki_strict is on)",
+            ));
+        }
         Query::Log(query) => {
             let range = TimeRange::new(time.saturating_sub(window::since(params)?), time.saturating_add(1));
-            Question::Log(log_request(params, tenant, query, range, &state.config.limits)?)
+            Question::Log(log_request(params, reader, query, range)?)
         }
         Query::Metric(query) => {
-            Question::Metric(metric_request(state, tenant, query, Steps::instant(time), headers))
+            Question::Metric(metric_request(reader, query, Steps::instant(time), headers))
         }
     })
 }
@@ -84,16 +108,10 @@ async fn answer(state: Door, question: Question, headers: &HeaderMap) -> Result<
     }
 }
 
-fn metric_request(
-    state: &Door,
-    tenant: TenantId,
-    query: MetricQuery,
-    steps: Steps,
-    headers: &HeaderMap,
-) -> MetricRequest {
-    let max_series = Some(state.config.limits.max_series_per_query).filter(|max| *max > 0);
+fn metric_request(reader: Reader, query: MetricQuery, steps: Steps, headers: &HeaderMap) -> MetricRequest {
+    let max_series = Some(reader.rules().limits.max_series_per_query).filter(|max| *max > 0);
     let cut_series = is_drilldown(headers);
-    MetricRequest { tenant, query, steps, max_series, cut_series, cancel: CancelFlag::default() }
+    MetricRequest { reader, query, steps, max_series, cut_series, cancel: CancelFlag::default() }
 }
 
 /// Grafana's Logs Drilldown would rather show some series than none (loki-surface 3.4).
@@ -118,14 +136,13 @@ async fn answer_metric(
 
 fn log_request(
     params: &Params,
-    tenant: TenantId,
+    reader: Reader,
     query: LogQuery,
     range: TimeRange,
-    limits: &Limits,
 ) -> Result<LogRequest, Failure> {
     Ok(LogRequest {
-        tenant,
-        limit: limit(params, limits.max_entries_per_query)?,
+        limit: limit(params, reader.rules().limits.max_entries_per_query)?,
+        reader,
         direction: direction(params)?,
         interval_ns: window::interval(params)?,
         query,
@@ -159,7 +176,8 @@ fn limit(params: &Params, max: usize) -> Result<usize, Failure> {
     match usize::try_from(limit) {
         Err(_) | Ok(0) => Err(Failure::bad_request("limit must be a positive value")),
         Ok(limit) if limit > max => Err(Failure::bad_request(format!(
-            "max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {max})"
+            "max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {max}) \
+             (limits.max_entries_per_query)"
         ))),
         Ok(limit) => Ok(limit),
     }
@@ -199,7 +217,7 @@ mod tests {
             ),
             (
                 "limit=6000",
-                "max entries limit per query exceeded, limit > max_entries_limit_per_query (6000 > 5000)",
+                "max entries limit per query exceeded, limit > max_entries_limit_per_query (6000 > 5000) (limits.max_entries_per_query)",
             ),
         ] {
             assert_eq!(of(query).unwrap_err(), text);

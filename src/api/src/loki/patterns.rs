@@ -2,33 +2,36 @@
 
 use super::json::{put_int, put_text, put_texts};
 use super::window;
+use crate::access::Asker;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
-use crate::http::tenant::{self, Access};
 use crate::state::Door;
 use axum::extract::{Request, State};
 use strandline_model::TimeRange;
-use strandline_query::{LogQuery, PatternRequest, PatternResult, parse_selector};
+use strandline_query::{PatternRequest, PatternResult};
 
 /// `GET|POST /loki/api/v1/patterns`: lines counted by pattern, level and time.
-pub(crate) async fn patterns(State(state): State<Door>, request: Request) -> Result<Answer, Failure> {
+pub(crate) async fn patterns(
+    State(state): State<Door>,
+    Asker(reader): Asker,
+    request: Request,
+) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    let tenant = tenant::of(&headers, state.config.auth_enabled, Access::Read)?;
-    let window = window::window(&params, state.query.clock().now_ns())?;
+    let window = window::allowed(&state, &reader, &params)?;
     if window.end < window.start {
         return Err(Failure::bad_request("end timestamp must not be before or equal to start time"));
     }
     let step_ns = window::step(&params, window)?;
     let text = params.get("query").unwrap_or("");
     // Refuses whatever is more than a selector.
-    parse_selector(text)?;
-    let query = LogQuery::parse(text)?;
+    reader.selector(text)?;
+    let query = reader.log_query(text)?;
     let range = TimeRange::new(window.start, window.end.saturating_add(1));
     let (engine, gzip) = (state.query.clone(), takes_gzip(&headers));
     blocking::read(&state, move |cancel| {
-        let found = engine.patterns(&PatternRequest { tenant, query, range, step_ns, cancel })?;
+        let found = engine.patterns(&PatternRequest { reader, query, range, step_ns, cancel })?;
         Ok(Answer::json(encode(&found)).packed_if(gzip))
     })
     .await

@@ -3,10 +3,13 @@
 use super::duration;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
+use crate::state::Door;
 use chrono::DateTime;
 use std::fmt::Display;
 use strandline_model::time::{HOUR_NS, SECOND_NS};
+use strandline_query::Reader;
 use strandline_query::metric::Steps;
+use strandline_query::reader::go_duration;
 
 const MILLISECOND_NS: i64 = 1_000_000;
 /// Integers of more digits are nanoseconds, all others seconds.
@@ -19,6 +22,24 @@ const MAX_STEPS: i64 = 11_000;
 pub(crate) struct Window {
     pub(crate) start: i64,
     pub(crate) end: i64,
+}
+
+/// The window of `start`, `end` and `since`, if it is not longer than the reader's limits allow.
+pub(crate) fn allowed(state: &Door, reader: &Reader, params: &Params) -> Result<Window, Failure> {
+    let window = window(params, state.query.clock().now_ns())?;
+    check_length(window, reader.rules().limits.max_query_length_ns)
+}
+
+fn check_length(window: Window, max_ns: i64) -> Result<Window, Failure> {
+    let length = window.end.saturating_sub(window.start);
+    if max_ns > 0 && length > max_ns {
+        return Err(Failure::bad_request(format_args!(
+            "the query time range exceeds the limit (query length: {}, limit: {}) (limits.max_query_length)",
+            go_duration(length),
+            go_duration(max_ns)
+        )));
+    }
+    Ok(window)
 }
 
 /// The window of `start`, `end` and `since`.
@@ -160,6 +181,17 @@ mod tests {
             "could not parse 'start' parameter: strconv.ParseInt: parsing \"yesterday\": invalid syntax"
         );
         assert!(at("since=1.5h").unwrap_err().starts_with("could not parse 'since' parameter:"));
+    }
+
+    #[test]
+    fn a_window_that_is_too_long_names_the_limit() {
+        let hours = |n: i64| Window { start: 0, end: n * HOUR_NS };
+        assert_eq!(check_length(hours(721), 721 * HOUR_NS), Ok(hours(721)));
+        assert_eq!(check_length(hours(9), 0), Ok(hours(9)));
+        assert_eq!(
+            check_length(hours(722), 721 * HOUR_NS).unwrap_err().text(),
+            "the query time range exceeds the limit (query length: 30d2h, limit: 30d1h) (limits.max_query_length)"
+        );
     }
 
     #[test]

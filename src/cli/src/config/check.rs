@@ -51,6 +51,22 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
             faults.push((name, "must be at least 1".to_owned()));
         }
     }
+    match (&config.tls.cert_file, &config.tls.key_file) {
+        (Some(_), None) => faults.push(("tls.key_file", "is missing, but tls.cert_file is given".to_owned())),
+        (None, Some(_)) => faults.push(("tls.cert_file", "is missing, but tls.key_file is given".to_owned())),
+        (None, None) if config.tls.client_ca_file.is_some() => {
+            faults.push(("tls.client_ca_file", "needs tls.cert_file and tls.key_file".to_owned()));
+        }
+        _ => {}
+    }
+    for (name, burst, rate) in [
+        ("limits.ingestion_burst", config.limits.ingestion_burst, config.limits.ingestion_rate),
+        ("limits.stream_burst", config.limits.stream_burst, config.limits.stream_rate),
+    ] {
+        if burst > 0 && rate == 0 {
+            faults.push((name, "does nothing without a rate".to_owned()));
+        }
+    }
     faults
 }
 

@@ -293,6 +293,75 @@ pub mod path {
     }
 }
 
+pub mod path_or_none {
+    //! A file or folder, where an empty text is none.
+
+    use std::path::PathBuf;
+
+    /// Name of the kind.
+    pub const KIND: &str = "path";
+
+    /// Reads a path.
+    pub fn parse(text: &str) -> Result<Option<PathBuf>, String> {
+        Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+    }
+
+    /// Writes a path.
+    pub fn show(path: &Option<PathBuf>) -> String {
+        path.as_ref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+}
+
+pub mod url_prefix {
+    //! The beginning of all paths: `/logs`, or nothing.
+
+    /// Name of the kind.
+    pub const KIND: &str = "path of a URL";
+
+    /// Reads a prefix; slashes at its end do not count.
+    pub fn parse(text: &str) -> Result<String, String> {
+        let text = text.trim().trim_end_matches('/');
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
+        if text.is_empty() || (text.starts_with('/') && text.chars().all(is_plain) && !text.contains("//")) {
+            return Ok(text.to_owned());
+        }
+        Err(format!("\"{text}\" is not the beginning of a path; write /logs"))
+    }
+
+    /// Writes a prefix.
+    pub fn show(prefix: &str) -> String {
+        prefix.to_owned()
+    }
+}
+
+pub mod names {
+    //! A list of label names.
+
+    use super::super::tree::{Fault, Node, Value};
+
+    /// Reads a list; nothing is an empty one.
+    pub fn parse(node: &Node) -> Result<Vec<String>, Fault> {
+        let items = match &node.value {
+            Value::List(items) => items.as_slice(),
+            Value::Null => &[],
+            _ => return Err(Fault::new(node.at, format!("takes a list of names, not {}", node.kind()))),
+        };
+        let name = |node: &Node| {
+            let text = super::text(node)?.trim();
+            match strandline_model::labels::is_label_name(text) {
+                true => Ok(text.to_owned()),
+                false => Err(Fault::new(node.at, format!("\"{text}\" is not a label name"))),
+            }
+        };
+        items.iter().map(name).collect()
+    }
+
+    /// Writes a list.
+    pub fn show(names: &[String]) -> String {
+        format!("[{}]", names.join(", "))
+    }
+}
+
 pub mod log_filter {
     //! A log level, or filter directives by module.
 

@@ -43,6 +43,16 @@ pub fn load(
     resolve(raw)
 }
 
+/// Reads a file that a setting names, if it is no larger than files of settings are.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |e: std::io::Error| format!("{}: {e}", path.display());
+    let size = std::fs::metadata(path).map_err(failed)?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(format!("{}: is larger than {MAX_FILE_BYTES} bytes", path.display()));
+    }
+    std::fs::read(path).map_err(failed)
+}
+
 fn read_file(path: &Path) -> Result<String, String> {
     let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
     if size > MAX_FILE_BYTES {

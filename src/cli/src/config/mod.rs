@@ -3,20 +3,23 @@
 //! Two stages lead here: `raw` gathers what was typed (file, environment, flags) with its place, `load` gives it
 //! meaning. `settings` is the one table that both, the help, the printed config and the documentation come from.
 
+pub mod access;
 mod check;
 mod codec;
 mod environment;
 pub mod flags;
 mod load;
 mod nearest;
+pub mod overrides;
 mod raw;
 mod retention;
 mod settings;
 pub mod show;
 mod tree;
 
+pub use access::AuthConfig;
 pub use codec::duration::parse as parse_duration;
-pub use load::{ConfigError, Loaded, load};
+pub use load::{ConfigError, Loaded, load, read_bytes};
 pub use retention::{RetentionConfig, StreamRetention, TenantAge, TenantRetention};
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -46,9 +49,13 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// Reading.
     pub query: QueryConfig,
+    /// What encrypts the HTTP door.
+    pub tls: TlsConfig,
     /// Limits on input and answers.
     pub limits: Limits,
-    /// Tenants.
+    /// `limits.overrides_file`: what differs for single tenants.
+    pub overrides_file: Option<PathBuf>,
+    /// Tenants, tokens and users.
     pub auth: AuthConfig,
     /// The program's own log.
     pub log: LogConfig,
@@ -65,6 +72,8 @@ pub struct ServerConfig {
     pub max_decompressed_bytes: u64,
     /// How long a client may take to send its request header.
     pub header_timeout: Duration,
+    /// What stands in front of all paths.
+    pub http_path_prefix: String,
 }
 
 impl Default for ServerConfig {
@@ -75,6 +84,7 @@ impl Default for ServerConfig {
             max_body_bytes: 64 * MIB,
             max_decompressed_bytes: 64 * MIB,
             header_timeout: Duration::from_secs(10),
+            http_path_prefix: String::new(),
         }
     }
 }
@@ -186,19 +196,31 @@ pub struct QueryConfig {
     pub max_concurrent: Option<usize>,
     /// Most memory that one query may hold for its answer, in bytes.
     pub max_memory: u64,
+    /// Whether to refuse what Loki refuses though it could be answered.
+    pub loki_strict: bool,
 }
 
 impl Default for QueryConfig {
     fn default() -> Self {
-        Self { threads: 0, timeout: Duration::from_secs(60), max_concurrent: None, max_memory: 256 * MIB }
+        Self {
+            threads: 0,
+            timeout: Duration::from_secs(60),
+            max_concurrent: None,
+            max_memory: 256 * MIB,
+            loki_strict: false,
+        }
     }
 }
 
-/// `auth.*`
+/// `tls.*`
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct AuthConfig {
-    /// Whether every request must name its tenant in `X-Scope-OrgID`; off, everything belongs to tenant `fake`.
-    pub enabled: bool,
+pub struct TlsConfig {
+    /// The server's certificate (PEM); without it nothing is encrypted.
+    pub cert_file: Option<PathBuf>,
+    /// Its private key (PEM).
+    pub key_file: Option<PathBuf>,
+    /// Certificates of which each client must have one (PEM).
+    pub client_ca_file: Option<PathBuf>,
 }
 
 /// How the program's own log is written.

@@ -196,7 +196,7 @@ mod tests {
             ),
             ("server:\n  data_dir: /x\n", "did you mean \"storage.data_dir\"?"),
             ("server:\n  zzzzzzzz: 1\n", "`strandline config --docs` lists every key"),
-            ("nonsense: 1\n", "known are server, storage, wal"),
+            ("nonsense: 1\n", "known are server, tls, storage, wal"),
             ("storage: /x\n", "1:10: section \"storage\" takes keys, not a plain value"),
             ("- a\n", "1:1: takes sections, not a list"),
             ("a: b: c\n", "config.yaml:1:"),

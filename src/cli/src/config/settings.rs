@@ -2,7 +2,7 @@
 //! all come from it, so a setting is added here and in `Config`, nowhere else.
 
 use super::tree::{Fault, Node};
-use super::{Config, codec, retention};
+use super::{Config, access, codec, retention};
 
 /// What every environment variable of ours begins with.
 pub const ENV_PREFIX: &str = "STRANDLINE_";
@@ -99,6 +99,25 @@ pub const SETTINGS: &[Setting] = &[
         server.header_timeout,
         "how long a client may take to send a request header"
     ),
+    row!(
+        "server.http_path_prefix",
+        url_prefix,
+        server.http_path_prefix,
+        "what stands in front of all paths, such as /logs; /ready, /health and /metrics answer without it too"
+    ),
+    row!(
+        "tls.cert_file",
+        path_or_none,
+        tls.cert_file,
+        "certificate of the server (PEM), read again when it changes; without it nothing is encrypted"
+    ),
+    row!("tls.key_file", path_or_none, tls.key_file, "private key of the certificate (PEM)"),
+    row!(
+        "tls.client_ca_file",
+        path_or_none,
+        tls.client_ca_file,
+        "certificates (PEM) of which each client must have one; without it clients need none"
+    ),
     row!("storage.data_dir", path, storage.data_dir, "the data directory", Some("data-dir")),
     row!(
         "storage.min_free_bytes",
@@ -180,6 +199,12 @@ pub const SETTINGS: &[Setting] = &[
         "queries that run at once, more wait; 0 is chosen from query.threads"
     ),
     row!("query.max_memory", size, query.max_memory, "most memory that one query may hold for its answer"),
+    row!(
+        "query.loki_strict",
+        switch,
+        query.loki_strict,
+        "refuse as Loki does selectors that select everything, {}, and log queries on /query"
+    ),
     row!("limits.max_line_bytes", size, limits.max_line_bytes, "longest line; longer ones are refused"),
     row!("limits.max_label_names", count, limits.max_label_names, "most labels of one stream"),
     row!("limits.max_label_name_bytes", size, limits.max_label_name_bytes, "longest label name"),
@@ -228,11 +253,122 @@ pub const SETTINGS: &[Setting] = &[
         "most series that one metric query may return; 0 is no limit"
     ),
     row!(
+        "limits.ingestion_rate",
+        size,
+        limits.ingestion_rate,
+        "bytes a tenant may send per second, above it 429; 0 is no limit"
+    ),
+    row!(
+        "limits.ingestion_burst",
+        size,
+        limits.ingestion_burst,
+        "bytes a tenant may send at once after a pause; at least a second's worth"
+    ),
+    row!(
+        "limits.stream_rate",
+        size,
+        limits.stream_rate,
+        "bytes one stream may take in per second, above it 429; 0 is no limit"
+    ),
+    row!(
+        "limits.stream_burst",
+        size,
+        limits.stream_burst,
+        "bytes one stream may take in at once after a pause; at least a second's worth"
+    ),
+    row!(
+        "limits.max_active_streams",
+        count,
+        limits.max_active_streams,
+        "streams of a tenant with lines in the last hour, new ones above it get 429; 0 is no limit"
+    ),
+    row!(
+        "limits.max_query_length",
+        age_ns,
+        limits.max_query_length_ns,
+        "longest time between start and end of a query; 0 is no limit"
+    ),
+    row!(
+        "limits.max_query_lookback",
+        age_ns,
+        limits.max_query_lookback_ns,
+        "how far back from now a query sees anything; 0 is no limit"
+    ),
+    row!(
+        "limits.max_query_range",
+        age_ns,
+        limits.max_query_range_ns,
+        "longest range of a range aggregation, [5m]; 0 is no limit"
+    ),
+    row!(
+        "limits.query_timeout",
+        age_ns,
+        limits.query_timeout_ns,
+        "time after which a tenant's query is given up; 0 is query.timeout"
+    ),
+    Setting {
+        name: "limits.required_labels",
+        kind: "list",
+        help: "labels for which every selector of a query must have a matcher",
+        alias: None,
+        secret: false,
+        structured: true,
+        apply: |config, node| {
+            config.limits.required_labels = codec::names::parse(node)?;
+            Ok(())
+        },
+        show: |config| codec::names::show(&config.limits.required_labels),
+    },
+    row!(
+        "limits.minimum_labels_number",
+        count,
+        limits.minimum_labels_number,
+        "fewest matchers of every selector of a query"
+    ),
+    row!(
+        "limits.overrides_file",
+        path_or_none,
+        overrides_file,
+        "file of what differs for single tenants, read again when it changes and on SIGHUP: overrides: {tenant: {limit: value}}"
+    ),
+    row!(
         "auth.enabled",
         switch,
         auth.enabled,
         "every request must name its tenant in X-Scope-OrgID; off, all is one tenant"
     ),
+    row!(
+        "auth.multi_tenant_queries",
+        switch,
+        auth.multi_tenant_queries,
+        "a read may name several tenants, X-Scope-OrgID: a|b"
+    ),
+    Setting {
+        name: "auth.tokens",
+        kind: "list",
+        help: "[{name, token_sha256 or token_file, scopes: [push, query, admin], tenants, filter}]: who may do what",
+        alias: None,
+        secret: false,
+        structured: true,
+        apply: |config, node| {
+            config.auth.tokens = access::parse_tokens(node)?;
+            Ok(())
+        },
+        show: |config| access::show_tokens(&config.auth.tokens),
+    },
+    Setting {
+        name: "auth.users",
+        kind: "list",
+        help: "[{name, password_hash, scopes, tenants, filter}]: the same for those who come with a password",
+        alias: None,
+        secret: false,
+        structured: true,
+        apply: |config, node| {
+            config.auth.users = access::parse_users(node)?;
+            Ok(())
+        },
+        show: |config| access::show_users(&config.auth.users),
+    },
     row!(
         "log.level",
         log_filter,

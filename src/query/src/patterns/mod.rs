@@ -12,6 +12,7 @@ use crate::execute::{Run, Sink};
 use crate::language::LogQuery;
 use crate::plan::SegmentPlan;
 use crate::pool::Work;
+use crate::reader::Reader;
 use crate::request::CancelFlag;
 use crate::result::{Answer, Pattern, PatternResult};
 use crate::rows::{self, LINES, PLACES};
@@ -24,8 +25,8 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use strandline_model::TimeRange;
 use strandline_model::time::SECOND_NS;
-use strandline_model::{TenantId, TimeRange};
 use strandline_store::StoreError;
 use strandline_store::head::Head;
 
@@ -45,8 +46,8 @@ const COUNT_BYTES: usize = 32;
 /// A question for patterns.
 #[derive(Debug, Clone)]
 pub struct PatternRequest {
-    /// Whose lines.
-    pub tenant: TenantId,
+    /// Who asks: whose lines, and which of them may be seen.
+    pub reader: Reader,
     /// Which lines.
     pub query: LogQuery,
     /// From when; the end is not inside.
@@ -60,14 +61,13 @@ pub struct PatternRequest {
 impl QueryEngine {
     /// Finds the patterns of lines, most frequent first. Blocks the calling thread.
     pub fn patterns(&self, request: &PatternRequest) -> Result<PatternResult, QueryError> {
-        self.counted(&request.cancel, |deadline, stats| {
+        self.counted(&request.reader, &request.cancel, |deadline, stats| {
             let weighed = self.weigh(request, deadline)?;
             let every = Every::of(&weighed);
-            let sink = PatternSink::new(request.step_ns, every);
-            let (run, mut warnings) = self.run_over(request, deadline, sink)?;
-            stats.add(&run.scope.counters.snapshot());
-            let levels = std::mem::take(&mut *run.sink.levels.lock());
-            let patterns = patterns(levels, &|| run.scope.is_over());
+            let sink = Arc::new(PatternSink::new(request.step_ns, every));
+            let mut warnings = self.run_over(request, deadline, &sink, stats)?;
+            let levels = std::mem::take(&mut *sink.levels.lock());
+            let patterns = patterns(levels, &|| deadline.passed().is_some());
             if let Some(error) = deadline.passed() {
                 return Err(error);
             }
@@ -79,25 +79,33 @@ impl QueryEngine {
 
     /// How much there is to look at.
     fn weigh(&self, request: &PatternRequest, deadline: &Deadline) -> Result<Weight, QueryError> {
-        let (run, _) = self.run_over(request, deadline, Weight::default())?;
-        let sink = &run.sink;
+        let sink = Arc::new(Weight::default());
+        // What this costs is not what the answer costs.
+        self.run_over(request, deadline, &sink, &mut QueryStats::default())?;
         Ok(Weight {
             rows: AtomicU64::new(sink.rows.load(Ordering::Relaxed)),
             blocks: AtomicU64::new(sink.blocks.load(Ordering::Relaxed)),
         })
     }
 
+    /// Runs over what each tenant has, one after the other, into one sink. Returns what could not be read.
     fn run_over<S: Sink>(
         &self,
         request: &PatternRequest,
         deadline: &Deadline,
-        sink: S,
-    ) -> Result<(Arc<Run<S>>, Vec<String>), QueryError> {
-        let scope = self.scope(&request.tenant, &request.query, request.range, deadline.clone());
-        let run = Arc::new(Run::new(scope, sink));
-        self.pool().offer(Arc::clone(&run) as Arc<dyn Work>);
-        let warnings = run.wait()?;
-        Ok((run, warnings))
+        sink: &Arc<S>,
+        stats: &mut QueryStats,
+    ) -> Result<Vec<String>, QueryError> {
+        let range = self.seen_by(&request.reader, request.range);
+        let mut warnings = Vec::new();
+        for part in request.reader.parts(request.query.selector()) {
+            let scope = self.scope(part, &request.query, range, deadline.clone());
+            let run = Arc::new(Run::new(scope, Arc::clone(sink)));
+            self.pool().offer(Arc::clone(&run) as Arc<dyn Work>);
+            warnings.extend(run.wait()?);
+            stats.add(&run.scope.counters.snapshot());
+        }
+        Ok(warnings)
     }
 }
 
@@ -114,7 +122,7 @@ impl Sink for Weight {
     }
 
     fn head(&self, scope: &Scope, _source: usize, head: &Arc<Head>) -> Result<(), StoreError> {
-        let streams = head.select(&scope.tenant, scope.range, scope.query.selector());
+        let streams = head.select(&scope.part.tenant, scope.range, &scope.part.selector);
         self.rows.fetch_add(streams.iter().map(|rows| rows.len() as u64).sum(), Ordering::Relaxed);
         Ok(())
     }
@@ -229,7 +237,7 @@ impl Sink for PatternSink {
     }
 
     fn head(&self, scope: &Scope, _source: usize, head: &Arc<Head>) -> Result<(), StoreError> {
-        for rows in head.select(&scope.tenant, scope.range, scope.query.selector()) {
+        for rows in head.select(&scope.part.tenant, scope.range, &scope.part.selector) {
             if scope.is_over() {
                 return Ok(());
             }

@@ -10,24 +10,26 @@ use strandline_store::head::{Head, HeadRows};
 
 /// Reads a head, which is the `source`-th part of the view, behind all segments.
 pub(super) fn read(sink: &SampleSink, scope: &Scope, source: usize, head: &Arc<Head>) {
-    let mut streams = head.select(&scope.tenant, scope.range, scope.query.selector());
+    let mut streams = head.select(&scope.part.tenant, scope.range, &scope.part.selector);
     drop_repeats(sink, scope, source, &mut streams);
-    for rows in &streams {
+    for mut rows in streams {
         if scope.is_over() {
             return;
         }
+        // Not before: repeats are found by the labels that are stored.
+        rows.labels = scope.part.shown(rows.labels);
         sink.take(match scope.query.is_plain() {
-            true => read_stream(sink, scope, rows),
-            false => read_stages(sink, scope, rows),
+            true => read_stream(sink, scope, &rows),
+            false => read_stages(sink, scope, &rows),
         });
     }
 }
 
 fn drop_repeats(sink: &SampleSink, scope: &Scope, source: usize, streams: &mut [HeadRows]) {
-    sink.engine.drop_rows_of(&scope.tenant, &scope.view.segments, streams);
+    sink.engine.drop_rows_of(&scope.part.tenant, &scope.view.segments, streams);
     let earlier = source.saturating_sub(scope.view.segments.len());
     for head in scope.view.heads.iter().take(earlier) {
-        let theirs = head.select(&scope.tenant, scope.range, scope.query.selector());
+        let theirs = head.select(&scope.part.tenant, scope.range, &scope.part.selector);
         let mut theirs = theirs.iter().peekable();
         // Both sides are sorted by labels.
         for rows in streams.iter_mut() {

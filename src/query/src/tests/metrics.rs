@@ -2,7 +2,7 @@
 
 use super::rig::{Rig, row, tenant};
 use crate::metric::{Steps, Value};
-use crate::{CancelFlag, MetricRequest, Query, QueryError};
+use crate::{CancelFlag, MetricRequest, Query, QueryError, Reader};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -10,7 +10,7 @@ const SECOND: i64 = 1_000_000_000;
 fn at_100(rig: &Rig, text: &str) -> Result<String, QueryError> {
     let Query::Metric(query) = Query::parse(text)? else { panic!("{text}") };
     let request = MetricRequest {
-        tenant: tenant(),
+        reader: Reader::of(tenant()),
         query,
         steps: Steps::instant(100 * SECOND),
         max_series: Some(5),

@@ -4,5 +4,6 @@ mod damage;
 mod metrics;
 mod model;
 mod patterns;
+mod readers;
 mod rig;
 mod run;

@@ -16,7 +16,7 @@ fn lines(from: i64, n: i64) -> Vec<Row> {
 
 fn patterns(rig: &Rig, selector: &str, range: TimeRange) -> Vec<Pattern> {
     let request = PatternRequest {
-        tenant: tenant(),
+        reader: crate::Reader::of(tenant()),
         query: LogQuery::parse(selector).unwrap(),
         range,
         step_ns: 10 * SECOND_NS,

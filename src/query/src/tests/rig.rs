@@ -1,6 +1,6 @@
 //! What do the tests of queries stand on? A store on a simulated disk with tiny blocks, and batches by hand.
 
-use crate::{CancelFlag, Direction, LogQuery, LogRequest, LogResult, QueryConfig, QueryEngine};
+use crate::{CancelFlag, Direction, LogQuery, LogRequest, LogResult, QueryConfig, QueryEngine, Reader};
 use std::sync::Arc;
 use strandline_model::{BatchBuilder, Labels, ManualClock, TenantId, TimeRange};
 use strandline_store::disk::sim::SimDisk;
@@ -52,9 +52,13 @@ impl Rig {
     }
 
     pub(super) fn push(&self, rows: &[Row]) {
+        self.push_as(tenant(), rows);
+    }
+
+    pub(super) fn push_as(&self, tenant: TenantId, rows: &[Row]) {
         let mut rows = rows.to_vec();
         rows.sort_by_key(|r| r.stream);
-        let mut batch = BatchBuilder::new(tenant(), 0);
+        let mut batch = BatchBuilder::new(tenant, 0);
         let mut last = None;
         for row in &rows {
             if last != Some(row.stream) {
@@ -92,7 +96,7 @@ impl Rig {
 
 pub(super) fn request(query: &str, range: TimeRange, limit: usize, direction: Direction) -> LogRequest {
     LogRequest {
-        tenant: tenant(),
+        reader: Reader::of(tenant()),
         query: LogQuery::parse(query).unwrap(),
         range,
         limit,

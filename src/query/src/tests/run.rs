@@ -115,15 +115,15 @@ fn labels_values_and_series_are_the_union_of_heads_and_segments() {
     rig.engine.flush_all().unwrap();
     rig.push(&[row(2, 6, "b")]);
     let all = strandline_model::Selector::all();
-    let tenant = super::rig::tenant();
+    let reader = crate::Reader::of(super::rig::tenant());
     for _ in 0..2 {
-        let names = rig.query.label_names(&tenant, TimeRange::ALL, &all).unwrap();
+        let names = rig.query.label_names(&reader, TimeRange::ALL, &all).unwrap();
         assert_eq!(names.into_iter().collect::<Vec<_>>(), ["env", "n"]);
-        let values = rig.query.label_values(&tenant, "n", TimeRange::ALL, &all).unwrap();
+        let values = rig.query.label_values(&reader, "n", TimeRange::ALL, &all).unwrap();
         assert_eq!(values.into_iter().collect::<Vec<_>>(), ["1", "2"]);
         let one = crate::parse_selector(r#"{n="1"}"#).unwrap();
         let two = crate::parse_selector(r#"{env="even"}"#).unwrap();
-        assert_eq!(rig.query.series(&tenant, TimeRange::ALL, &[one.clone(), two, one]).unwrap().len(), 2);
+        assert_eq!(rig.query.series(&reader, TimeRange::ALL, &[one.clone(), two, one]).unwrap().len(), 2);
         rig.engine.rebuild_labels().unwrap();
     }
 }

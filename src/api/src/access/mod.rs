@@ -1,0 +1,119 @@
+//! Who asks, what may they do, and with whose data? The one door that every handler goes through.
+//!
+//! A handler gets an [`Asker`], a [`Pusher`] or an [`Admin`] from its request and nothing else that names a tenant; the query
+//! room takes questions from the first only, and a push is taken in by the second only. So no handler can forget a tenant, a
+//! scope or a label filter.
+
+mod credentials;
+mod grant;
+mod password;
+mod tenants;
+
+pub use credentials::{AccessError, Credentials};
+pub use grant::{Grant, Scope, Scopes};
+
+use crate::http::failure::Failure;
+use crate::state::Door;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use std::sync::Arc;
+use strandline_ingest::Intake;
+use strandline_model::{Limits, TenantId};
+use strandline_query::{LabelFilter, ReadRules, Reader};
+
+/// May read: hands out the [`Reader`] that the query room wants.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker(pub(crate) Reader);
+
+/// May push, for one tenant.
+#[derive(Debug, Clone)]
+pub(crate) struct Pusher {
+    tenant: TenantId,
+    limits: Arc<Limits>,
+    filter: Option<Arc<LabelFilter>>,
+}
+
+/// May run the server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Admin;
+
+/// May know that the server is there and how it does: anybody with credentials, where there are any.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known;
+
+impl Asker {
+    /// Who reads by these headers.
+    pub(crate) async fn of(state: &Door, headers: &HeaderMap) -> Result<Self, Failure> {
+        let grant = granted(state, headers, Scope::Query).await?;
+        let tenants = tenants::for_read(&grant, headers, &state.config)?;
+        let strict = state.config.strict;
+        let limits = tenants.iter().map(|tenant| state.config.limits.of(tenant));
+        let limits = limits.reduce(|a, b| Arc::new(a.tightest_for_reads(&b)));
+        let limits = limits.unwrap_or_else(|| Arc::clone(state.config.limits.defaults()));
+        Ok(Self(Reader::granted(tenants, grant.filter.clone(), ReadRules { strict, limits })))
+    }
+}
+
+impl Pusher {
+    /// Who pushes by these headers.
+    pub(crate) async fn of(state: &Door, headers: &HeaderMap) -> Result<Self, Failure> {
+        let grant = granted(state, headers, Scope::Push).await?;
+        let tenant = tenants::for_write(&grant, headers, &state.config)?;
+        Ok(Self { limits: state.config.limits.of(&tenant), tenant, filter: grant.filter.clone() })
+    }
+
+    /// Takes in a push that was received at `now_ns`.
+    pub(crate) fn intake<'c>(&self, state: &'c Door, now_ns: i64) -> Intake<'c> {
+        let intake = Intake::new(self.tenant.clone(), &self.limits, now_ns, &state.labels);
+        match &self.filter {
+            Some(filter) => intake.confined_to(filter.selector().clone(), filter.text()),
+            None => intake,
+        }
+    }
+
+    /// What the tenant may send.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+/// What these headers allow, if that includes `scope`.
+async fn granted(state: &Door, headers: &HeaderMap, scope: Scope) -> Result<Arc<Grant>, Failure> {
+    let grant = state.config.credentials.grant(headers).await?;
+    if grant.scopes.has(scope) {
+        return Ok(grant);
+    }
+    Err(Failure::new(
+        StatusCode::FORBIDDEN,
+        format_args!(
+            "\"{}\" may not do this: it needs the scope {} (auth.tokens, auth.users)",
+            grant.name,
+            scope.as_str()
+        ),
+    ))
+}
+
+impl FromRequestParts<Door> for Asker {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
+        Self::of(state, &parts.headers).await
+    }
+}
+
+impl FromRequestParts<Door> for Admin {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
+        granted(state, &parts.headers, Scope::Admin).await.map(|_| Self)
+    }
+}
+
+impl FromRequestParts<Door> for Known {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
+        state.config.credentials.grant(&parts.headers).await.map(|_| Self)
+    }
+}
