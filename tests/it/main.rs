@@ -15,3 +15,4 @@ mod rig;
 mod roundtrip;
 mod sim;
 mod source;
+mod tail;

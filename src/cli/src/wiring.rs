@@ -135,6 +135,7 @@ pub fn api_config(config: &Config) -> ApiConfig {
         max_decompressed_bytes: bytes(config.server.max_decompressed_bytes),
         header_timeout: config.server.header_timeout,
         auth_enabled: config.auth.enabled,
+        max_tails: config.server.max_tails,
         limits: config.limits.clone(),
         ..ApiConfig::default()
     }

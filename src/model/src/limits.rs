@@ -27,6 +27,10 @@ pub struct Limits {
     pub max_entries_per_query: usize,
     /// Most series that one metric query may return (Loki's default); 0 is no limit.
     pub max_series_per_query: usize,
+    /// Most tails that are open at once. Loki's 10 is too tight for a team that watches; a tail here costs little.
+    pub max_concurrent_tail_requests: usize,
+    /// How long a tail may stay open, in nanoseconds (Loki's default); 0 is for ever.
+    pub tail_max_duration_ns: i64,
 }
 
 impl Default for Limits {
@@ -44,6 +48,8 @@ impl Default for Limits {
             max_lines_per_push: 2_000_000,
             max_entries_per_query: 5000,
             max_series_per_query: 500,
+            max_concurrent_tail_requests: 2000,
+            tail_max_duration_ns: crate::time::HOUR_NS,
         }
     }
 }

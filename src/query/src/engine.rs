@@ -12,6 +12,7 @@ use crate::result::{Answer, LogResult, MetricResult};
 use crate::scope::Scope;
 use crate::share::Shared;
 use crate::stats::{Counters, QueryStats, count};
+use crate::tail::{Hub, HubThread};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::time::SECOND_NS;
@@ -52,6 +53,7 @@ pub struct QueryEngine {
     pool: Pool,
     pub(crate) shared_logs: Shared<LogResult>,
     pub(crate) shared_metrics: Shared<MetricResult>,
+    tails: HubThread,
 }
 
 /// When to stop working on a query.
@@ -99,7 +101,8 @@ impl QueryEngine {
         let inside = if config.max_concurrent == 0 { 2 * threads } else { config.max_concurrent };
         let (gate, pool) = (Gate::new(inside), Pool::start(threads)?);
         let (shared_logs, shared_metrics) = Default::default();
-        Ok(Self { engine, config, gate, pool, shared_logs, shared_metrics })
+        let tails = HubThread::start(&engine)?;
+        Ok(Self { engine, config, gate, pool, shared_logs, shared_metrics, tails })
     }
 
     /// The clock of the store.
@@ -203,6 +206,11 @@ impl QueryEngine {
         &self.config
     }
 
+    /// The tails.
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        self.tails.hub()
+    }
+
     /// The threads.
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
@@ -253,21 +261,58 @@ impl QueryEngine {
         deadline: &Deadline,
         stats: &mut QueryStats,
     ) -> Result<Outcome, QueryError> {
-        if limit == 0 || range.start >= range.end {
-            return Ok(Outcome::default());
+        let scope = self.log_scope(&request.tenant, &request.query, range, deadline.clone());
+        let (run, mut outcome) = self.collect(scope, limit, request.direction, stats)?;
+        if let Some(run) = run {
+            Self::finish(&run, &mut outcome, request.direction)?;
         }
-        let mut scope = self.scope(&request.tenant, &request.query, range, deadline.clone());
-        // The other part is for the answer that is made of the entries.
-        scope.max_bytes /= LOG_ANSWER_COPIES;
-        let run = Arc::new(Run::new(scope, LogSink::new(limit, request.direction)));
+        Ok(outcome)
+    }
+
+    /// Finds the entries of an answer; [`Self::finish`] makes of them what the query shows.
+    pub(crate) fn collect(
+        &self,
+        scope: Scope,
+        limit: usize,
+        direction: Direction,
+        stats: &mut QueryStats,
+    ) -> Result<(Option<Arc<Run<LogSink>>>, Outcome), QueryError> {
+        if limit == 0 || scope.range.start >= scope.range.end {
+            return Ok((None, Outcome::default()));
+        }
+        let run = Arc::new(Run::new(scope, LogSink::new(limit, direction)));
         self.pool.offer(Arc::clone(&run) as Arc<dyn Work>);
         let warnings = run.wait()?;
         stats.add(&run.scope.counters.snapshot());
-        let (mut found, duplicates) = run.sink.finish();
-        if request.query.is_deferred() && !request.query.is_plain() {
-            logs::staged::apply(&run.scope, &mut found, request.direction)?;
+        let (found, duplicates) = run.sink.finish();
+        Ok((Some(run), Outcome { found, duplicates, warnings }))
+    }
+
+    /// Runs the stages that are best run over the answer alone.
+    pub(crate) fn finish(
+        run: &Run<LogSink>,
+        outcome: &mut Outcome,
+        direction: Direction,
+    ) -> Result<(), QueryError> {
+        let query = &run.scope.query;
+        if query.is_deferred() && !query.is_plain() {
+            logs::staged::apply(&run.scope, &mut outcome.found, direction)?;
         }
-        Ok(Outcome { found, duplicates, warnings })
+        Ok(())
+    }
+
+    /// What is there to read for a query for lines.
+    pub(crate) fn log_scope(
+        &self,
+        tenant: &TenantId,
+        query: &LogQuery,
+        range: TimeRange,
+        deadline: Deadline,
+    ) -> Scope {
+        let mut scope = self.scope(tenant, query, range, deadline);
+        // The other part is for the answer that is made of the entries.
+        scope.max_bytes /= LOG_ANSWER_COPIES;
+        scope
     }
 
     /// What is there to read for a query.

@@ -65,6 +65,8 @@ pub struct ServerConfig {
     pub max_decompressed_bytes: u64,
     /// How long a client may take to send its request header.
     pub header_timeout: Duration,
+    /// Most live tails of all tenants.
+    pub max_tails: usize,
 }
 
 impl Default for ServerConfig {
@@ -75,6 +77,7 @@ impl Default for ServerConfig {
             max_body_bytes: 64 * MIB,
             max_decompressed_bytes: 64 * MIB,
             header_timeout: Duration::from_secs(10),
+            max_tails: 4000,
         }
     }
 }

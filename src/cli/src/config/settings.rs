@@ -99,6 +99,7 @@ pub const SETTINGS: &[Setting] = &[
         server.header_timeout,
         "how long a client may take to send a request header"
     ),
+    row!("server.max_tails", count, server.max_tails, "most live tails of all tenants at once"),
     row!("storage.data_dir", path, storage.data_dir, "the data directory", Some("data-dir")),
     row!(
         "storage.min_free_bytes",
@@ -226,6 +227,18 @@ pub const SETTINGS: &[Setting] = &[
         count,
         limits.max_series_per_query,
         "most series that one metric query may return; 0 is no limit"
+    ),
+    row!(
+        "limits.max_concurrent_tail_requests",
+        count,
+        limits.max_concurrent_tail_requests,
+        "most live tails of one tenant at once"
+    ),
+    row!(
+        "limits.tail_max_duration",
+        age_ns,
+        limits.tail_max_duration_ns,
+        "how long a live tail may stay open; 0 is for ever"
     ),
     row!(
         "auth.enabled",

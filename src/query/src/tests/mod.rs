@@ -6,3 +6,4 @@ mod model;
 mod patterns;
 mod rig;
 mod run;
+mod tail;
