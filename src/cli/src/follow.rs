@@ -133,6 +133,9 @@ fn connect(args: &TailArgs, place: &Place) -> Result<WebSocket<TcpStream>, End> 
     );
     let flag = |what: &dyn std::fmt::Display| FollowError::Flag(format!("{}: {what}", args.url));
     let mut request = target.into_client_request().map_err(|e| flag(&e))?;
+    // Else live lines of a bare selector come without their metadata, and so without their level.
+    let flags = HeaderValue::from_static("categorize-labels");
+    request.headers_mut().insert("X-Loki-Response-Encoding-Flags", flags);
     if let Some(tenant) = &args.org_id {
         let value = HeaderValue::from_str(tenant).map_err(|e| FollowError::Flag(format!("--org-id: {e}")))?;
         request.headers_mut().insert("X-Scope-OrgID", value);

@@ -238,16 +238,17 @@ impl QueryEngine {
         self.hub().open(tenant, query, encoder)
     }
 
-    /// What lies before a tail: the newest `limit` entries from `start` on. Blocks like any query.
+    /// What lies before a tail: the newest `limit` entries from `start` on, written by `encoder`. Blocks like any query.
     pub fn tail_history(
         &self,
         tail: &Tail,
+        encoder: Encoder,
         start: i64,
         limit: usize,
         cancel: &CancelFlag,
     ) -> Result<History, QueryError> {
         let (tenant, query) = (&tail.tenant, tail.matcher.query());
-        let past = Past { tenant, query, encoder: tail.encoder, since: tail.since, start, limit };
+        let past = Past { tenant, query, encoder, since: tail.since, start, limit };
         self.past(&past, cancel)
     }
 }

@@ -40,7 +40,7 @@ fn text(bytes: &[u8]) -> Vec<String> {
 
 /// The history of a tail, which then goes on behind it.
 fn history(rig: &Rig, tail: &mut Tail, start: i64, limit: usize) -> Vec<String> {
-    let history = rig.query.tail_history(tail, start, limit, &CancelFlag::default()).unwrap();
+    let history = rig.query.tail_history(tail, ENCODER, start, limit, &CancelFlag::default()).unwrap();
     assert_eq!(history.warnings, [""; 0]);
     tail.begin_after(&history);
     history.frames.iter().flat_map(|frame| text(frame.bytes())).collect()

@@ -28,6 +28,16 @@ impl Form {
         }
     }
 
+    /// Writes live entries. Where the query is a selector and nothing else (`is_bare`), Loki does not join structured
+    /// metadata to the labels of live lines, as it does for all others; clients that ask for it get it by origin.
+    pub(super) fn live_encoder(self, is_bare: bool) -> Encoder {
+        match (self, is_bare) {
+            (Self::Plain, true) => Encoder { name: "plain, of a bare selector", write: plain_bare },
+            (Self::Legacy, true) => Encoder { name: "legacy, of a bare selector", write: legacy_bare },
+            _ => self.encoder(),
+        }
+    }
+
     /// A frame without entries that names those that were lost.
     pub(super) fn lost(self, lost: &Lost) -> Vec<u8> {
         let mut out = b"{\"streams\":[],\"dropped_entries\":[".to_vec();
@@ -63,9 +73,21 @@ pub(super) fn warnings(warnings: &[String]) -> Vec<u8> {
 }
 
 fn plain(entries: &mut dyn Iterator<Item = &TailEntry>) -> Vec<u8> {
+    let put = |out: &mut Vec<u8>, entry: &TailEntry| put_object(out, Metadata(&entry.labels()).iter());
+    labelled(entries, put)
+}
+
+fn plain_bare(entries: &mut dyn Iterator<Item = &TailEntry>) -> Vec<u8> {
+    labelled(entries, |out, entry| put_object(out, entry.stream().iter()))
+}
+
+fn labelled(
+    entries: &mut dyn Iterator<Item = &TailEntry>,
+    put_labels: impl Fn(&mut Vec<u8>, &TailEntry),
+) -> Vec<u8> {
     let mut out = streams(entries, |out, entry| {
         out.extend_from_slice(b"{\"stream\":");
-        put_object(out, Metadata(&entry.labels()).iter());
+        put_labels(out, entry);
         out.extend_from_slice(b",\"values\":[");
         put_value(out, entry.ts(), entry.line(), None);
         out.extend_from_slice(b"]}");
@@ -89,9 +111,20 @@ fn categorized(entries: &mut dyn Iterator<Item = &TailEntry>) -> Vec<u8> {
 }
 
 fn legacy(entries: &mut dyn Iterator<Item = &TailEntry>) -> Vec<u8> {
+    legacy_labelled(entries, |entry| label_text(Metadata(&entry.labels())))
+}
+
+fn legacy_bare(entries: &mut dyn Iterator<Item = &TailEntry>) -> Vec<u8> {
+    legacy_labelled(entries, |entry| entry.stream().to_string())
+}
+
+fn legacy_labelled(
+    entries: &mut dyn Iterator<Item = &TailEntry>,
+    labels: impl Fn(&TailEntry) -> String,
+) -> Vec<u8> {
     let mut out = streams(entries, |out, entry| {
         out.extend_from_slice(b"{\"labels\":");
-        put_text(out, &label_text(Metadata(&entry.labels())));
+        put_text(out, &labels(entry));
         out.extend_from_slice(b",\"entries\":[{\"ts\":");
         put_text(out, &rfc3339(entry.ts()));
         out.extend_from_slice(b",\"line\":");

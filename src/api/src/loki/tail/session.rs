@@ -101,10 +101,11 @@ impl Session {
         query: &LogQuery,
     ) -> Result<(Tail, History), End> {
         let engine = state.query.clone();
-        let tail = engine.tail(&question.tenant, query, question.form.encoder());
+        let form = question.form;
+        let tail = engine.tail(&question.tenant, query, form.live_encoder(query.is_bare()));
         let (start, limit) = (question.start, question.limit);
         let mut reading = pin!(blocking::read(state, move |cancel| {
-            let history = engine.tail_history(&tail, start, limit, &cancel)?;
+            let history = engine.tail_history(&tail, form.encoder(), start, limit, &cancel)?;
             Ok((tail, history))
         }));
         loop {
