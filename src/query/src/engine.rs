@@ -77,6 +77,28 @@ impl Deadline {
     }
 }
 
+/// The entries of an answer, before the stages that are best run over the answer alone.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    pub(crate) outcome: Outcome,
+    /// How they were found, if there was anything to look for.
+    run: Option<Arc<Run<LogSink>>>,
+    direction: Direction,
+}
+
+impl Collected {
+    /// The entries as the query shows them.
+    pub(crate) fn shown(mut self) -> Result<Outcome, QueryError> {
+        if let Some(run) = &self.run
+            && run.scope.query.is_deferred()
+            && !run.scope.query.is_plain()
+        {
+            logs::staged::apply(&run.scope, &mut self.outcome.found, self.direction)?;
+        }
+        Ok(self.outcome)
+    }
+}
+
 /// Counts a query as running while it lives.
 struct Running;
 
@@ -262,43 +284,27 @@ impl QueryEngine {
         stats: &mut QueryStats,
     ) -> Result<Outcome, QueryError> {
         let scope = self.log_scope(&request.tenant, &request.query, range, deadline.clone());
-        let (run, mut outcome) = self.collect(scope, limit, request.direction, stats)?;
-        if let Some(run) = run {
-            Self::finish(&run, &mut outcome, request.direction)?;
-        }
-        Ok(outcome)
+        self.collect(scope, limit, request.direction, stats)?.shown()
     }
 
-    /// Finds the entries of an answer; [`Self::finish`] makes of them what the query shows.
+    /// Finds the entries of an answer.
     pub(crate) fn collect(
         &self,
         scope: Scope,
         limit: usize,
         direction: Direction,
         stats: &mut QueryStats,
-    ) -> Result<(Option<Arc<Run<LogSink>>>, Outcome), QueryError> {
+    ) -> Result<Collected, QueryError> {
         if limit == 0 || scope.range.start >= scope.range.end {
-            return Ok((None, Outcome::default()));
+            return Ok(Collected { outcome: Outcome::default(), run: None, direction });
         }
         let run = Arc::new(Run::new(scope, LogSink::new(limit, direction)));
         self.pool.offer(Arc::clone(&run) as Arc<dyn Work>);
         let warnings = run.wait()?;
         stats.add(&run.scope.counters.snapshot());
         let (found, duplicates) = run.sink.finish();
-        Ok((Some(run), Outcome { found, duplicates, warnings }))
-    }
-
-    /// Runs the stages that are best run over the answer alone.
-    pub(crate) fn finish(
-        run: &Run<LogSink>,
-        outcome: &mut Outcome,
-        direction: Direction,
-    ) -> Result<(), QueryError> {
-        let query = &run.scope.query;
-        if query.is_deferred() && !query.is_plain() {
-            logs::staged::apply(&run.scope, &mut outcome.found, direction)?;
-        }
-        Ok(())
+        let outcome = Outcome { found, duplicates, warnings };
+        Ok(Collected { outcome, run: Some(run), direction })
     }
 
     /// What is there to read for a query for lines.

@@ -128,15 +128,13 @@ impl QueryEngine {
         // No end: lines from a clock that is ahead belong to the past, too.
         let range = TimeRange::new(past.start, i64::MAX);
         let scope = self.log_scope(past.tenant, past.query, range, deadline.clone());
-        let (run, mut outcome) = self.collect(scope, past.limit, Direction::Backward, stats)?;
+        let collected = self.collect(scope, past.limit, Direction::Backward, stats)?;
         let until = self.store().commits() + 1;
         let identity = Identity { query: past.query.clone(), hasher: RandomState::new() };
         // Before the stages that run over the answer alone make other lines of them.
-        let known = Arc::new(outcome.found.iter().map(|found| identity.of(found)).collect());
+        let known = Arc::new(collected.outcome.found.iter().map(|found| identity.of(found)).collect());
         let seam = Seam { since: past.since, until, known, identity };
-        if let Some(run) = run {
-            QueryEngine::finish(&run, &mut outcome, Direction::Backward)?;
-        }
+        let outcome = collected.shown()?;
         Ok((outcome.found, outcome.warnings, seam))
     }
 }

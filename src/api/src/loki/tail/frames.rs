@@ -1,10 +1,10 @@
 //! How do the frames of a tail look? Each entry is a stream of its own, as Loki sends it.
 
 use super::super::json::{put_int, put_line, put_object, put_text, put_texts};
+use super::super::legacy::selector;
 use super::super::streams::put_value;
-use chrono::{DateTime, SecondsFormat, Utc};
 use strandline_model::Metadata;
-use strandline_model::labels::write_quoted;
+use strandline_model::time::Rfc3339Nano;
 use strandline_query::tail::{Encoder, Lost, TailEntry};
 
 /// For which kind of client frames are written.
@@ -45,7 +45,7 @@ impl Form {
             out.extend_from_slice(if i > 0 { b",{\"timestamp\":" } else { b"{\"timestamp\":" });
             let labels = labels.as_deref();
             if self == Self::Legacy {
-                put_text(&mut out, &rfc3339(*ts));
+                put_text(&mut out, &Rfc3339Nano(*ts).to_string());
                 out.extend_from_slice(b",\"labels\":");
                 put_text(&mut out, &labels.map_or_else(|| "{}".to_owned(), ToString::to_string));
             } else {
@@ -111,7 +111,7 @@ fn categorized(entries: &mut dyn Iterator<Item = &TailEntry>) -> Vec<u8> {
 }
 
 fn legacy(entries: &mut dyn Iterator<Item = &TailEntry>) -> Vec<u8> {
-    legacy_labelled(entries, |entry| label_text(Metadata(&entry.labels())))
+    legacy_labelled(entries, |entry| selector(Metadata(&entry.labels()).iter()))
 }
 
 fn legacy_bare(entries: &mut dyn Iterator<Item = &TailEntry>) -> Vec<u8> {
@@ -126,7 +126,7 @@ fn legacy_labelled(
         out.extend_from_slice(b"{\"labels\":");
         put_text(out, &labels(entry));
         out.extend_from_slice(b",\"entries\":[{\"ts\":");
-        put_text(out, &rfc3339(entry.ts()));
+        put_text(out, &Rfc3339Nano(entry.ts()).to_string());
         out.extend_from_slice(b",\"line\":");
         put_line(out, entry.line());
         out.extend_from_slice(b"}]}");
@@ -148,23 +148,6 @@ fn streams(entries: &mut dyn Iterator<Item = &TailEntry>, put: impl Fn(&mut Vec<
     out
 }
 
-fn label_text(labels: Metadata<'_>) -> String {
-    let mut text = String::from("{");
-    for (i, (name, value)) in labels.iter().enumerate() {
-        text.push_str(if i > 0 { ", " } else { "" });
-        text.push_str(name);
-        text.push('=');
-        // Writing into a string does not fail.
-        let _ = write_quoted(&mut text, value);
-    }
-    text.push('}');
-    text
-}
-
-fn rfc3339(ts: i64) -> String {
-    DateTime::<Utc>::from_timestamp_nanos(ts).to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,7 +163,7 @@ mod tests {
             r#"{"streams":[],"dropped_entries":[{"timestamp":"1500000000","labels":{"app":"\u003cx\u003e"}},{"timestamp":"2","labels":{}}],"dropped_count":7}"#
         );
         let legacy: serde_json::Value = serde_json::from_slice(&Form::Legacy.lost(&lost)).unwrap();
-        assert_eq!(legacy["dropped_entries"][0]["timestamp"], "1970-01-01T00:00:01.500Z");
+        assert_eq!(legacy["dropped_entries"][0]["timestamp"], "1970-01-01T00:00:01.5Z");
         assert_eq!(legacy["dropped_entries"][0]["labels"], "{app=\"<x>\"}");
         assert_eq!(legacy["dropped_entries"][1]["labels"], "{}");
         let warned: serde_json::Value = serde_json::from_slice(&warnings(&["a \"b\"".to_owned()])).unwrap();
