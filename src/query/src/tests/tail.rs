@@ -212,6 +212,8 @@ proptest! {
         cuts.sort_unstable();
         let [before, seam, flushed] = cuts;
         let rig = Rig::new();
+        // With another tail open, what was committed before may still be on its way when this one opens.
+        let _other = open(&rig, r#"{env="odd"} | logfmt"#);
         let push = |rows: &[Row]| rows.chunks(batch).for_each(|rows| rig.push(rows));
         push(&rows[..before]);
         let mut tail = open(&rig, query);
