@@ -65,7 +65,7 @@ fn assert_delivered(rig: &Rig, service: &str, labels: &[(&str, &str)]) {
         let number = line.split("line ").nth(1).unwrap_or_else(|| panic!("{service}: {line}"));
         let number: usize = number.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();
         numbers.insert(number);
-        let part = if number % 2 == 0 { "even" } else { "odd" };
+        let part = if number.is_multiple_of(2) { "even" } else { "odd" };
         let told = own.get("part").map_or_else(|| line.contains(part), |own| own == part);
         assert!(told, "{service}: {own:?} {line}");
         for (name, value) in labels {

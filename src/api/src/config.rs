@@ -23,6 +23,8 @@ pub struct ApiConfig {
     pub max_connections: usize,
     /// Most bytes of pushes that are being read, decoded or committed; more are refused with 503.
     pub max_inflight_push_bytes: usize,
+    /// `server.max_tails`: most live tails of all tenants.
+    pub max_tails: usize,
     /// Bytes of parsed labels kept from push to push.
     pub label_cache_bytes: usize,
     /// `auth.enabled`: every request names its tenant; off, all is one tenant.
@@ -51,6 +53,7 @@ impl Default for ApiConfig {
             drain_timeout: Duration::from_secs(10),
             max_connections: 1024,
             max_inflight_push_bytes: 128 << 20,
+            max_tails: 4000,
             label_cache_bytes: strandline_ingest::label_cache::DEFAULT_CACHE_BYTES,
             auth_enabled: false,
             multi_tenant_queries: false,

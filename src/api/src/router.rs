@@ -4,7 +4,7 @@ use crate::control;
 use crate::explain;
 use crate::http::respond::{self, internal_error};
 use crate::http::watch;
-use crate::loki::{format, labels, legacy, logs, patterns, push};
+use crate::loki::{format, labels, legacy, logs, patterns, push, tail};
 use crate::operate;
 use crate::state::Door;
 use axum::Router;
@@ -50,6 +50,8 @@ fn paths() -> Router<Door> {
         .route("/api/prom/push", post(push::push))
         .route("/loki/api/v1/query_range", read(logs::query_range))
         .route("/loki/api/v1/query", read(logs::query))
+        .route("/loki/api/v1/tail", read(tail::tail))
+        .route("/api/prom/tail", read(tail::legacy_tail))
         .route("/loki/api/v1/format_query", read(format::format_query))
         .route("/strandline/v1/explain", read(explain::explain))
         .route("/loki/api/v1/labels", read(labels::names))

@@ -3,6 +3,7 @@
 use crate::config::ApiConfig;
 use crate::control::Process;
 use crate::http::inflight::Inflight;
+use crate::loki::tail::TailRoom;
 use crate::push::BodyLimits;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     /// Pushes being decoded: CPU work with up to `max_decompressed_bytes` of memory each.
     pub(crate) decoding: Semaphore,
     pub(crate) reading: Arc<Semaphore>,
+    pub(crate) tails: TailRoom,
     /// What the process around the door can do; without it the paths for that do not exist.
     pub(crate) process: Option<Arc<dyn Process>>,
     /// A mark that tools set before they stop a server.
@@ -72,6 +74,7 @@ impl ApiState {
             inflight: Inflight::new(config.max_inflight_push_bytes),
             decoding: Semaphore::new(cores.max(2)),
             reading: Arc::new(Semaphore::new(MAX_BLOCKING_READS)),
+            tails: TailRoom::new(config.max_tails),
             process,
             shutdown_prepared: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

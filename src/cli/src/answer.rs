@@ -30,7 +30,7 @@ pub struct Answer {
 }
 
 /// One line.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// Nanoseconds since the epoch.
     pub timestamp_ns: i64,
@@ -109,38 +109,94 @@ impl Answer {
 
     /// Writes the entries as JSON lines, every byte of the line kept.
     pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        for entry in &self.entries {
-            let mut object = serde_json::json!({
-                "timestamp": rfc3339(entry.timestamp_ns),
-                "timestamp_ns": entry.timestamp_ns.to_string(),
-                "labels": entry.labels,
-                "line": entry.line,
-            });
-            if !entry.metadata.is_empty() {
-                object["metadata"] = serde_json::json!(entry.metadata);
-            }
-            writeln!(out, "{object}")?;
-        }
+        self.entries.iter().try_for_each(|entry| entry.write_json(out))?;
         self.series.iter().try_for_each(|series| writeln!(out, "{series}"))
     }
 
     /// Writes the entries for people: time, labels, line, safe for a terminal.
     pub fn write_text(&self, out: &mut dyn Write, color: bool) -> io::Result<()> {
-        let (dim, blue, plain) = if color { ("\x1b[2m", "\x1b[34m", "\x1b[0m") } else { ("", "", "") };
-        for entry in &self.entries {
-            let time = rfc3339(entry.timestamp_ns);
-            let labels = labels_text(&entry.labels);
-            write!(out, "{dim}{time}{plain} {blue}{}{plain} {}", escape(&labels), escape(&entry.line))?;
-            if !entry.metadata.is_empty() {
-                write!(out, " {dim}{}{plain}", escape(&labels_text(&entry.metadata)))?;
-            }
-            writeln!(out)?;
-        }
+        self.entries.iter().try_for_each(|entry| entry.write_text(out, color))?;
         self.series.iter().try_for_each(|series| writeln!(out, "{}", escape(&series.to_string())))
     }
 }
 
+/// What the server sends in one frame of a tail.
+#[derive(Debug, PartialEq)]
+pub struct Frame {
+    /// The entries, oldest first.
+    pub entries: Vec<Entry>,
+    /// Entries that the server dropped before these.
+    pub dropped: u64,
+    /// What the server could not read.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct WireFrame {
+    #[serde(default)]
+    streams: Vec<WireStream>,
+    #[serde(default)]
+    dropped_entries: Option<Vec<serde::de::IgnoredAny>>,
+    /// Loki does not count beyond those that it names.
+    #[serde(default)]
+    dropped_count: u64,
+    #[serde(default)]
+    warnings: Vec<String>,
+}
+
+impl Frame {
+    /// Reads a frame.
+    pub fn parse(text: &str) -> Result<Self, AnswerError> {
+        let wire: WireFrame = serde_json::from_str(text)?;
+        let mut entries = Vec::new();
+        for stream in wire.streams {
+            for value in stream.values {
+                entries.push(Entry::from_wire(&stream.stream, value)?);
+            }
+        }
+        let named = wire.dropped_entries.map_or(0, |named| named.len() as u64);
+        Ok(Self { entries, dropped: wire.dropped_count.max(named), warnings: wire.warnings })
+    }
+}
+
 impl Entry {
+    /// Writes the entry as a JSON line, every byte of its text kept.
+    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut object = serde_json::json!({
+            "timestamp": rfc3339(self.timestamp_ns),
+            "timestamp_ns": self.timestamp_ns.to_string(),
+            "labels": self.labels,
+            "line": self.line,
+        });
+        if !self.metadata.is_empty() {
+            object["metadata"] = serde_json::json!(self.metadata);
+        }
+        writeln!(out, "{object}")
+    }
+
+    /// Writes the entry for people: time, labels in the color of its level, line; safe for a terminal.
+    pub fn write_text(&self, out: &mut dyn Write, color: bool) -> io::Result<()> {
+        let (dim, plain) = if color { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+        let hue = if color { self.color() } else { "" };
+        let (time, labels) = (rfc3339(self.timestamp_ns), labels_text(&self.labels));
+        write!(out, "{dim}{time}{plain} {hue}{}{plain} {}", escape(&labels), escape(&self.line))?;
+        if !self.metadata.is_empty() {
+            write!(out, " {dim}{}{plain}", escape(&labels_text(&self.metadata)))?;
+        }
+        writeln!(out)
+    }
+
+    /// Red for what is wrong, yellow for what may be, blue for all else.
+    fn color(&self) -> &'static str {
+        let known = |name: &str| self.labels.get(name).or_else(|| self.metadata.get(name));
+        let level = known("detected_level").or_else(|| known("level"));
+        match level.map(|level| level.to_ascii_lowercase()).as_deref() {
+            Some("fatal" | "critical" | "error" | "err") => "\x1b[31m",
+            Some("warn" | "warning") => "\x1b[33m",
+            _ => "\x1b[34m",
+        }
+    }
+
     fn from_wire(labels: &BTreeMap<String, String>, value: WireValue) -> Result<Self, AnswerError> {
         let (time, line, metadata) = match value {
             WireValue::Plain(time, line) => (time, line, BTreeMap::new()),
@@ -203,6 +259,23 @@ mod tests {
         assert_eq!(first["line"], "fi\u{1b}[2Jrst");
         assert_eq!(first["timestamp_ns"], "1000000000");
         assert_eq!(json.lines().count(), 3);
+    }
+
+    #[test]
+    fn frames_of_a_tail_and_the_colors_of_levels() {
+        let frame = Frame::parse(
+            r#"{"streams":[{"stream":{"app":"a","detected_level":"error"},"values":[["1","x"]]},
+                {"stream":{"level":"WARN"},"values":[["2","y"]]}],
+                "dropped_entries":[{"timestamp":"1","labels":{}}],"dropped_count":7}"#,
+        );
+        let frame = frame.unwrap();
+        assert_eq!((frame.entries.len(), frame.dropped), (2, 7));
+        assert!(text(|out| frame.entries[0].write_text(out, true)).contains("\x1b[31m{app"));
+        assert!(text(|out| frame.entries[1].write_text(out, true)).contains("\x1b[33m{level"));
+        let loki = r#"{"streams":[],"dropped_entries":[{"timestamp":"1","labels":{}}]}"#;
+        assert_eq!(Frame::parse(loki).unwrap().dropped, 1);
+        assert_eq!(Frame::parse(r#"{"streams":[],"dropped_entries":null}"#).unwrap().dropped, 0);
+        assert!(Frame::parse("pong").is_err());
     }
 
     #[test]

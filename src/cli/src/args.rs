@@ -25,6 +25,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Ask a running server; a table on a terminal, JSON lines in a pipe.
     Query(QueryArgs),
+    /// Show lines of a running server as they come; text on a terminal, JSON lines in a pipe.
+    Tail(TailArgs),
     /// Check every byte of a data directory and say what is wrong and where; exit code 1 when anything is.
     Verify(StorageArgs),
     /// Show segments, lines, bytes and compression for each tenant and day of a data directory.
@@ -160,6 +162,25 @@ pub struct QueryArgs {
     pub token: Option<String>,
 }
 
+/// Flags of `tail`.
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// The LogQL query, such as '{app="x"} |= "y"'.
+    pub query: String,
+    /// The server.
+    #[arg(long, env = "STRANDLINE_URL", default_value = "http://127.0.0.1:3100")]
+    pub url: String,
+    /// How far back from now to begin.
+    #[arg(long, default_value = "1h", value_parser = crate::config::parse_duration)]
+    pub since: Duration,
+    /// Most lines of the past to begin with.
+    #[arg(long, default_value_t = 100)]
+    pub limit: u32,
+    /// The tenant (X-Scope-OrgID), for servers with auth.enabled.
+    #[arg(long, env = "STRANDLINE_ORG_ID", value_name = "TENANT")]
+    pub org_id: Option<String>,
+}
+
 /// In which order of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Direction {
@@ -185,6 +206,7 @@ mod tests {
             "strandline serve",
             "strandline serve --data-dir /d --http-listen 0.0.0.0:3100 --config c.yaml",
             "strandline query {app=\"x\"} --url http://127.0.0.1:3100 --since 1h30m --limit 5 --direction forward",
+            "strandline tail {app=\"x\"} --since 5m --limit 5 --org-id t",
             "strandline verify --data-dir /d",
             "strandline stats --data-dir /d",
             "strandline config --wal.sync off",

@@ -6,6 +6,7 @@ mod ask;
 pub mod config;
 mod controls;
 mod explain;
+mod follow;
 mod logging;
 mod offline;
 mod output;
@@ -17,7 +18,7 @@ mod terminal;
 mod token;
 mod wiring;
 
-use args::{Cli, Command, ConfigArgs, FileArg, QueryArgs, ServeArgs, StorageArgs, TokenArgs};
+use args::{Cli, Command, ConfigArgs, FileArg, QueryArgs, ServeArgs, StorageArgs, TailArgs, TokenArgs};
 use clap::Parser;
 use config::flags::SettingFlags;
 use config::{ConfigError, Loaded};
@@ -36,6 +37,8 @@ enum CommandError {
     Serve(#[from] serve::ServeError),
     #[error(transparent)]
     Ask(#[from] ask::AskError),
+    #[error(transparent)]
+    Follow(#[from] follow::FollowError),
     #[error(transparent)]
     Offline(#[from] offline::OfflineError),
     #[error(transparent)]
@@ -58,6 +61,7 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => serve(args),
         Command::Query(args) => query(&args),
+        Command::Tail(args) => tail(&args),
         Command::Verify(args) => verify(args),
         Command::Stats(args) => stats(args),
         Command::Config(args) => show_config(&args),
@@ -114,6 +118,24 @@ fn query(args: &QueryArgs) -> Result<ExitCode, CommandError> {
         }
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn tail(args: &TailArgs) -> Result<ExitCode, CommandError> {
+    let mut outcome = Ok(());
+    output::to_stdout(|out| {
+        outcome = follow::follow(args, &SystemClock::default(), out, terminal::stdout_is_terminal());
+        match &mut outcome {
+            // A reader that went away ends the tail as it ends any output.
+            Err(follow::FollowError::Output(error)) => {
+                Err(std::mem::replace(error, io::ErrorKind::Other.into()))
+            }
+            _ => Ok(()),
+        }
+    })?;
+    match outcome {
+        Ok(()) | Err(follow::FollowError::Output(_)) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn verify(args: StorageArgs) -> Result<ExitCode, CommandError> {

@@ -148,6 +148,7 @@ pub fn api_config(config: &Config, reload: &Reload) -> Result<ApiConfig, String>
         path_prefix: config.server.http_path_prefix.clone(),
         tls: reload.tls(),
         limits: reload.limits(),
+        max_tails: config.server.max_tails,
         ..ApiConfig::default()
     })
 }

@@ -54,6 +54,10 @@ pub struct Limits {
     pub required_labels: Vec<String>,
     /// Fewest matchers of a selector.
     pub minimum_labels_number: usize,
+    /// Most tails that are open at once. Loki's 10 is too tight for a team that watches; a tail here costs little.
+    pub max_concurrent_tail_requests: usize,
+    /// How long a tail may stay open, in nanoseconds (Loki's default); 0 is for ever.
+    pub tail_max_duration_ns: i64,
 }
 
 impl Default for Limits {
@@ -82,6 +86,8 @@ impl Default for Limits {
             query_timeout_ns: 0,
             required_labels: Vec::new(),
             minimum_labels_number: 0,
+            max_concurrent_tail_requests: 2000,
+            tail_max_duration_ns: crate::time::HOUR_NS,
         }
     }
 }
@@ -106,6 +112,10 @@ impl Limits {
             max_query_lookback_ns: least(self.max_query_lookback_ns, other.max_query_lookback_ns),
             max_query_range_ns: least(self.max_query_range_ns, other.max_query_range_ns),
             query_timeout_ns: least(self.query_timeout_ns, other.query_timeout_ns),
+            max_concurrent_tail_requests: self
+                .max_concurrent_tail_requests
+                .min(other.max_concurrent_tail_requests),
+            tail_max_duration_ns: least(self.tail_max_duration_ns, other.tail_max_duration_ns),
             minimum_labels_number: self.minimum_labels_number.max(other.minimum_labels_number),
             required_labels,
             ..self.clone()

@@ -13,6 +13,7 @@ use crate::result::{Answer, LogResult, MetricResult};
 use crate::scope::Scope;
 use crate::share::Shared;
 use crate::stats::{Counters, QueryStats, count};
+use crate::tail::{Hub, HubThread};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::time::SECOND_NS;
@@ -53,6 +54,7 @@ pub struct QueryEngine {
     pool: Pool,
     pub(crate) shared_logs: Shared<LogResult>,
     pub(crate) shared_metrics: Shared<MetricResult>,
+    tails: HubThread,
 }
 
 /// When to stop working on a query.
@@ -73,6 +75,28 @@ impl Deadline {
         } else {
             None
         }
+    }
+}
+
+/// The entries of an answer, before the stages that are best run over the answer alone.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    pub(crate) outcome: Outcome,
+    /// How they were found, if there was anything to look for.
+    run: Option<Arc<Run<Arc<LogSink>>>>,
+    direction: Direction,
+}
+
+impl Collected {
+    /// The entries as the query shows them.
+    pub(crate) fn shown(mut self) -> Result<Outcome, QueryError> {
+        if let Some(run) = &self.run
+            && run.scope.query.is_deferred()
+            && !run.scope.query.is_plain()
+        {
+            logs::staged::apply(&run.scope, &mut self.outcome.found, self.direction)?;
+        }
+        Ok(self.outcome)
     }
 }
 
@@ -100,7 +124,8 @@ impl QueryEngine {
         let inside = if config.max_concurrent == 0 { 2 * threads } else { config.max_concurrent };
         let (gate, pool) = (Gate::new(inside), Pool::start(threads)?);
         let (shared_logs, shared_metrics) = Default::default();
-        Ok(Self { engine, config, gate, pool, shared_logs, shared_metrics })
+        let tails = HubThread::start(&engine)?;
+        Ok(Self { engine, config, gate, pool, shared_logs, shared_metrics, tails })
     }
 
     /// The clock of the store.
@@ -208,6 +233,11 @@ impl QueryEngine {
         &self.config
     }
 
+    /// The tails.
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        self.tails.hub()
+    }
+
     /// The threads.
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
@@ -258,30 +288,38 @@ impl QueryEngine {
         deadline: &Deadline,
         stats: &mut QueryStats,
     ) -> Result<Outcome, QueryError> {
+        self.collect(request, range, limit, deadline, stats)?.shown()
+    }
+
+    /// Finds the entries of an answer.
+    pub(crate) fn collect(
+        &self,
+        request: &LogRequest,
+        range: TimeRange,
+        limit: usize,
+        deadline: &Deadline,
+        stats: &mut QueryStats,
+    ) -> Result<Collected, QueryError> {
         let range = self.seen_by(&request.reader, range);
+        let direction = request.direction;
+        let mut collected = Collected { outcome: Outcome::default(), run: None, direction };
         if limit == 0 || range.start >= range.end {
-            return Ok(Outcome::default());
+            return Ok(collected);
         }
         // One list of the best entries for all tenants: what one has makes the others' older entries superfluous.
-        let sink = Arc::new(LogSink::new(limit, request.direction));
-        let mut warnings = Vec::new();
-        let mut last = None;
+        let sink = Arc::new(LogSink::new(limit, direction));
         for part in request.reader.parts(request.query.selector()) {
             let mut scope = self.scope(part, &request.query, range, deadline.clone());
             // The other part is for the answer that is made of the entries.
             scope.max_bytes /= LOG_ANSWER_COPIES;
             let run = Arc::new(Run::new(scope, Arc::clone(&sink)));
             self.pool.offer(Arc::clone(&run) as Arc<dyn Work>);
-            warnings.extend(run.wait()?);
+            collected.outcome.warnings.extend(run.wait()?);
             stats.add(&run.scope.counters.snapshot());
-            last = Some(run);
+            collected.run = Some(run);
         }
-        let Some(run) = last else { return Ok(Outcome::default()) };
-        let (mut found, duplicates) = sink.finish();
-        if request.query.is_deferred() && !request.query.is_plain() {
-            logs::staged::apply(&run.scope, &mut found, request.direction)?;
-        }
-        Ok(Outcome { found, duplicates, warnings })
+        (collected.outcome.found, collected.outcome.duplicates) = sink.finish();
+        Ok(collected)
     }
 
     /// The part of `range` that the reader may look back to (`limits.max_query_lookback`).

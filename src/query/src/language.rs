@@ -181,6 +181,11 @@ impl LogQuery {
         self.inner.unwrapped.as_ref()
     }
 
+    /// Whether it is a selector and nothing else.
+    pub fn is_bare(&self) -> bool {
+        self.is_plain() && self.inner.pipeline.line_filters().is_empty()
+    }
+
     /// Whether lines that pass the filters are shown or counted as they are.
     pub(crate) fn is_plain(&self) -> bool {
         self.inner.pipeline.is_empty() && self.inner.unwrapped.is_none()
@@ -306,7 +311,7 @@ pub fn pretty(text: &str) -> Result<String, QueryError> {
 /// Reads a bare stream selector, as parameters hold it.
 pub fn parse_selector(text: &str) -> Result<Selector, QueryError> {
     let query = LogQuery::parse(text)?;
-    if query.is_plain() && query.inner.pipeline.line_filters().is_empty() {
+    if query.is_bare() {
         Ok(query.inner.selector.clone())
     } else {
         Err(QueryError::Unsupported("only label matchers are supported".to_owned()))

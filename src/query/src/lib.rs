@@ -25,6 +25,7 @@ mod samples;
 mod scope;
 mod share;
 pub mod stats;
+pub mod tail;
 
 pub use engine::{QueryConfig, QueryEngine};
 pub use error::QueryError;

@@ -64,6 +64,11 @@ impl Failure {
         self
     }
 
+    /// The text, for where there is no status to go with it.
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+
     /// The status.
     pub(crate) fn status(&self) -> u16 {
         self.status.as_u16()

@@ -55,7 +55,7 @@ impl Params {
         self.0.iter().filter(|(n, _)| names.contains(&n.as_str())).map(|(_, v)| v.as_str())
     }
 
-    #[cfg(test)]
+    /// Reads the parameters of a URL.
     pub(crate) fn from_query(query: &str) -> Self {
         let mut params = Self::default();
         params.add(query.as_bytes());

@@ -5,7 +5,7 @@
 
 use crate::config::ApiConfig;
 use crate::router::router;
-use crate::state::ApiState;
+use crate::state::{ApiState, Shared};
 use axum::Router;
 use axum::body::Body;
 use hyper::Request;
@@ -84,7 +84,8 @@ pub async fn serve(
     }
     state.stopping.store(true, Ordering::Relaxed);
     drop(listener);
-    drain(&closing, connections, config.drain_timeout).await;
+    state.tails.close();
+    drain(&closing, connections, &state, config.drain_timeout).await;
     Ok(())
 }
 
@@ -93,11 +94,21 @@ fn is_fatal(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported)
 }
 
-async fn drain(closing: &watch::Sender<bool>, mut connections: JoinSet<()>, timeout: Duration) {
+async fn drain(
+    closing: &watch::Sender<bool>,
+    mut connections: JoinSet<()>,
+    state: &Shared,
+    timeout: Duration,
+) {
     closing.send_replace(true);
-    let all = async { while connections.join_next().await.is_some() {} };
+    let all = async {
+        while connections.join_next().await.is_some() {}
+        // A tail is no connection of the server's any more; it has the socket to itself.
+        state.tails.emptied().await;
+    };
     if tokio::time::timeout(timeout, all).await.is_err() {
-        tracing::warn!(left = connections.len(), "connections that did not end in time are cut");
+        let (left, tails) = (connections.len(), state.tails.open());
+        tracing::warn!(left, tails, "connections that did not end in time are cut");
         connections.shutdown().await;
     }
 }
@@ -128,7 +139,8 @@ where
         app.clone().oneshot(request.map(Body::new))
     });
     let builder = builder(&config);
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app)));
+    let mut serving =
+        pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(app)));
     let mut first_request = pin!(tokio::time::sleep(config.header_timeout));
     let mut waiting = true;
     loop {

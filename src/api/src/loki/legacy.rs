@@ -43,7 +43,7 @@ fn encode(result: &LogResult) -> Vec<u8> {
     let mut out = b"{\"streams\":[".to_vec();
     for (i, stream) in result.streams.iter().enumerate() {
         out.extend_from_slice(if i > 0 { b",{\"labels\":" } else { b"{\"labels\":" });
-        put_text(&mut out, &selector(&stream.labels));
+        put_text(&mut out, &selector(stream.labels.iter().map(|(n, v)| (n.as_str(), v.as_str()))));
         out.extend_from_slice(b",\"entries\":[");
         for (j, entry) in stream.entries.iter().enumerate() {
             out.extend_from_slice(if j > 0 { b",{\"ts\":" } else { b"{\"ts\":" });
@@ -60,9 +60,10 @@ fn encode(result: &LogResult) -> Vec<u8> {
     out
 }
 
-fn selector(labels: &[(String, String)]) -> String {
+/// Labels as text.
+pub(crate) fn selector<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut text = "{".to_owned();
-    for (i, (name, value)) in labels.iter().enumerate() {
+    for (i, (name, value)) in labels.enumerate() {
         // Writing into a string does not fail.
         let _ = write!(text, "{}{name}=", if i > 0 { ", " } else { "" });
         let _ = write_quoted(&mut text, value);

@@ -164,7 +164,8 @@ async fn answer_log(state: Door, mut request: LogRequest, headers: &HeaderMap) -
     .await
 }
 
-fn limit(params: &Params, max: usize) -> Result<usize, Failure> {
+/// `limit`, no more than `max`.
+pub(crate) fn limit(params: &Params, max: usize) -> Result<usize, Failure> {
     let Some(text) = params.get("limit") else { return Ok(DEFAULT_LIMIT.min(max)) };
     let limit: i64 = text.parse().map_err(|e: std::num::ParseIntError| {
         let why = match e.kind() {
@@ -193,7 +194,7 @@ fn direction(params: &Params) -> Result<Direction, Failure> {
 }
 
 /// How the client wants its answer written.
-fn encoding_flags(headers: &HeaderMap) -> Vec<String> {
+pub(crate) fn encoding_flags(headers: &HeaderMap) -> Vec<String> {
     let values = headers.get_all(ENCODING_FLAGS);
     let flags = values.iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).map(str::trim);
     flags.filter(|flag| !flag.is_empty()).map(str::to_owned).collect()

@@ -11,4 +11,5 @@ pub(crate) mod patterns;
 pub(crate) mod push;
 mod stats;
 mod streams;
+pub(crate) mod tail;
 mod window;

@@ -2,6 +2,7 @@
 
 use super::json::{put_int, put_line, put_object, put_text, put_texts};
 use super::stats;
+use strandline_model::Metadata;
 use strandline_query::{LogResult, ResultEntry};
 
 /// Keeps structured metadata with the entries.
@@ -37,7 +38,8 @@ pub(crate) fn encode(result: &LogResult, flags: &[String]) -> Vec<u8> {
             if j > 0 {
                 out.push(b',');
             }
-            put_entry(&mut out, entry, categorized);
+            let origins = categorized.then(|| [entry.metadata(), entry.parsed()]);
+            put_value(&mut out, entry.ts, &entry.line, origins);
         }
         out.extend_from_slice(b"]}");
     }
@@ -47,26 +49,26 @@ pub(crate) fn encode(result: &LogResult, flags: &[String]) -> Vec<u8> {
     out
 }
 
-/// `["<ns>","line"]`, and a third element in a categorized answer.
-fn put_entry(out: &mut Vec<u8>, entry: &ResultEntry, categorized: bool) {
+/// `["<ns>","line"]`, and a third element where metadata and what stages made are kept apart.
+pub(crate) fn put_value(out: &mut Vec<u8>, ts: i64, line: &[u8], origins: Option<[Metadata<'_>; 2]>) {
     out.extend_from_slice(b"[\"");
-    put_int(out, entry.ts);
+    put_int(out, ts);
     out.extend_from_slice(b"\",");
-    put_line(out, &entry.line);
-    if categorized {
+    put_line(out, line);
+    if let Some([metadata, parsed]) = origins {
         out.extend_from_slice(b",{");
-        if !entry.packed_metadata.is_empty() {
+        if !metadata.is_empty() {
             put_text(out, "structuredMetadata");
             out.push(b':');
-            put_object(out, entry.metadata().iter());
+            put_object(out, metadata.iter());
         }
-        if !entry.packed_parsed.is_empty() {
-            if !entry.packed_metadata.is_empty() {
+        if !parsed.is_empty() {
+            if !metadata.is_empty() {
                 out.push(b',');
             }
             put_text(out, "parsed");
             out.push(b':');
-            put_object(out, entry.parsed().iter());
+            put_object(out, parsed.iter());
         }
         out.push(b'}');
     }
@@ -76,7 +78,6 @@ fn put_entry(out: &mut Vec<u8>, entry: &ResultEntry, categorized: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use strandline_model::Metadata;
     use strandline_query::ResultStream;
 
     fn result() -> LogResult {

@@ -41,11 +41,17 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
     if config.query.threads > 1024 {
         faults.push(("query.threads", "must be at most 1024".to_owned()));
     }
+    // Each is an open file.
+    if config.server.max_tails > 100_000 {
+        faults.push(("server.max_tails", "must be at most 100000".to_owned()));
+    }
     for (name, count) in [
         ("limits.max_label_names", config.limits.max_label_names),
         ("limits.max_streams_per_push", config.limits.max_streams_per_push),
         ("limits.max_lines_per_push", config.limits.max_lines_per_push),
         ("limits.max_entries_per_query", config.limits.max_entries_per_query),
+        ("limits.max_concurrent_tail_requests", config.limits.max_concurrent_tail_requests),
+        ("server.max_tails", config.server.max_tails),
     ] {
         if count == 0 {
             faults.push((name, "must be at least 1".to_owned()));
@@ -83,7 +89,7 @@ mod tests {
     #[test]
     fn each_check_can_fail() {
         type Break = fn(&mut Config);
-        let broken: [(&str, Break); 7] = [
+        let broken: [(&str, Break); 9] = [
             ("server.max_body_bytes", |c| c.server.max_body_bytes = 0),
             ("segment.block_bytes", |c| c.segment.block_bytes = 17 << 20),
             ("wal.file_bytes", |c| c.wal.file_bytes = 1),
@@ -91,6 +97,8 @@ mod tests {
             ("settle.zstd_level", |c| c.settle.zstd_level = 23),
             ("query.threads", |c| c.query.threads = 5000),
             ("limits.max_lines_per_push", |c| c.limits.max_lines_per_push = 0),
+            ("server.max_tails", |c| c.server.max_tails = 0),
+            ("server.max_tails", |c| c.server.max_tails = 1_000_000),
         ];
         for (name, break_it) in broken {
             let mut config = Config::default();

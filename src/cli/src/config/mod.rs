@@ -74,6 +74,8 @@ pub struct ServerConfig {
     pub header_timeout: Duration,
     /// What stands in front of all paths.
     pub http_path_prefix: String,
+    /// Most live tails of all tenants.
+    pub max_tails: usize,
 }
 
 impl Default for ServerConfig {
@@ -85,6 +87,7 @@ impl Default for ServerConfig {
             max_decompressed_bytes: 64 * MIB,
             header_timeout: Duration::from_secs(10),
             http_path_prefix: String::new(),
+            max_tails: 4000,
         }
     }
 }

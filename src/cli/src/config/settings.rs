@@ -99,6 +99,7 @@ pub const SETTINGS: &[Setting] = &[
         server.header_timeout,
         "how long a client may take to send a request header"
     ),
+    row!("server.max_tails", count, server.max_tails, "most live tails of all tenants at once"),
     row!(
         "server.http_path_prefix",
         url_prefix,
@@ -330,6 +331,18 @@ pub const SETTINGS: &[Setting] = &[
         path_or_none,
         overrides_file,
         "file of what differs for single tenants, read again when it changes and on SIGHUP: overrides: {tenant: {limit: value}}"
+    ),
+    row!(
+        "limits.max_concurrent_tail_requests",
+        count,
+        limits.max_concurrent_tail_requests,
+        "most live tails of one tenant at once"
+    ),
+    row!(
+        "limits.tail_max_duration",
+        age_ns,
+        limits.tail_max_duration_ns,
+        "how long a live tail may stay open; 0 is for ever"
     ),
     row!(
         "auth.enabled",

@@ -80,6 +80,14 @@ fn result_entry(found: Found, direction: Direction, categorize: bool) -> ResultE
     ResultEntry { ts: direction.ts(found.key), line: found.line, packed_metadata, packed_parsed }
 }
 
+/// An entry's labels and metadata after the stages, as one packed set.
+pub(crate) fn joined(found: &Found) -> Vec<u8> {
+    match &found.shown {
+        Some(shown) => shown_labels(shown, false),
+        None => merged(&found.labels, Metadata(&found.metadata)),
+    }
+}
+
 /// Labels that stages changed, as one packed set.
 fn shown_labels(shown: &Shown, categorize: bool) -> Vec<u8> {
     if categorize {
@@ -111,7 +119,7 @@ fn renamed(labels: &Labels, metadata: Metadata<'_>) -> impl Iterator<Item = (Str
 }
 
 /// Packed metadata without clashes with the stream's labels.
-fn kept_apart(labels: &Labels, packed: Box<[u8]>) -> Box<[u8]> {
+pub(crate) fn kept_apart(labels: &Labels, packed: Box<[u8]>) -> Box<[u8]> {
     if Metadata(&packed).iter().all(|(name, _)| labels.get(name).is_none()) {
         return packed;
     }

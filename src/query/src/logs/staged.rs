@@ -14,13 +14,13 @@ const ROWS_PER_CHECK: usize = 4;
 
 /// An entry in front of the stages, with its metadata as `M` gives it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry<'a, M> {
-    pub(super) key: i64,
-    pub(super) ts: i64,
-    pub(super) labels: &'a Arc<Labels>,
-    pub(super) arrival: u64,
-    pub(super) line: &'a [u8],
-    pub(super) metadata: M,
+pub(crate) struct Entry<'a, M> {
+    pub(crate) key: i64,
+    pub(crate) ts: i64,
+    pub(crate) labels: &'a Arc<Labels>,
+    pub(crate) arrival: u64,
+    pub(crate) line: &'a [u8],
+    pub(crate) metadata: M,
 }
 
 /// Runs the stages over `entries`, the better ones first, until `limit` have passed and no further one ties with the
@@ -110,15 +110,18 @@ pub(crate) fn apply(scope: &Scope, found: &mut [Found], direction: Direction) ->
     Ok(())
 }
 
-fn passed<'a, M>(entry: Entry<'a, M>, row: &Row<'_>, changes_line: bool) -> Found
+/// Tells stored lines apart that are shown alike.
+pub(crate) fn identity(line: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    line.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// An entry that passed, as the stages left it.
+pub(crate) fn passed<'a, M>(entry: Entry<'a, M>, row: &Row<'_>, changes_line: bool) -> Found
 where
     M: IntoIterator<Item = (&'a str, &'a str)>,
 {
-    let identity = |line: &[u8]| {
-        let mut hasher = DefaultHasher::new();
-        line.hash(&mut hasher);
-        hasher.finish()
-    };
     Found {
         key: entry.key,
         labels: Arc::clone(entry.labels),

@@ -46,7 +46,8 @@ impl Engine {
         for (i, encoded) in group.iter().enumerate() {
             active.insert(first + i as u64, Arc::clone(&encoded.batch), self.clock.monotonic_ns());
         }
-        self.commits.fetch_add(1, Ordering::Release);
+        let commit = self.commits.fetch_add(1, Ordering::Release) + 1;
+        self.tell_observer(commit, group);
         if active.fill().bytes >= self.config.head_max_bytes {
             self.seal_locked();
         }

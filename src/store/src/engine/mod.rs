@@ -12,6 +12,7 @@ mod config;
 mod flush;
 mod flushed;
 mod merge;
+mod observe;
 mod open;
 mod read;
 mod retain;
@@ -21,6 +22,7 @@ mod verify;
 pub use catalog::SegmentHandle;
 pub use commit::EncodedBatch;
 pub use config::{EngineConfig, Planted, Retention, StreamRetention, TenantRetention};
+pub use observe::CommitObserver;
 pub use open::OpenReport;
 pub use read::{PartitionStats, View};
 pub use verify::{VerifyReport, partition_stats, verify};
@@ -68,6 +70,7 @@ pub struct Engine {
     last_flush: AtomicI64,
     /// Groups of batches that became searchable.
     commits: AtomicU64,
+    observer: OnceLock<Arc<dyn CommitObserver>>,
 }
 
 /// What a reader sees; taken as one, so that an entry is in a head or in a segment and never in neither or both.

@@ -80,6 +80,7 @@ impl Engine {
             read_only: Mutex::new(None),
             last_flush: AtomicI64::new(now),
             commits: AtomicU64::new(0),
+            observer: OnceLock::new(),
         });
         Ok((engine, report))
     }

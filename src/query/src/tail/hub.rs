@@ -1,0 +1,320 @@
+//! Who listens? Keeps the tails, and runs the thread that shows them what was committed.
+
+use super::entry::TailEntry;
+use super::frame::{Encoder, Frame};
+use super::inbox::{Inbox, Missed, Round};
+use super::matcher::{Matcher, Piece};
+use super::queue::{Delivery, Queue};
+use super::routes::{Listing, Routes};
+use super::seam::{History, Seam};
+use crate::engine::QueryEngine;
+use crate::error::QueryError;
+use crate::language::LogQuery;
+use crate::reader::{Part, Reader};
+use crate::request::{CancelFlag, Direction, LogRequest};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use strandline_model::{Clock, TenantId, TimeRange};
+use strandline_store::Engine;
+
+/// What a tail is told whose query broke the server's code.
+const BROKEN: &str = "the tail failed by an internal error";
+
+/// All tails of the server.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    inbox: Arc<Inbox>,
+    registry: Mutex<Registry>,
+    /// Bytes of frames that wait in queues.
+    queued: Arc<AtomicUsize>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    tenants: HashMap<TenantId, Asked>,
+    /// The number of the next matcher.
+    next: u64,
+    /// How often a matcher was taken out.
+    removals: u64,
+    matchers: usize,
+}
+
+/// What the tails of a tenant ask.
+#[derive(Debug, Default)]
+struct Asked {
+    /// By what is asked.
+    by_key: HashMap<String, Arc<Matcher>>,
+    /// Copied when it changes: the thread looks at it without the lock.
+    listing: Arc<Listing>,
+}
+
+/// The hub and its thread, which ends with this.
+#[derive(Debug)]
+pub(crate) struct HubThread {
+    hub: Arc<Hub>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One open tail; it ends when dropped.
+#[derive(Debug)]
+pub struct Tail {
+    hub: Arc<Hub>,
+    reader: Reader,
+    query: LogQuery,
+    /// One for each tenant.
+    matchers: Vec<Arc<Matcher>>,
+    encoder: Encoder,
+    queue: Arc<Queue>,
+    /// The last commit before the tail was open.
+    since: u64,
+    /// As long as live entries may be in the history, too.
+    seam: Option<Seam>,
+}
+
+impl HubThread {
+    /// Starts the thread and listens to `engine`.
+    pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
+        let hub = Arc::new(Hub {
+            inbox: Arc::default(),
+            registry: Mutex::default(),
+            queued: Arc::default(),
+            clock: Arc::clone(engine.clock()),
+        });
+        // A second query engine on one store has no tails; only tests have two.
+        engine.observe(Arc::clone(&hub.inbox) as _);
+        let own = Arc::clone(&hub);
+        let thread = std::thread::Builder::new().name("tail".to_owned()).spawn(move || own.run())?;
+        Ok(Self { hub, thread: Some(thread) })
+    }
+
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+}
+
+impl Drop for HubThread {
+    fn drop(&mut self) {
+        self.hub.inbox.close();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread of the tails ended by a panic");
+        }
+    }
+}
+
+impl Hub {
+    /// Opens a tail. From now on every matching entry that is committed waits for it.
+    pub(crate) fn open(self: &Arc<Self>, reader: &Reader, query: &LogQuery, encoder: Encoder) -> Tail {
+        let queue = Arc::new(Queue::default());
+        let mut matchers = Vec::new();
+        // What a tenant's matcher is told of is after the last commit before that; with several, after the first of those.
+        let mut since = u64::MAX;
+        for part in reader.parts(query.selector()) {
+            let matcher = {
+                let mut registry = self.registry.lock();
+                let matcher = registry.matcher(query, part);
+                // Under the lock: nobody may take the matcher out in between.
+                matcher.join(encoder, Arc::clone(&queue));
+                matcher
+            };
+            // After the matcher is in place: what is committed from here on finds it.
+            since = since.min(self.inbox.listen(&matcher.part().tenant));
+            matchers.push(matcher);
+        }
+        metrics::gauge!("strandline_tails_open").increment(1.0);
+        let (reader, query) = (reader.clone(), query.clone());
+        Tail { hub: Arc::clone(self), reader, query, matchers, encoder, queue, since, seam: None }
+    }
+
+    /// Different queries that are asked.
+    #[cfg(test)]
+    pub(crate) fn matchers(&self) -> usize {
+        self.registry.lock().matchers
+    }
+
+    fn close(&self, matchers: &[Arc<Matcher>], queue: &Arc<Queue>) {
+        for matcher in matchers {
+            self.inbox.leave(&matcher.part().tenant);
+            let mut registry = self.registry.lock();
+            if matcher.leave(queue) {
+                registry.remove(matcher);
+            }
+        }
+        metrics::gauge!("strandline_tails_open").decrement(1.0);
+    }
+
+    fn run(&self) {
+        let mut routes: HashMap<TenantId, Routes> = HashMap::new();
+        while let Some(round) = self.inbox.next_round() {
+            self.forget_routes(&mut routes);
+            self.distribute(&round, &mut routes);
+        }
+    }
+
+    /// Forgets the streams of tenants without tails.
+    fn forget_routes(&self, routes: &mut HashMap<TenantId, Routes>) {
+        let registry = self.registry.lock();
+        routes.retain(|tenant, _| registry.tenants.contains_key(tenant));
+    }
+
+    fn listing(&self, tenant: &TenantId) -> Option<Arc<Listing>> {
+        self.registry.lock().tenants.get(tenant).map(|asked| Arc::clone(&asked.listing))
+    }
+
+    /// Shows tails what a round brought, one matcher after the other.
+    fn distribute(&self, round: &Round, routes: &mut HashMap<TenantId, Routes>) {
+        for (tenant, missed) in &round.missed {
+            self.tell_missed(tenant, *missed);
+        }
+        let mut order: Vec<(Arc<Matcher>, Vec<Piece<'_>>)> = Vec::new();
+        let mut places: HashMap<u64, usize> = HashMap::new();
+        for (commit, batch) in &round.batches {
+            let Some(listing) = self.listing(&batch.tenant) else { continue };
+            let routes = routes.entry(batch.tenant.clone()).or_default();
+            for stream in &batch.streams {
+                for matcher in routes.of(stream, &listing) {
+                    let place = *places.entry(matcher.number()).or_insert_with(|| {
+                        order.push((Arc::clone(matcher), Vec::new()));
+                        order.len() - 1
+                    });
+                    if let Some((_, pieces)) = order.get_mut(place) {
+                        pieces.push(Piece { commit: *commit, batch, stream });
+                    }
+                }
+            }
+        }
+        let now_ns = self.clock.now_ns();
+        for (matcher, pieces) in order {
+            let work = || matcher.deliver(matcher.run(&pieces, now_ns), &self.queued);
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                tracing::error!(query = matcher.query().text(), "a tail's query broke; its tails end");
+                matcher.each_queue(|queue| queue.fail(BROKEN));
+            }
+        }
+    }
+
+    fn tell_missed(&self, tenant: &TenantId, missed: Missed) {
+        let Some(listing) = self.listing(tenant) else { return };
+        metrics::counter!("strandline_tail_dropped_entries_total", "reason" => "overload")
+            .increment(missed.entries);
+        for matcher in &listing.matchers {
+            matcher.each_queue(|queue| queue.note_missed(missed.ts, missed.entries));
+        }
+    }
+}
+
+impl Registry {
+    /// The matcher of a query, a new one if nobody asked it so far.
+    fn matcher(&mut self, query: &LogQuery, part: Part) -> Arc<Matcher> {
+        let asked = self.tenants.entry(part.tenant.clone()).or_default();
+        let key = Matcher::key(query, &part);
+        if let Some(known) = asked.by_key.get(&key) {
+            return Arc::clone(known);
+        }
+        let matcher = Arc::new(Matcher::new(self.next, query.clone(), part));
+        self.next += 1;
+        asked.by_key.insert(key, Arc::clone(&matcher));
+        Arc::make_mut(&mut asked.listing).matchers.push(Arc::clone(&matcher));
+        self.count(1);
+        matcher
+    }
+
+    fn remove(&mut self, matcher: &Matcher) {
+        let (query, part) = (matcher.query(), matcher.part());
+        let tenant = &part.tenant;
+        let Some(asked) = self.tenants.get_mut(tenant) else { return };
+        self.removals += 1;
+        asked.by_key.remove(&Matcher::key(query, part));
+        let listing = Arc::make_mut(&mut asked.listing);
+        listing.matchers.retain(|other| other.number() != matcher.number());
+        listing.removals = self.removals;
+        if asked.by_key.is_empty() {
+            self.tenants.remove(tenant);
+        }
+        self.count(-1);
+    }
+
+    fn count(&mut self, change: isize) {
+        self.matchers = self.matchers.saturating_add_signed(change);
+        metrics::gauge!("strandline_tail_matchers").set(self.matchers as f64);
+    }
+}
+
+impl QueryEngine {
+    /// Opens a tail of the new lines that `reader` may see. Cheap, and never waits. Then ask for [`Self::tail_history`], and hand it to
+    /// [`Tail::begin_after`].
+    pub fn tail(&self, reader: &Reader, query: &LogQuery, encoder: Encoder) -> Tail {
+        self.hub().open(reader, query, encoder)
+    }
+
+    /// What lies before a tail: the newest `limit` entries from `start` on, written by `encoder`. Blocks like any query.
+    pub fn tail_history(
+        &self,
+        tail: &Tail,
+        encoder: Encoder,
+        start: i64,
+        limit: usize,
+        cancel: &CancelFlag,
+    ) -> Result<History, QueryError> {
+        let request = LogRequest {
+            reader: tail.reader.clone(),
+            query: tail.query.clone(),
+            // No end: lines from a clock that is ahead belong to the past, too.
+            range: TimeRange::new(start, i64::MAX),
+            limit,
+            direction: Direction::Backward,
+            interval_ns: 0,
+            categorize: false,
+            cancel: cancel.clone(),
+        };
+        self.past(&request, encoder, tail.since)
+    }
+}
+
+impl Tail {
+    /// Leaves out of the live entries what `history` has.
+    pub fn begin_after(&mut self, history: &History) {
+        self.seam = Some(history.seam.clone());
+    }
+
+    /// What comes next, as of `std::future::Future::poll`.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Delivery> {
+        // Asked first: what waits behind this may still be of the seam, what comes later is not.
+        let past = self.seam.as_ref().is_some_and(|seam| self.hub.inbox.is_past(seam.until()));
+        while let Poll::Ready(delivery) = self.queue.poll_next(context) {
+            if let Some(delivery) = self.beyond_seam(delivery) {
+                return Poll::Ready(delivery);
+            }
+        }
+        if past {
+            self.seam = None;
+        }
+        Poll::Pending
+    }
+
+    /// What is left of a delivery without the entries that history has; `None` when that is nothing.
+    fn beyond_seam(&self, delivery: Delivery) -> Option<Delivery> {
+        let (Some(seam), Delivery::Frame(frame)) = (&self.seam, &delivery) else { return Some(delivery) };
+        let entries = frame.entries();
+        let shown: Vec<TailEntry> = entries.iter().filter(|entry| seam.shows(entry)).cloned().collect();
+        match shown.len() {
+            0 => None,
+            n if n == entries.len() => Some(delivery),
+            _ => {
+                let frame = Frame::new(&Arc::new(shown), self.encoder, &self.hub.queued);
+                Some(Delivery::Frame(Arc::new(frame)))
+            }
+        }
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.hub.close(&self.matchers, &self.queue);
+    }
+}

@@ -1,0 +1,186 @@
+//! Which batches wait to be shown to tails? Put here by the thread that commits, which never waits for anything.
+
+use parking_lot::{Condvar, Mutex};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use strandline_model::{Batch, TenantId};
+use strandline_store::engine::CommitObserver;
+
+/// Most bytes of batches that wait; what comes beyond is not shown to tails, and they are told.
+pub(super) const MAX_INBOX_BYTES: usize = 32 << 20;
+/// Most bytes that are taken as one round: the first tail of a round is served before the last.
+const MAX_ROUND_BYTES: usize = 4 << 20;
+
+/// Committed batches of tenants that have tails.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    arrived: Condvar,
+    listening: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<(u64, Arc<Batch>)>,
+    bytes: usize,
+    /// Tenants with tails, and how many.
+    tenants: HashMap<TenantId, usize>,
+    /// What was not taken in, by tenant.
+    missed: HashMap<TenantId, Missed>,
+    /// The last commit that was told of.
+    last_commit: u64,
+    /// Whether a round is under way.
+    distributing: bool,
+    closed: bool,
+}
+
+/// Entries that nobody looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Missed {
+    pub(super) entries: u64,
+    /// The time of the first of them.
+    pub(super) ts: i64,
+}
+
+/// What is shown next.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    pub(super) batches: Vec<(u64, Arc<Batch>)>,
+    pub(super) missed: HashMap<TenantId, Missed>,
+}
+
+impl Inbox {
+    /// From now on batches of `tenant` are taken in. Returns the last commit that was told of before.
+    pub(super) fn listen(&self, tenant: &TenantId) -> u64 {
+        let mut state = self.state.lock();
+        *state.tenants.entry(tenant.clone()).or_default() += 1;
+        self.listening.store(true, Ordering::SeqCst);
+        state.last_commit
+    }
+
+    /// One tail of `tenant` less.
+    pub(super) fn leave(&self, tenant: &TenantId) {
+        let mut state = self.state.lock();
+        if let Some(n) = state.tenants.get_mut(tenant) {
+            *n -= 1;
+            if *n == 0 {
+                state.tenants.remove(tenant);
+                state.missed.remove(tenant);
+            }
+        }
+        self.listening.store(!state.tenants.is_empty(), Ordering::SeqCst);
+    }
+
+    /// Waits for something to show; `None` when the inbox is closed. The round before counts as done.
+    pub(super) fn next_round(&self) -> Option<Round> {
+        let mut state = self.state.lock();
+        state.distributing = false;
+        while state.waiting.is_empty() && state.missed.is_empty() && !state.closed {
+            self.arrived.wait(&mut state);
+        }
+        if state.closed {
+            return None;
+        }
+        let mut round = Round { missed: std::mem::take(&mut state.missed), ..Round::default() };
+        let mut bytes = 0;
+        while let Some((_, batch)) = state.waiting.front() {
+            let size = batch.memory_bytes();
+            if bytes > 0 && bytes + size > MAX_ROUND_BYTES {
+                break;
+            }
+            bytes += size;
+            round.batches.extend(state.waiting.pop_front());
+        }
+        state.bytes -= bytes;
+        state.distributing = true;
+        Some(round)
+    }
+
+    /// Whether everything up to a commit later than `commit` was told of and has been shown.
+    pub(super) fn is_past(&self, commit: u64) -> bool {
+        let state = self.state.lock();
+        state.last_commit > commit && state.waiting.is_empty() && !state.distributing
+    }
+
+    /// Ends the thread that takes rounds.
+    pub(super) fn close(&self) {
+        self.state.lock().closed = true;
+        self.arrived.notify_all();
+    }
+}
+
+impl CommitObserver for Inbox {
+    fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::SeqCst)
+    }
+
+    fn committed(&self, commit: u64, batches: &mut dyn Iterator<Item = &Arc<Batch>>) {
+        let state = &mut *self.state.lock();
+        state.last_commit = commit;
+        let mut news = false;
+        for batch in batches.filter(|batch| state.tenants.contains_key(&batch.tenant)) {
+            news = true;
+            let size = batch.memory_bytes();
+            if state.bytes > 0 && state.bytes + size > MAX_INBOX_BYTES {
+                let ts = batch.entries.first().map_or(0, |entry| entry.ts);
+                let missed = state.missed.entry(batch.tenant.clone()).or_insert(Missed { entries: 0, ts });
+                missed.entries += batch.entries.len() as u64;
+                continue;
+            }
+            state.bytes += size;
+            state.waiting.push_back((commit, Arc::clone(batch)));
+        }
+        if news {
+            self.arrived.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strandline_model::{BatchBuilder, Labels};
+
+    fn batch(tenant: &str, bytes: usize) -> Arc<Batch> {
+        let mut batch = BatchBuilder::new(TenantId::new(tenant).unwrap(), bytes);
+        batch.begin_stream(Arc::new(Labels::parse("{a=\"b\"}").unwrap()));
+        assert!(batch.push(7, &vec![b'x'; bytes], &mut Vec::new()));
+        Arc::new(batch.finish())
+    }
+
+    #[test]
+    fn only_tenants_with_tails_are_taken_in() {
+        let inbox = Inbox::default();
+        let a = TenantId::new("a").unwrap();
+        assert!(!inbox.is_listening());
+        assert_eq!(inbox.listen(&a), 0);
+        inbox.committed(5, &mut [batch("b", 10), batch("a", 10)].iter());
+        let round = inbox.next_round().unwrap();
+        assert_eq!(round.batches.len(), 1);
+        assert_eq!((round.batches[0].0, round.batches[0].1.tenant.as_str()), (5, "a"));
+        assert!(!inbox.is_past(4), "a round is under way");
+        assert_eq!(inbox.listen(&a), 5);
+        inbox.leave(&a);
+        assert!(inbox.is_listening());
+        inbox.leave(&a);
+        assert!(!inbox.is_listening());
+        inbox.close();
+        assert!(inbox.next_round().is_none());
+        assert!(inbox.is_past(4) && !inbox.is_past(5));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_told() {
+        let inbox = Inbox::default();
+        inbox.listen(&TenantId::new("a").unwrap());
+        let large = batch("a", MAX_INBOX_BYTES / 2);
+        for commit in 1..=4 {
+            inbox.committed(commit, &mut [Arc::clone(&large)].into_iter().collect::<Vec<_>>().iter());
+        }
+        let round = inbox.next_round().unwrap();
+        assert_eq!(round.batches.len(), 1, "a round is bounded, but never empty");
+        let missed: Vec<Missed> = round.missed.into_values().collect();
+        assert_eq!(missed, [Missed { entries: 3, ts: 7 }], "with its bookkeeping, one takes more than half");
+    }
+}
