@@ -355,10 +355,38 @@ fn limits_of_tenants_change_while_the_server_runs() {
     assert_eq!(answer.status, 429);
     assert!(answer.text().starts_with("ingestion rate limit exceeded for user slow (limit: 10 bytes/sec"));
     assert!(answer.text().contains("limits.ingestion_rate") && answer.retry_after.is_some());
+    let text = "overrides:\n  hurried: {query_timeout: 1ns}\n  short: {max_query_length: 1h, required_labels: [team]}\n  \
+                few: {max_global_streams_per_user: 1}\n";
+    std::fs::write(&file, text).unwrap();
+    hang_up(&rig);
+    let ask = |tenant: &str, query: &str, end: &str| {
+        let window = [("query", query), ("start", "1795219200"), ("end", end)];
+        rig.get_with("/loki/api/v1/query_range", &[("X-Scope-OrgID", tenant)], &window)
+    };
+    until("the next limits", || ask("hurried", "{}", "1795219260").status == 504);
+    assert_eq!(ask("other", "{}", "1795219260").status, 200);
+    let long = ask("short", "{team=\"t\"}", "1795230000");
+    assert_eq!(
+        (long.status, long.text().contains("limits.max_query_length")),
+        (400, true),
+        "{}",
+        long.text()
+    );
+    let bare = ask("short", "{app=\"x\"}", "1795219260");
+    assert_eq!((bare.status, bare.text().contains("limits.required_labels")), (400, true), "{}", bare.text());
+    assert_eq!(ask("short", "{team=\"t\"}", "1795219260").status, 200);
+    // One stream fits; the other waits, and may come again with the first.
+    for _ in 0..2 {
+        let answer = push(&rig, &[("X-Scope-OrgID", "few")], &[("a", "fits"), ("b", "waits")]);
+        assert_eq!(answer.status, 429);
+        assert!(answer.text().contains("limits.max_active_streams"), "{}", answer.text());
+    }
+    let stored = ask("few", "{}", "1795219260").text();
+    assert!(stored.matches("\"fits\"]").count() == 1 && !stored.contains("waits"), "{stored}");
     std::fs::remove_file(&file).unwrap();
     hang_up(&rig);
     until("a complaint about the lost file", || rig.log_tail().contains("No such file"));
-    assert_eq!(status("small", "1234567890"), 400);
+    assert_eq!(ask("hurried", "{}", "1795219260").status, 504);
 }
 
 /// A certificate for `localhost`, written where the server looks.
@@ -376,12 +404,24 @@ struct Client {
 impl Client {
     /// A connection that trusts this certificate alone.
     fn connect(port: u16, trusted: &[u8]) -> std::io::Result<Self> {
+        Self::connect_as(port, trusted, None)
+    }
+
+    /// The same for a client with a certificate and a key.
+    fn connect_as(port: u16, trusted: &[u8], own: Option<(&[u8], &[u8])>) -> std::io::Result<Self> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(trusted.to_vec().into()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config =
             rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+        let config = config.unwrap().with_root_certificates(roots);
+        let config = match own {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let key = rustls::pki_types::PrivateKeyDer::try_from(key.to_vec()).unwrap();
+                config.with_client_auth_cert(vec![certificate.to_vec().into()], key).unwrap()
+            }
+        };
         let name = "localhost".try_into().unwrap();
         let mut tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
         let mut tcp = TcpStream::connect(("127.0.0.1", port))?;
@@ -441,6 +481,36 @@ fn certificates_change_without_breaking_connections() {
     let _ = plain.read_to_end(&mut back);
     assert!(!back.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&back));
     assert!(rig.stop().success());
+}
+
+#[test]
+fn clients_without_a_certificate_stay_outside_where_one_is_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = certificate(folder.path());
+    let make = || rcgen::generate_simple_self_signed(vec!["agent".to_owned()]).unwrap();
+    let (known, stranger) = (make(), make());
+    std::fs::write(folder.path().join("ca.pem"), known.cert.pem()).unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (cert, key, ca) = (path("cert.pem"), path("key.pem"), path("ca.pem"));
+    let settings = [("TLS__CERT_FILE", cert.as_str()), ("TLS__KEY_FILE", &key), ("TLS__CLIENT_CA_FILE", &ca)];
+    let mut rig = Rig::new(&folder.path().join("data"), &settings);
+    rig.spawn();
+    let ask = |own: Option<(&[u8], &[u8])>| {
+        let mut client = Client::connect_as(rig.port, &server, own)?;
+        client.stream.write_all(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut back = Vec::new();
+        client.stream.read_to_end(&mut back)?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&back).starts_with("HTTP/1.1 200"))
+    };
+    let der = |made: &rcgen::CertifiedKey<rcgen::KeyPair>| {
+        (made.cert.der().to_vec(), made.signing_key.serialize_der())
+    };
+    let (own, own_key) = der(&known);
+    until("the server", || ask(Some((&own, &own_key))).is_ok_and(|answered| answered));
+    let (other, other_key) = der(&stranger);
+    // With TLS 1.3 a client learns of its refusal when it reads.
+    assert!(ask(None).is_err());
+    assert!(ask(Some((&other, &other_key))).is_err());
 }
 
 #[test]
