@@ -46,6 +46,7 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
         ("limits.max_streams_per_push", config.limits.max_streams_per_push),
         ("limits.max_lines_per_push", config.limits.max_lines_per_push),
         ("limits.max_entries_per_query", config.limits.max_entries_per_query),
+        ("limits.volume_max_series", config.limits.volume_max_series),
     ] {
         if count == 0 {
             faults.push((name, "must be at least 1".to_owned()));

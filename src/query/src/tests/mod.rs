@@ -7,3 +7,4 @@ mod patterns;
 mod readers;
 mod rig;
 mod run;
+mod volume;
