@@ -6,6 +6,7 @@
 mod access;
 mod bundle;
 mod clients;
+mod grafana;
 mod house;
 mod input;
 mod kill;

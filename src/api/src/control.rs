@@ -154,8 +154,8 @@ fn shown(limits: &Limits, retention_ns: i64, timeout_ns: i64) -> Value {
         "pattern_persistence_enabled": false,
         "query_timeout": duration(if limits.query_timeout_ns > 0 { limits.query_timeout_ns } else { timeout_ns }),
         "retention_period": duration(retention_ns),
-        "volume_enabled": true,
-        "volume_max_series": 1000,
+        "volume_enabled": limits.volume_enabled,
+        "volume_max_series": limits.volume_max_series,
     })
 }
 

@@ -4,7 +4,7 @@ use crate::control;
 use crate::explain;
 use crate::http::respond::{self, internal_error};
 use crate::http::watch;
-use crate::loki::{format, labels, legacy, logs, patterns, push, tail};
+use crate::loki::{detected, format, labels, legacy, logs, patterns, push, tail, volume};
 use crate::operate;
 use crate::state::Door;
 use axum::Router;
@@ -61,6 +61,12 @@ fn paths() -> Router<Door> {
         .route("/api/prom/label/{name}/values", read(labels::values))
         .route("/loki/api/v1/series", read(labels::series))
         .route("/api/prom/series", read(labels::series))
+        .route("/loki/api/v1/index/stats", read(volume::index_stats))
+        .route("/loki/api/v1/index/volume", read(volume::index_volume))
+        .route("/loki/api/v1/index/volume_range", read(volume::index_volume_range))
+        .route("/loki/api/v1/detected_labels", read(detected::labels))
+        .route("/loki/api/v1/detected_fields", read(detected::fields))
+        .route("/loki/api/v1/detected_field/{name}/values", read(detected::values))
         .route("/loki/api/v1/patterns", read(patterns::patterns))
         .route("/api/prom/query", read(legacy::query))
         .route("/loki/api/v1/drilldown-limits", read(control::drilldown_limits))

@@ -24,6 +24,6 @@ pub use lexer::MAX_QUERY_BYTES;
 pub use line_filter::{LineFilter, LineFilters, LinePattern, LineTest, Literal};
 pub use parser::{parse, parse_query};
 pub use pattern::{MAX_PATTERN_BYTES, whole_value_regex};
-pub use pipeline::{Category, Label, LabelNeedle, Needed, Pipeline, Row, Unwrapped, row, units};
+pub use pipeline::{Category, Label, LabelNeedle, Needed, Pipeline, Row, Unwrapped, json_keys, row, units};
 pub use pretty::pretty;
 pub use selector::{compile as compile_matchers, require_non_empty_matcher};

@@ -31,6 +31,10 @@ pub struct Limits {
     pub max_entries_per_query: usize,
     /// Most series that one metric query may return (Loki's default); 0 is no limit.
     pub max_series_per_query: usize,
+    /// Whether volumes are answered; Logs Drilldown lists services by them.
+    pub volume_enabled: bool,
+    /// Most label sets that a question for volumes may come to (Loki's default); a dashboard cannot show more.
+    pub volume_max_series: usize,
     /// Bytes of lines and metadata that may come in per second; 0 is no limit. One person's store has no neighbors to
     /// protect: this and all that follow are for those who do.
     pub ingestion_rate: u64,
@@ -75,6 +79,8 @@ impl Default for Limits {
             max_lines_per_push: 2_000_000,
             max_entries_per_query: 5000,
             max_series_per_query: 500,
+            volume_enabled: true,
+            volume_max_series: 1000,
             ingestion_rate: 0,
             ingestion_burst: 0,
             stream_rate: 0,
@@ -108,6 +114,8 @@ impl Limits {
         Self {
             max_entries_per_query: self.max_entries_per_query.min(other.max_entries_per_query),
             max_series_per_query: least(self.max_series_per_query, other.max_series_per_query),
+            volume_enabled: self.volume_enabled && other.volume_enabled,
+            volume_max_series: self.volume_max_series.min(other.volume_max_series),
             max_query_length_ns: least(self.max_query_length_ns, other.max_query_length_ns),
             max_query_lookback_ns: least(self.max_query_lookback_ns, other.max_query_lookback_ns),
             max_query_range_ns: least(self.max_query_range_ns, other.max_query_range_ns),

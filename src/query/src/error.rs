@@ -27,6 +27,11 @@ pub enum QueryError {
     /// The answer would not fit into the memory set aside for one.
     #[error("the answer needs more than {0} bytes (query.max_memory): lower the limit or narrow the query")]
     TooLarge(usize),
+    /// Volumes have more label sets than one answer may have.
+    #[error(
+        "the query hit the max number of series limit (limit: {0} series): narrow it, or name fewer labels in targetLabels (limits.volume_max_series)"
+    )]
+    TooManyVolumes(usize),
     /// Series do not go together, or there are too many.
     #[error(transparent)]
     Evaluation(#[from] EvalError),

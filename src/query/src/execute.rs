@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use strandline_model::TimeRange;
+use strandline_store::engine::SegmentHandle;
 use strandline_store::head::Head;
 use strandline_store::{StoreError, View};
 
@@ -42,6 +43,16 @@ pub(crate) trait Sink: Send + Sync + 'static {
     /// Looks at a head; `source` is its place behind the view's segments.
     fn head(&self, scope: &Scope, source: usize, head: &Arc<Head>) -> Result<(), StoreError>;
 
+    /// Looks at a segment: what of it is left to be looked at block by block.
+    fn segment(
+        &self,
+        scope: &Scope,
+        source: usize,
+        handle: &Arc<SegmentHandle>,
+    ) -> Result<SegmentPlan, StoreError> {
+        plan::plan(scope, source, handle)
+    }
+
     /// Looks at a block.
     fn block(&self, scope: &Scope, plan: &SegmentPlan, index: u32) -> Result<(), StoreError>;
 }
@@ -66,6 +77,15 @@ impl<S: Sink> Sink for Arc<S> {
 
     fn head(&self, scope: &Scope, source: usize, head: &Arc<Head>) -> Result<(), StoreError> {
         (**self).head(scope, source, head)
+    }
+
+    fn segment(
+        &self,
+        scope: &Scope,
+        source: usize,
+        handle: &Arc<SegmentHandle>,
+    ) -> Result<SegmentPlan, StoreError> {
+        (**self).segment(scope, source, handle)
     }
 
     fn block(&self, scope: &Scope, plan: &SegmentPlan, index: u32) -> Result<(), StoreError> {
@@ -134,7 +154,7 @@ impl<S: Sink> Run<S> {
 
     fn plan_segment(&self, i: usize) -> Vec<(i64, Unit)> {
         let Some(handle) = self.scope.view.segments.get(i) else { return Vec::new() };
-        match plan::plan(&self.scope, i, handle) {
+        match self.sink.segment(&self.scope, i, handle) {
             Ok(plan) => {
                 let plan = Arc::new(plan);
                 let key = |block: u32| {

@@ -111,9 +111,7 @@ impl LogQuery {
     pub fn parse(text: &str) -> Result<Self, QueryError> {
         match Query::parse(text)? {
             Query::Log(query) => Ok(query),
-            Query::Metric(_) => {
-                Err(QueryError::Unsupported("only log queries are supported here".to_owned()))
-            }
+            Query::Metric(_) => Err(QueryError::Unsupported("only log selector is supported".to_owned())),
         }
     }
 
@@ -158,6 +156,17 @@ impl LogQuery {
             search,
             search_of_lines,
         };
+        Ok(Self { inner: Arc::new(inner), errors: Errors::None })
+    }
+
+    /// All lines of the selected streams; unlike a query that is read, it may select every stream.
+    pub(crate) fn of_streams(selector: Selector) -> Result<Self, QueryError> {
+        let pipeline = Pipeline::compile(&[], &Needed::All)?;
+        let (text, unwrapped) = (String::new(), None);
+        let (needle, entry_needle) = (Needle::Any, Needle::Any);
+        let (search, search_of_lines) = (Search::All, Search::All);
+        let inner =
+            Inner { text, selector, pipeline, unwrapped, needle, entry_needle, search, search_of_lines };
         Ok(Self { inner: Arc::new(inner), errors: Errors::None })
     }
 
@@ -310,11 +319,9 @@ pub fn pretty(text: &str) -> Result<String, QueryError> {
 
 /// Reads a bare stream selector, as parameters hold it.
 pub fn parse_selector(text: &str) -> Result<Selector, QueryError> {
-    let query = LogQuery::parse(text)?;
-    if query.is_bare() {
-        Ok(query.inner.selector.clone())
-    } else {
-        Err(QueryError::Unsupported("only label matchers are supported".to_owned()))
+    match Query::parse(text)? {
+        Query::Log(query) if query.is_bare() => Ok(query.inner.selector.clone()),
+        _ => Err(QueryError::Unsupported("only label matchers are supported".to_owned())),
     }
 }
 
@@ -422,6 +429,7 @@ mod tests {
         assert_eq!(error(r#"{a="b"} |= "x""#), "only label matchers are supported");
         // Everything may be asked for, unless the reader's rules say otherwise.
         assert!(parse_selector(r#"{a=~".*"}"#).is_ok());
+        assert_eq!(error(r#"rate({a="b"}[1m])"#), "only label matchers are supported");
         assert!(error("{").starts_with("parse error at line 1, col"));
     }
 }

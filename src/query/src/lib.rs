@@ -4,10 +4,12 @@
 //! own. It knows LogQL's meaning and the engine's parts; it knows neither HTTP nor Loki's JSON.
 
 mod damage;
+pub mod detected;
 mod engine;
 mod error;
 mod execute;
 pub mod explain;
+mod fresh;
 mod frontier;
 mod gate;
 pub mod language;
@@ -26,6 +28,7 @@ mod scope;
 mod share;
 pub mod stats;
 pub mod tail;
+pub mod volume;
 
 pub use engine::{QueryConfig, QueryEngine};
 pub use error::QueryError;
@@ -35,6 +38,7 @@ pub use reader::{LabelFilter, Part, ReadRules, Reader};
 pub use request::{CancelFlag, Direction, LogRequest, MetricRequest};
 pub use result::{LogResult, MetricResult, Pattern, PatternResult, ResultEntry, ResultStream};
 pub use stats::QueryStats;
+pub use volume::{StreamStats, VolumeRequest, VolumeResult};
 
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,18 @@ pub(crate) struct SegmentPlan {
 }
 
 impl SegmentPlan {
+    /// A plan to look at these streams in these blocks.
+    pub(crate) fn of_streams(
+        (source, handle): (usize, &Arc<SegmentHandle>),
+        segment: Arc<Segment>,
+        table: Arc<BlockTable>,
+        streams: Streams,
+        blocks: Vec<u32>,
+    ) -> Self {
+        let (handle, streams) = (Arc::clone(handle), Some(streams));
+        Self { handle, segment, table, streams, source, blocks, of_lines: false }
+    }
+
     /// The selected streams of a block.
     pub(crate) fn streams_of(&self, scope: &Scope, block: u32) -> Result<Cow<'_, Streams>, StoreError> {
         match (&self.streams, self.table.blocks.get(block as usize)) {
@@ -59,7 +71,8 @@ impl Streams {
         self.ordinals.is_empty()
     }
 
-    fn push(&mut self, ordinal: u32, labels: Arc<Labels>) {
+    /// Adds a stream; ordinals ascend.
+    pub(crate) fn push(&mut self, ordinal: u32, labels: Arc<Labels>) {
         self.ordinals.push(ordinal);
         self.labels.push(labels);
     }
@@ -95,7 +108,7 @@ pub(crate) fn plan(
     count(&scope.counters.blocks_considered, table.blocks.len() as u64);
     count(&scope.counters.blocks_out_of_time, (table.blocks.len() - blocks.len()) as u64);
     let streams;
-    if let Some(few) = scope.few.as_ref().filter(|few| few.len() < chunks(&segment)) {
+    if let Some(few) = few(scope, &segment) {
         streams = find_streams(scope, &segment, few)?;
         keep_selected(scope, &mut blocks, &table, &streams);
         rule_out(scope.query.needle(), scope, &segment, &mut blocks);
@@ -125,8 +138,10 @@ pub(crate) fn plan(
     Ok(SegmentPlan { handle: Arc::clone(handle), segment, table, streams, source, blocks, of_lines })
 }
 
-fn chunks(segment: &Segment) -> usize {
-    (segment.meta().streams as usize).div_ceil(STREAMS_PER_CHUNK)
+/// The selected streams, if looking up each of them in the segment is less than a look at all that it has.
+pub(crate) fn few<'s>(scope: &'s Scope, segment: &Segment) -> Option<&'s Vec<Arc<Labels>>> {
+    let chunks = (segment.meta().streams as usize).div_ceil(STREAMS_PER_CHUNK);
+    scope.few.as_ref().filter(|few| few.len() < chunks)
 }
 
 fn keep_selected(scope: &Scope, blocks: &mut Vec<u32>, table: &BlockTable, streams: &Streams) {

@@ -98,7 +98,8 @@ impl From<QueryError> for Failure {
             | QueryError::Unsupported(_)
             | QueryError::Pipeline(_)
             | QueryError::Limit(_)
-            | QueryError::TooLarge(_) => StatusCode::BAD_REQUEST,
+            | QueryError::TooLarge(_)
+            | QueryError::TooManyVolumes(_) => StatusCode::BAD_REQUEST,
             QueryError::Evaluation(ref error) if error.is_of_the_query() => StatusCode::BAD_REQUEST,
             QueryError::Cancelled => StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default(),
             QueryError::TimedOut => StatusCode::GATEWAY_TIMEOUT,

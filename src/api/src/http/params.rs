@@ -50,6 +50,17 @@ impl Params {
         self.0.push((name.to_owned(), value));
     }
 
+    /// The whole number in the parameter `name`, if there is one; the error is in Go's words.
+    pub(crate) fn whole_number(&self, name: &str) -> Result<Option<i64>, Failure> {
+        let wrong = |text: &str, e: std::num::ParseIntError| {
+            use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+            let too_large = matches!(e.kind(), PosOverflow | NegOverflow);
+            let why = if too_large { "value out of range" } else { "invalid syntax" };
+            Failure::bad_request(format!("strconv.Atoi: parsing {text:?}: {why}"))
+        };
+        self.get(name).map(|text| text.parse().map_err(|e| wrong(text, e))).transpose()
+    }
+
     /// All values of any of `names`.
     pub(crate) fn all<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(|(n, _)| names.contains(&n.as_str())).map(|(_, v)| v.as_str())

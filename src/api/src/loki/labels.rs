@@ -1,6 +1,7 @@
 //! Which labels, values and streams are there?
 
 use super::json::{put_object, put_texts};
+use super::selector;
 use super::window::{self, Window};
 use crate::access::Asker;
 use crate::http::answer::{Answer, takes_gzip};
@@ -11,19 +12,19 @@ use crate::state::Door;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use std::collections::BTreeSet;
-use strandline_model::{Labels, Selector, TimeRange};
+use strandline_model::{Labels, TimeRange};
 use strandline_query::{QueryEngine, QueryError, Reader};
 
-/// What all three questions have in common.
-struct Question {
-    params: Params,
-    headers: HeaderMap,
-    reader: Reader,
-    range: TimeRange,
+/// What all questions for labels have in common.
+pub(super) struct Question {
+    pub(super) params: Params,
+    pub(super) headers: HeaderMap,
+    pub(super) reader: Reader,
+    pub(super) range: TimeRange,
 }
 
 impl Question {
-    async fn of(state: &Door, reader: Reader, request: Request) -> Result<Self, Failure> {
+    pub(super) async fn of(state: &Door, reader: Reader, request: Request) -> Result<Self, Failure> {
         let (params, headers) = Params::of(state, request).await?;
         let Window { start, end } = window::allowed(state, &reader, &params)?;
         if end < start {
@@ -32,10 +33,6 @@ impl Question {
             ));
         }
         Ok(Self { params, headers, reader, range: TimeRange::new(start, end.saturating_add(1)) })
-    }
-
-    fn selector(&self) -> Result<Selector, Failure> {
-        self.params.get("query").map_or_else(|| Ok(Selector::all()), |text| Ok(self.reader.selector(text)?))
     }
 }
 
@@ -46,7 +43,7 @@ pub(crate) async fn names(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
-    let selector = question.selector()?;
+    let selector = selector::optional(&question.reader, &question.params)?;
     texts(&state, question, move |engine, q| engine.label_names(&q.reader, q.range, &selector)).await
 }
 
@@ -58,7 +55,7 @@ pub(crate) async fn values(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
-    let selector = question.selector()?;
+    let selector = selector::optional(&question.reader, &question.params)?;
     texts(&state, question, move |engine, q| engine.label_values(&q.reader, &name, q.range, &selector)).await
 }
 
@@ -89,26 +86,13 @@ pub(crate) async fn series(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
-    let selectors = selectors(&question)?;
+    let selectors = selector::all_of_match(&question.reader, &question.params)?;
     let engine = state.query.clone();
     blocking::read(&state, move |_| {
         let found = engine.series(&question.reader, question.range, &selectors)?;
         Ok(Answer::json(encode_series(&found)).packed_if(takes_gzip(&question.headers)))
     })
     .await
-}
-
-/// The selectors of `match`; none, or a single empty one, means all streams.
-fn selectors(question: &Question) -> Result<Vec<Selector>, Failure> {
-    let texts: Vec<&str> = question.params.all(&["match[]", "match"]).collect();
-    match texts.as_slice() {
-        [] => return Ok(vec![Selector::all()]),
-        [one] if one.chars().filter(|c| !c.is_whitespace()).eq("{}".chars()) => {
-            return Ok(vec![Selector::all()]);
-        }
-        _ => {}
-    }
-    texts.into_iter().map(|text| question.reader.selector(text).map_err(Failure::from)).collect()
 }
 
 fn encode_series(found: &BTreeSet<Labels>) -> Vec<u8> {

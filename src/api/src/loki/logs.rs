@@ -58,10 +58,7 @@ pub(crate) fn over_range(
     params: &Params,
     headers: &HeaderMap,
 ) -> Result<Question, Failure> {
-    let window = window::allowed(state, &reader, params)?;
-    if window.end < window.start {
-        return Err(Failure::bad_request("end timestamp must not be before or equal to start time"));
-    }
+    let window = window::ordered(state, &reader, params)?;
     let step_ns = window::step(params, window)?;
     Ok(match reader.query(params.get("query").unwrap_or(""))? {
         Query::Log(query) => {
@@ -166,22 +163,20 @@ async fn answer_log(state: Door, mut request: LogRequest, headers: &HeaderMap) -
 
 /// `limit`, no more than `max`.
 pub(crate) fn limit(params: &Params, max: usize) -> Result<usize, Failure> {
-    let Some(text) = params.get("limit") else { return Ok(DEFAULT_LIMIT.min(max)) };
-    let limit: i64 = text.parse().map_err(|e: std::num::ParseIntError| {
-        let why = match e.kind() {
-            std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => "value out of range",
-            _ => "invalid syntax",
-        };
-        Failure::bad_request(format!("strconv.Atoi: parsing {text:?}: {why}"))
-    })?;
-    match usize::try_from(limit) {
-        Err(_) | Ok(0) => Err(Failure::bad_request("limit must be a positive value")),
-        Ok(limit) if limit > max => Err(Failure::bad_request(format!(
-            "max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {max}) \
-             (limits.max_entries_per_query)"
-        ))),
-        Ok(limit) => Ok(limit),
+    match params.whole_number("limit")?.map(usize::try_from) {
+        None => Ok(DEFAULT_LIMIT.min(max)),
+        Some(Err(_) | Ok(0)) => Err(Failure::bad_request("limit must be a positive value")),
+        Some(Ok(limit)) if limit > max => Err(too_many_entries(limit, max)),
+        Some(Ok(limit)) => Ok(limit),
     }
+}
+
+/// More lines are asked for than one answer may have.
+pub(super) fn too_many_entries(limit: usize, max: usize) -> Failure {
+    Failure::bad_request(format!(
+        "max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {max}) \
+         (limits.max_entries_per_query)"
+    ))
 }
 
 fn direction(params: &Params) -> Result<Direction, Failure> {

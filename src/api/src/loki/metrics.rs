@@ -72,7 +72,7 @@ fn put_points(out: &mut Vec<u8>, points: impl Iterator<Item = (i64, f64)>) {
 }
 
 /// `[seconds, "value"]`, the seconds with three places at most.
-fn put_point(out: &mut Vec<u8>, ts: i64, value: f64) {
+pub(super) fn put_point(out: &mut Vec<u8>, ts: i64, value: f64) {
     out.push(b'[');
     let milliseconds = ts.div_euclid(SECOND_NS / 1000);
     put_int(out, milliseconds.div_euclid(1000));

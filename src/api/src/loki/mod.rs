@@ -1,5 +1,6 @@
 //! How does Loki's API read requests and write answers?
 
+pub(crate) mod detected;
 mod duration;
 pub(crate) mod format;
 mod json;
@@ -9,7 +10,9 @@ pub(crate) mod logs;
 mod metrics;
 pub(crate) mod patterns;
 pub(crate) mod push;
+mod selector;
 mod stats;
 mod streams;
 pub(crate) mod tail;
+pub(crate) mod volume;
 mod window;

@@ -30,6 +30,15 @@ pub(crate) fn allowed(state: &Door, reader: &Reader, params: &Params) -> Result<
     check_length(window, reader.rules().limits.max_query_length_ns)
 }
 
+/// The same, for endpoints that refuse a window whose end is before its start.
+pub(crate) fn ordered(state: &Door, reader: &Reader, params: &Params) -> Result<Window, Failure> {
+    let window = allowed(state, reader, params)?;
+    if window.end < window.start {
+        return Err(Failure::bad_request("end timestamp must not be before or equal to start time"));
+    }
+    Ok(window)
+}
+
 fn check_length(window: Window, max_ns: i64) -> Result<Window, Failure> {
     let length = window.end.saturating_sub(window.start);
     if max_ns > 0 && length > max_ns {

@@ -52,6 +52,7 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
         ("limits.max_entries_per_query", config.limits.max_entries_per_query),
         ("limits.max_concurrent_tail_requests", config.limits.max_concurrent_tail_requests),
         ("server.max_tails", config.server.max_tails),
+        ("limits.volume_max_series", config.limits.volume_max_series),
     ] {
         if count == 0 {
             faults.push((name, "must be at least 1".to_owned()));

@@ -254,6 +254,18 @@ pub const SETTINGS: &[Setting] = &[
         "most series that one metric query may return; 0 is no limit"
     ),
     row!(
+        "limits.volume_enabled",
+        switch,
+        limits.volume_enabled,
+        "index/volume is answered; off, Logs Drilldown finds no services"
+    ),
+    row!(
+        "limits.volume_max_series",
+        count,
+        limits.volume_max_series,
+        "most label sets that index/volume may come to; above it the request is refused"
+    ),
+    row!(
         "limits.ingestion_rate",
         size,
         limits.ingestion_rate,

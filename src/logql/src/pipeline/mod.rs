@@ -9,6 +9,7 @@ mod extract;
 mod format;
 mod ip;
 mod json;
+mod json_keys;
 mod json_member;
 mod json_path;
 mod json_scan;
@@ -24,6 +25,7 @@ mod unpack;
 mod unwrap;
 
 pub(crate) use ip::IpRange;
+pub use json_keys::json_keys;
 pub use label_needle::LabelNeedle;
 pub(crate) use pattern::LineShape;
 pub use row::{Category, Label, Row};

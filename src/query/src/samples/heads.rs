@@ -1,8 +1,9 @@
-//! The samples in memory. What segments or earlier heads hold too is left out: a client may have sent it again.
+//! The samples in memory.
 
 use super::series::Table;
 use super::staged::{Line, Staging};
 use super::{Measure, SampleSink};
+use crate::fresh;
 use crate::scope::Scope;
 use crate::stats::count;
 use std::sync::Arc;
@@ -10,34 +11,14 @@ use strandline_store::head::{Head, HeadRows};
 
 /// Reads a head, which is the `source`-th part of the view, behind all segments.
 pub(super) fn read(sink: &SampleSink, scope: &Scope, source: usize, head: &Arc<Head>) {
-    let mut streams = head.select(&scope.part.tenant, scope.range, &scope.part.selector);
-    drop_repeats(sink, scope, source, &mut streams);
-    for mut rows in streams {
+    for rows in &fresh::select(&sink.engine, scope, source, head) {
         if scope.is_over() {
             return;
         }
-        // Not before: repeats are found by the labels that are stored.
-        rows.labels = scope.part.shown(rows.labels);
         sink.take(match scope.query.is_plain() {
-            true => read_stream(sink, scope, &rows),
-            false => read_stages(sink, scope, &rows),
+            true => read_stream(sink, scope, rows),
+            false => read_stages(sink, scope, rows),
         });
-    }
-}
-
-fn drop_repeats(sink: &SampleSink, scope: &Scope, source: usize, streams: &mut [HeadRows]) {
-    sink.engine.drop_rows_of(&scope.part.tenant, &scope.view.segments, streams);
-    let earlier = source.saturating_sub(scope.view.segments.len());
-    for head in scope.view.heads.iter().take(earlier) {
-        let theirs = head.select(&scope.part.tenant, scope.range, &scope.part.selector);
-        let mut theirs = theirs.iter().peekable();
-        // Both sides are sorted by labels.
-        for rows in streams.iter_mut() {
-            while theirs.next_if(|their| their.labels < rows.labels).is_some() {}
-            if let Some(their) = theirs.next_if(|their| their.labels == rows.labels) {
-                rows.drop_rows_of(their);
-            }
-        }
     }
 }
 

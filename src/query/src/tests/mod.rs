@@ -8,3 +8,4 @@ mod readers;
 mod rig;
 mod run;
 mod tail;
+mod volume;

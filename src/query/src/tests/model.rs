@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use strandline_model::TimeRange;
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Push(Vec<Row>),
     /// An earlier push again.
     Repeat(usize),
@@ -64,7 +64,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     proptest::collection::vec(row, 1..12)
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => rows().prop_map(Step::Push),
         2 => any::<usize>().prop_map(Step::Repeat),
@@ -146,27 +146,32 @@ fn check(rig: &Rig, all: &[Row], ask: &Ask) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Runs the steps; all that was pushed, in order of arrival.
+pub(super) fn live(rig: &Rig, steps: Vec<Step>) -> Vec<Row> {
+    let mut pushes: Vec<Vec<Row>> = Vec::new();
+    for step in steps {
+        match step {
+            Step::Push(rows) => {
+                rig.push(&rows);
+                pushes.push(rows);
+            }
+            Step::Repeat(i) if !pushes.is_empty() => rig.push(&pushes[i % pushes.len()]),
+            Step::Repeat(_) => {}
+            Step::Seal => rig.engine.seal(),
+            Step::Flush => rig.engine.flush_all().unwrap(),
+            Step::Settle => rig.settle(),
+            Step::Index => rig.engine.rebuild_labels().unwrap(),
+        }
+    }
+    pushes.into_iter().flatten().collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
     #[test]
     fn answers_are_those_of_a_plain_look(steps in steps(), asks in asks()) {
         let rig = Rig::new();
-        let mut pushes: Vec<Vec<Row>> = Vec::new();
-        for step in steps {
-            match step {
-                Step::Push(rows) => {
-                    rig.push(&rows);
-                    pushes.push(rows);
-                }
-                Step::Repeat(i) if !pushes.is_empty() => rig.push(&pushes[i % pushes.len()]),
-                Step::Repeat(_) => {}
-                Step::Seal => rig.engine.seal(),
-                Step::Flush => rig.engine.flush_all().unwrap(),
-                Step::Settle => rig.settle(),
-                Step::Index => rig.engine.rebuild_labels().unwrap(),
-            }
-        }
-        let all: Vec<Row> = pushes.into_iter().flatten().collect();
+        let all = live(&rig, steps);
         for ask in &asks {
             check(&rig, &all, ask)?;
         }

@@ -2,7 +2,10 @@
 
 use super::rig::{NOW, Rig, request, row, shown, tenant};
 use crate::metric::{Steps, Value};
-use crate::{CancelFlag, Direction, LabelFilter, LogRequest, MetricRequest, Query, ReadRules, Reader};
+use crate::volume::VolumeBy;
+use crate::{
+    CancelFlag, Direction, LabelFilter, LogRequest, MetricRequest, Query, ReadRules, Reader, VolumeRequest,
+};
 use std::sync::Arc;
 use strandline_model::{Limits, Selector, TenantId, TimeRange};
 
@@ -153,4 +156,55 @@ fn a_reader_looks_back_as_far_as_its_limits_say_whatever_the_query_asks_for() {
     let request = MetricRequest { reader, query, steps, max_series: None, cut_series: false, cancel };
     let Value::Matrix(matrix) = rig.query.metrics(&request).unwrap().value else { panic!() };
     assert_eq!(matrix.series[0].points, [(0, 1.0)]);
+}
+
+#[test]
+fn volumes_and_detected_labels_are_of_what_the_reader_sees() {
+    let volumes = |rig: &Rig, reader: Reader, by| {
+        let request = VolumeRequest {
+            reader,
+            selector: Selector::all(),
+            range: TimeRange::new(SECOND, 3 * SECOND + 1),
+            step_ns: None,
+            by,
+            targets: Vec::new(),
+            max_series: 100,
+            cancel: CancelFlag::default(),
+        };
+        let mut all: Vec<String> = Vec::new();
+        for range in [request.range, TimeRange::new(SECOND + 1, 9 * SECOND)] {
+            let found = rig.query.volume(&VolumeRequest { range, ..request.clone() }).unwrap();
+            all.extend(found.volumes.iter().map(|volume| {
+                let labels: Vec<String> = volume.labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
+                format!("{} {}", labels.join(","), volume.total.entries)
+            }));
+            all.push("-".to_owned());
+        }
+        all.join("; ")
+    };
+    for rig in rigs() {
+        assert_eq!(
+            volumes(&rig, reader(None), VolumeBy::Streams),
+            "__tenant_id__=u,env=odd,n=1 2; __tenant_id__=t,env=even,n=2 1; __tenant_id__=t,env=odd,n=1 1; -; \
+             __tenant_id__=u,env=odd,n=1 1; __tenant_id__=t,env=even,n=2 1; -"
+        );
+        let own = || reader(Some(r#"{env="even"}"#));
+        assert_eq!(
+            volumes(&rig, own(), VolumeBy::Series),
+            "__tenant_id__=t,env=even,n=2 1; -; __tenant_id__=t,env=even,n=2 1; -"
+        );
+        let cancel = CancelFlag::default();
+        let stats = |reader: &Reader| {
+            let found = rig.query.stream_stats(reader, &Selector::all(), TimeRange::ALL, &cancel).unwrap();
+            (found.streams, found.total.entries)
+        };
+        assert_eq!((stats(&reader(None)), stats(&own())), ((3, 4), (1, 1)));
+        let labels = |reader: &Reader| {
+            let found = rig.query.detected_labels(reader, TimeRange::ALL, &Selector::all()).unwrap();
+            found.into_iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>()
+        };
+        // The streams' numbers are left out.
+        assert_eq!(labels(&reader(None)), ["__tenant_id__ 2", "env 2"]);
+        assert_eq!(labels(&own()), ["__tenant_id__ 1", "env 1"]);
+    }
 }

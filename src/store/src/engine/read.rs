@@ -5,7 +5,7 @@ use super::{Engine, SegmentHandle, flush};
 use crate::error::StoreError;
 use crate::head::Head;
 use crate::segment::StreamRow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use strandline_model::{Day, Labels, Selector, TenantId, TimeRange};
 
@@ -82,6 +82,33 @@ impl Engine {
         Ok(series.iter().filter_map(|l| l.get(name).map(str::to_owned)).collect())
     }
 
+    /// All labels that selected streams have in `range` (to the day): the values of each name.
+    pub fn label_sets(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        selector: &Selector,
+    ) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
+        let mut sets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut add = |labels: &Labels| {
+            for (name, value) in labels.iter() {
+                if !sets.get(name).is_some_and(|values| values.contains(value)) {
+                    sets.entry(name.to_owned()).or_default().insert(value.to_owned());
+                }
+            }
+        };
+        let Some(index) = self.complete_labels() else {
+            self.series(tenant, range, selector)?.iter().for_each(add);
+            return Ok(sets);
+        };
+        self.head_series(tenant, range, selector).iter().for_each(|labels| add(labels));
+        for name in index.label_names(tenant, Some(range), selector) {
+            let mut values = index.label_values(tenant, &name, Some(range), selector);
+            sets.entry(name).or_default().append(&mut values);
+        }
+        Ok(sets)
+    }
+
     /// The selected streams that have entries in `range` (to the day).
     pub fn series(
         &self,
@@ -121,7 +148,9 @@ impl Engine {
         self.complete_labels()?.select(tenant, Some(range), selector, limit)
     }
 
+    /// The selected streams in memory; to the day, or an answer would have fewer of them before a flush than after it.
     fn head_series(&self, tenant: &TenantId, range: TimeRange, selector: &Selector) -> Vec<Arc<Labels>> {
+        let range = whole_days(range);
         let state = self.state.read().clone();
         let heads = state.sealed.iter().chain([&state.active]);
         heads.flat_map(|head| head.series(tenant, range, selector)).collect()
@@ -199,6 +228,13 @@ impl Engine {
             index.commit(manifest.generation());
         }
         Ok(())
+    }
+}
+
+fn whole_days(range: TimeRange) -> TimeRange {
+    match range.start < range.end {
+        true => TimeRange::new(Day::of(range.start).start_ns(), Day::of(range.end - 1).end_ns()),
+        false => range,
     }
 }
 

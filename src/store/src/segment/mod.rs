@@ -17,7 +17,7 @@ mod writer;
 
 pub use block::{Block, Columns, MetadataColumn, Run};
 pub use reader::Segment;
-pub use streams::StreamRow;
+pub use streams::{StreamCounts, StreamRow};
 pub use table::{BlockRow, BlockTable, LevelCount, MinuteCount};
 pub(crate) use writer::{Origin, SegmentWriter, WriterOptions};
 

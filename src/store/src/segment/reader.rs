@@ -3,7 +3,10 @@
 use super::block::{Block, Columns, LENGTHS, LINES, METADATA, STREAMS, TIMES};
 use super::column::{MetadataColumn, decode_runs, decode_starts, decode_times};
 use super::footer::{Footer, PartPlace, TAIL};
-use super::streams::{CHUNK, ChunkPlace, StreamRow, decode_chunk, decode_chunk_where, decode_directory};
+use super::streams::{
+    CHUNK, ChunkPlace, StreamCounts, StreamRow, decode_chunk, decode_chunk_counts, decode_chunk_where,
+    decode_directory,
+};
 use super::table::{BlockRow, BlockTable, ColumnPlace};
 use super::{Part, part_crc};
 use crate::codec::{Codec, decompress};
@@ -129,6 +132,26 @@ impl Segment {
                 .ok_or_else(|| self.damaged(Part::StreamChunk, "does not decode"))?;
             }
             ordinal = next;
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with ordinal, labels and counts of every selected stream, by label order, holding one chunk in memory
+    /// at a time and making no label sets. Where `each` finds that the labels cannot be any (`None`), the table is damaged.
+    pub fn each_selected(
+        &self,
+        selector: &Selector,
+        mut each: impl FnMut(u32, &[(&str, &str)], StreamCounts) -> Option<()>,
+    ) -> Result<(), StoreError> {
+        let directory = self.directory()?;
+        let mut before = 0;
+        for (i, chunk) in directory.iter().enumerate() {
+            let raw = self.raw_chunk(&directory, i)?;
+            decode_chunk_counts(&raw, chunk.rows as usize, |at, pairs, counts| {
+                if selector.matches_pairs(pairs) { each(before + at, pairs, counts) } else { Some(()) }
+            })
+            .ok_or_else(|| self.damaged(Part::StreamChunk, "does not decode"))?;
+            before += chunk.rows;
         }
         Ok(())
     }

@@ -22,6 +22,19 @@ pub struct StreamRow {
     pub blocks: (u32, u32),
 }
 
+/// What one stream has in a segment, without its labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamCounts {
+    /// Entries.
+    pub rows: u64,
+    /// Bytes of their lines.
+    pub line_bytes: u64,
+    /// Earliest and latest timestamp.
+    pub time: (i64, i64),
+    /// First and last block with entries of the stream; all blocks between hold nothing else.
+    pub blocks: (u32, u32),
+}
+
 /// Where a chunk lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChunkPlace {
@@ -112,18 +125,66 @@ pub(crate) fn decode_chunk_where(
         };
         found.push(if wanted(i, &pairs) { Some(labels()?) } else { None });
     }
-    let (mut block, mut time) = (0u32, 0i64);
+    let mut counts = CountsReader::new(reader);
     for (i, labels) in (0u32..).zip(found) {
-        let (rows, line_bytes) = (reader.varint()?, reader.varint()?);
-        time = time.wrapping_add(reader.signed()?);
-        let last_time = time.wrapping_add(reader.signed()?);
-        block = block.checked_add(reader.u32()?)?;
-        let last = block.checked_add(reader.u32()?)?;
+        let StreamCounts { rows, line_bytes, time, blocks } = counts.next()?;
         if let Some(labels) = labels {
-            each(i, StreamRow { labels, rows, line_bytes, time: (time, last_time), blocks: (block, last) });
+            each(i, StreamRow { labels, rows, line_bytes, time, blocks });
         }
     }
-    reader.end()
+    counts.reader.end()
+}
+
+/// Calls `each` with the place, the labels and the counts of every stream of a chunk; no label set is made. `None` from
+/// `each` says that the labels are none.
+pub(crate) fn decode_chunk_counts(
+    bytes: &[u8],
+    rows: usize,
+    mut each: impl FnMut(u32, &[(&str, &str)], StreamCounts) -> Option<()>,
+) -> Option<()> {
+    if rows > CHUNK {
+        return None;
+    }
+    // The counts come behind all labels: these are passed over once to get there.
+    let mut reader = Reader::new(bytes);
+    for _ in 0..rows {
+        for _ in 0..reader.count(2)? {
+            reader.bytes()?;
+            reader.bytes()?;
+        }
+    }
+    let (mut counts, mut reader) = (CountsReader::new(reader), Reader::new(bytes));
+    let mut pairs = Vec::new();
+    for i in 0..rows as u32 {
+        pairs.clear();
+        for _ in 0..reader.count(2)? {
+            pairs.push((reader.text()?, reader.text()?));
+        }
+        each(i, &pairs, counts.next()?)?;
+    }
+    counts.reader.end()
+}
+
+/// Reads the counts of a chunk's streams, each told by its distance from the one before.
+struct CountsReader<'a> {
+    reader: Reader<'a>,
+    block: u32,
+    time: i64,
+}
+
+impl<'a> CountsReader<'a> {
+    fn new(reader: Reader<'a>) -> Self {
+        Self { reader, block: 0, time: 0 }
+    }
+
+    fn next(&mut self) -> Option<StreamCounts> {
+        let (rows, line_bytes) = (self.reader.varint()?, self.reader.varint()?);
+        self.time = self.time.wrapping_add(self.reader.signed()?);
+        let last_time = self.time.wrapping_add(self.reader.signed()?);
+        self.block = self.block.checked_add(self.reader.u32()?)?;
+        let last = self.block.checked_add(self.reader.u32()?)?;
+        Some(StreamCounts { rows, line_bytes, time: (self.time, last_time), blocks: (self.block, last) })
+    }
 }
 
 pub(crate) fn encode_directory(chunks: &[ChunkPlace]) -> Vec<u8> {

@@ -7,7 +7,7 @@ use crate::testing::{Row, rows, stream_labels};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use strandline_model::{Day, Labels, Metadata, TenantId};
+use strandline_model::{Day, Labels, Metadata, Selector, TenantId};
 
 type Entry = (i64, Vec<u8>, Vec<(String, String)>);
 
@@ -77,6 +77,19 @@ fn check_tables(segment: &Segment, streams: &BTreeMap<Labels, Vec<Entry>>) {
         assert_eq!(segment.find_stream(&row.labels).unwrap(), Some((ordinal as u32, row.clone())));
     }
     assert_eq!(segment.find_stream(&Labels::parse(r#"{z="z"}"#).unwrap()).unwrap(), None);
+    let (all, mut counted) = (Selector::all(), Vec::new());
+    let each = |ordinal, pairs: &[(&str, &str)], counts| {
+        counted.push((ordinal, Labels::from_pairs(pairs).ok()?, counts));
+        Some(())
+    };
+    segment.each_selected(&all, each).unwrap();
+    let as_counts = |row: &StreamRow| {
+        let StreamRow { labels: _, rows, line_bytes, time, blocks } = *row;
+        StreamCounts { rows, line_bytes, time, blocks }
+    };
+    let wanted = (0..).zip(&rows).map(|(ordinal, row)| (ordinal, row.labels.clone(), as_counts(row)));
+    assert_eq!(counted, wanted.collect::<Vec<_>>());
+    assert!(segment.each_selected(&all, |_, _, _| None).is_err());
     for (index, row) in table.blocks.iter().enumerate() {
         let block = segment.block(index, Columns::ALL).unwrap();
         assert_eq!(row.time.0, *block.times.iter().min().unwrap());

@@ -1,0 +1,30 @@
+//! Which entries in memory count? Those that no segment and no earlier head holds too: a client may have sent them again.
+
+use crate::scope::Scope;
+use std::sync::Arc;
+use strandline_store::Engine;
+use strandline_store::head::{Head, HeadRows};
+
+/// The selected streams' entries of a head, which is the `source`-th part of the view, behind all segments; by label order,
+/// each entry once in the whole view.
+pub(crate) fn select(engine: &Engine, scope: &Scope, source: usize, head: &Arc<Head>) -> Vec<HeadRows> {
+    let mut streams = head.select(&scope.part.tenant, scope.range, &scope.part.selector);
+    engine.drop_rows_of(&scope.part.tenant, &scope.view.segments, &mut streams);
+    let earlier = source.saturating_sub(scope.view.segments.len());
+    for head in scope.view.heads.iter().take(earlier) {
+        let theirs = head.select(&scope.part.tenant, scope.range, &scope.part.selector);
+        let mut theirs = theirs.iter().peekable();
+        // Both sides are sorted by labels.
+        for rows in &mut streams {
+            while theirs.next_if(|their| their.labels < rows.labels).is_some() {}
+            if let Some(their) = theirs.next_if(|their| their.labels == rows.labels) {
+                rows.drop_rows_of(their);
+            }
+        }
+    }
+    // Not before: repeats are found by the labels that are stored.
+    for rows in &mut streams {
+        rows.labels = scope.part.shown(Arc::clone(&rows.labels));
+    }
+    streams
+}
