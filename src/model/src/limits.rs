@@ -1,5 +1,6 @@
 //! Every limit on what a client may send or ask, with its default and the reason for the number.
 
+use crate::otlp::OtlpRules;
 use crate::tenant::TenantId;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -54,6 +55,8 @@ pub struct Limits {
     pub required_labels: Vec<String>,
     /// Fewest matchers of a selector.
     pub minimum_labels_number: usize,
+    /// Where attributes of OpenTelemetry go.
+    pub otlp: Arc<OtlpRules>,
 }
 
 impl Default for Limits {
@@ -82,6 +85,7 @@ impl Default for Limits {
             query_timeout_ns: 0,
             required_labels: Vec::new(),
             minimum_labels_number: 0,
+            otlp: Arc::default(),
         }
     }
 }
