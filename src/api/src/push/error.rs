@@ -4,6 +4,7 @@ use super::json_reader::JsonError;
 use super::otlp::{MAX_DEPTH, MAX_PARTS};
 use super::wire::WireError;
 use strandline_ingest::IntakeError;
+use strandline_ingest::rejections::shortened;
 
 /// Why a whole push is refused.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +80,6 @@ impl PushError {
 
     /// The error in one line of bounded length: it may quote what the client sent.
     pub fn message(&self) -> String {
-        let text = self.to_string();
-        let one_line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-        one_line.take(1000).collect()
+        shortened(self.to_string().replace(char::is_control, " "))
     }
 }

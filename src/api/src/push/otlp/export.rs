@@ -143,10 +143,11 @@ impl<'i, 'c> Export<'i, 'c> {
             self.intake.count_replaced_line();
         }
         let line = record.body.as_ref().map(AnyValue::line).unwrap_or_default();
-        Ok(match self.time_of(record) {
+        match self.time_of(record) {
             Some(ts) => self.intake.entry(ts, &line)?,
             None => self.intake.entry_without_time()?,
-        })
+        }
+        Ok(())
     }
 
     /// When it happened, else when it was seen, else now; `None` past what 64 bits with a sign can say.
