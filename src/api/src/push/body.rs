@@ -205,6 +205,21 @@ fn is_zlib_header(body: &[u8]) -> bool {
     }
 }
 
+/// Whether a `Content-Encoding` is snappy, which is part of the format of a push but a packing of an export.
+pub(super) fn is_snappy(content_encoding: Option<&str>) -> bool {
+    let name = content_encoding.unwrap_or("").trim();
+    name.eq_ignore_ascii_case("snappy") || name.eq_ignore_ascii_case("x-snappy-framed")
+}
+
+/// Unpacks snappy in either format: collectors have sent both under one name.
+pub(super) fn unsnappy_any(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
+    const FRAMED: &[u8] = b"\xff\x06\x00\x00sNaPpY";
+    if body.starts_with(FRAMED) {
+        return drain(snap::read::FrameDecoder::new(body), body.len(), limits, |_| PushError::Snappy);
+    }
+    unsnappy(body, limits)
+}
+
 /// Unpacks snappy's block format. What it declares as its size is checked before a byte is set aside for it.
 pub(super) fn unsnappy(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
     let declared = snap::raw::decompress_len(body).map_err(|_| PushError::Snappy)?;

@@ -9,9 +9,10 @@ mod protobuf;
 mod value;
 
 use super::BodyLimits;
-use super::body::{Encoding, media_type};
+use super::body::{Encoding, is_snappy, media_type, unsnappy_any};
 use super::error::PushError;
 use export::Export;
+use std::borrow::Cow;
 use strandline_ingest::Intake;
 
 /// Deepest nesting of an attribute or body.
@@ -49,7 +50,11 @@ pub fn decode_otlp(
     limits: &BodyLimits,
     intake: &mut Intake<'_>,
 ) -> Result<(), PushError> {
-    let unpacked = Encoding::of(content_encoding)?.unpack(body, limits)?;
+    let unpacked = if is_snappy(content_encoding) {
+        Cow::Owned(unsnappy_any(body, limits)?)
+    } else {
+        Encoding::of(content_encoding)?.unpack(body, limits)?
+    };
     // Attributes of a resource go to each of its records: a small body can make a large batch.
     intake.limit_bytes(limits.max_decompressed);
     intake.expect_bytes(unpacked.len());

@@ -1,7 +1,7 @@
 //! Does an export become what Loki makes of it, from either encoding, and is everything else refused within bounds?
 
 use super::*;
-use crate::push::encoder::{gzip, lz4, zlib, zstd};
+use crate::push::encoder::{gzip, lz4, snappy, zlib, zstd};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -254,6 +254,16 @@ fn every_packing_and_every_cut_of_it() {
             assert!(unpacked.is_err(), "{encoding} cut at {cut} of {}", packed.len());
         }
         assert!(decode(OtlpFormat::Protobuf, Some(encoding), &[0xff; 40]).is_err(), "{encoding}");
+    }
+    let mut framed = snap::write::FrameEncoder::new(Vec::new());
+    std::io::Write::write_all(&mut framed, &message).unwrap();
+    for (encoding, packed) in [
+        ("snappy", snappy(&message)),
+        ("snappy", framed.into_inner().unwrap()),
+        ("x-snappy-framed", snappy(&message)),
+    ] {
+        let accepted = decode(OtlpFormat::Protobuf, Some(encoding), &packed).unwrap();
+        assert_eq!(shown(&accepted), wanted, "{encoding}");
     }
     for (encoding, pack) in [("zstd", zstd as fn(&[u8]) -> Vec<u8>), ("lz4", lz4)] {
         let error = decode(OtlpFormat::Json, Some(encoding), &pack(&vec![b' '; 80 << 20])).unwrap_err();
