@@ -14,7 +14,11 @@ mod language;
 mod ledger;
 mod licences;
 mod load;
+#[path = "../../src/api/src/push/otlp/encoder.rs"]
+mod otlp_encoder;
+mod otlp_grpc;
 mod power;
+mod push_clients;
 mod rig;
 mod roundtrip;
 mod sim;

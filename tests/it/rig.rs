@@ -48,8 +48,10 @@ impl Rig {
         let agent = config.timeout_global(Some(Duration::from_secs(120))).build().into();
         // Tests read everything back in one answer.
         let all = ("LIMITS__MAX_ENTRIES_PER_QUERY", "10000000");
+        // Servers side by side would fight for the port, and a developer may have one of their own.
+        let no_grpc = ("SERVER__OTLP_GRPC_LISTEN", "off");
         let settings =
-            [all].iter().chain(settings).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            [all, no_grpc].iter().chain(settings).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let log = dir.with_extension("log");
         Self { dir: dir.to_owned(), port: free_port(), settings, log, child: None, agent }
     }

@@ -10,13 +10,15 @@ mod explain;
 mod http;
 mod loki;
 mod operate;
+mod otlp;
 pub mod push;
+mod receive;
 mod router;
 mod state;
 
 pub use config::ApiConfig;
 pub use control::Process;
-pub use http::serve::{ApiError, serve};
+pub use http::serve::{ApiError, serve, serve_otlp_grpc};
 pub use http::tls::{Tls, TlsError, TlsFiles};
 pub use state::ApiState;
 

@@ -6,6 +6,7 @@ use crate::http::respond::{self, internal_error};
 use crate::http::watch;
 use crate::loki::{detected, format, labels, legacy, logs, patterns, push, tail, volume};
 use crate::operate;
+use crate::otlp;
 use crate::state::Door;
 use axum::Router;
 use axum::handler::Handler;
@@ -38,7 +39,18 @@ fn operating() -> Router<Door> {
 pub(crate) fn router(state: Door) -> Router {
     let prefix = state.config.path_prefix.clone();
     let all = if prefix.is_empty() { paths() } else { operating().nest(&prefix, paths()) };
-    all.fallback(not_found)
+    finished(all, state)
+}
+
+/// The one path of the port for OTLP over gRPC.
+pub(crate) fn otlp_grpc_router(state: Door) -> Router {
+    finished(Router::new().route(otlp::grpc::EXPORT, post(otlp::grpc::export)), state)
+}
+
+/// What all paths have in common.
+fn finished(paths: Router<Door>, state: Door) -> Router {
+    paths
+        .fallback(not_found)
         .layer(CatchPanicLayer::custom(|_| internal_error()))
         .layer(middleware::from_fn(watch::count))
         .with_state(state)
@@ -48,6 +60,9 @@ fn paths() -> Router<Door> {
     operating()
         .route("/loki/api/v1/push", post(push::push))
         .route("/api/prom/push", post(push::push))
+        .route("/otlp/v1/logs", post(otlp::http::logs))
+        .route("/v1/logs", post(otlp::http::logs))
+        .route(otlp::grpc::EXPORT, post(otlp::grpc::export))
         .route("/loki/api/v1/query_range", read(logs::query_range))
         .route("/loki/api/v1/query", read(logs::query))
         .route("/loki/api/v1/tail", read(tail::tail))

@@ -8,7 +8,7 @@ use crate::push::BodyLimits;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use strandline_ingest::{LabelCache, Quotas, Submitter};
+use strandline_ingest::{LabelCache, PushCounts, Quotas, Submitter};
 use strandline_query::QueryEngine;
 use tokio::sync::Semaphore;
 
@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) prometheus: PrometheusHandle,
     pub(crate) labels: LabelCache,
     pub(crate) quotas: Quotas,
+    pub(crate) counts: PushCounts,
     pub(crate) inflight: Inflight,
     /// Pushes being decoded: CPU work with up to `max_decompressed_bytes` of memory each.
     pub(crate) decoding: Semaphore,
@@ -71,6 +72,7 @@ impl ApiState {
             prometheus,
             labels: LabelCache::new(config.label_cache_bytes),
             quotas: Quotas::default(),
+            counts: PushCounts::default(),
             inflight: Inflight::new(config.max_inflight_push_bytes),
             decoding: Semaphore::new(cores.max(2)),
             reading: Arc::new(Semaphore::new(MAX_BLOCKING_READS)),

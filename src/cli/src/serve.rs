@@ -12,11 +12,12 @@ use crate::wiring;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use strandline_api::{ApiConfig, ApiState};
+use strandline_api::{ApiConfig, ApiError, ApiState};
 use strandline_ingest::Submitter;
 use strandline_query::QueryEngine;
 use strandline_store::Runtime;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 /// Why the server did not start or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +51,12 @@ pub fn run(loaded: &Loaded, log_level: LogLevel) -> Result<(), ServeError> {
         let reload = Reload::begin(config).map_err(ServeError::Part)?;
         let api_config = wiring::api_config(config, &reload).map_err(ServeError::Part)?;
         reload.keep_looking().map_err(ServeError::Start)?;
-        let listener = listen(config.server.http_listen).await?;
-        warn_of_open_doors(&listener, config);
+        let http = listen(config.server.http_listen).await?;
+        let otlp_grpc = listen_for_otlp(config.server.otlp_grpc_listen).await;
+        let listeners = Listeners { http, otlp_grpc };
+        warn_of_open_doors(&listeners, config);
         tokio::select! {
-            result = serve(config, api_config, listener, process, shutdown.begun()) => result,
+            result = serve(config, api_config, listeners, process, &shutdown) => result,
             () = overdue(&shutdown) => Ok(()),
         }
     });
@@ -72,8 +75,9 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 }
 
 /// Says what somebody who set up a server in haste may not have thought of.
-fn warn_of_open_doors(listener: &TcpListener, config: &Config) {
-    if listener.local_addr().is_ok_and(|bound| bound.ip().is_loopback()) {
+fn warn_of_open_doors(listeners: &Listeners, config: &Config) {
+    let mut doors = std::iter::once(&listeners.http).chain(&listeners.otlp_grpc);
+    if doors.all(|door| door.local_addr().is_ok_and(|bound| bound.ip().is_loopback())) {
         return;
     }
     let knows_askers = !config.auth.tokens.is_empty() || !config.auth.users.is_empty();
@@ -91,15 +95,38 @@ fn warn_of_open_doors(listener: &TcpListener, config: &Config) {
     }
 }
 
+/// The doors, open but not answering yet.
+struct Listeners {
+    http: TcpListener,
+    otlp_grpc: Option<TcpListener>,
+}
+
+/// The port for OTLP over gRPC. Its default is the one that every collector has too, and the same exports are taken on the
+/// main port, so a port that cannot be had is no reason not to start.
+async fn listen_for_otlp(address: Option<SocketAddr>) -> Option<TcpListener> {
+    let address = address?;
+    match listen(address).await {
+        Ok(listener) => Some(listener),
+        Err(_) => {
+            tracing::warn!(
+                %address,
+                "OTLP over gRPC has no port of its own, for this one cannot be listened on; the main port takes it \
+                 too. server.otlp_grpc_listen chooses another, or off"
+            );
+            None
+        }
+    }
+}
+
 /// Opens the engine, then the doors; once `stop` resolves, closes them in the other order. Everything that ties the
 /// rooms together is here and in [`crate::wiring`]. The deadline is kept by the caller: it drops this future when the
 /// stop takes too long.
 async fn serve(
     config: &Config,
     api_config: ApiConfig,
-    listener: TcpListener,
+    listeners: Listeners,
     process: Arc<Controls>,
-    stop: impl Future<Output = ()> + Send + 'static,
+    shutdown: &Shutdown,
 ) -> Result<(), ServeError> {
     let part = |e: &dyn std::fmt::Display| ServeError::Part(e.to_string());
     let prometheus = wiring::metrics().map_err(|e| part(&e))?;
@@ -111,10 +138,34 @@ async fn serve(
     let query = QueryEngine::new(engine, wiring::query_config(config)).map_err(ServeError::Start)?;
     let submitter = Submitter::new(Arc::clone(&runtime));
     let state = ApiState::new(submitter, Arc::new(query), api_config, prometheus, Some(process));
-    let served = strandline_api::serve(listener, state, stop).await;
+    let served = serve_doors(listeners, state, shutdown).await;
     let stopped = tokio::task::spawn_blocking(move || runtime.stop()).await;
     served.map_err(|e| part(&e))?;
     stopped.map_err(|e| part(&e))?.map_err(|e| part(&e))
+}
+
+/// Serves on both ports until a stop begins, or the main one fails.
+async fn serve_doors(listeners: Listeners, state: ApiState, shutdown: &Shutdown) -> Result<(), ApiError> {
+    let (serving, ended) = oneshot::channel::<()>();
+    let http = async {
+        let served = strandline_api::serve(listeners.http, state.clone(), shutdown.begun()).await;
+        drop(serving);
+        served
+    };
+    let otlp_grpc = async {
+        let Some(listener) = listeners.otlp_grpc else { return };
+        let stop = async {
+            tokio::select! {
+                () = shutdown.begun() => {}
+                // Nothing is ever sent: what counts is that the other door has closed.
+                _ = ended => {}
+            }
+        };
+        if let Err(error) = strandline_api::serve_otlp_grpc(listener, state.clone(), stop).await {
+            tracing::error!(%error, "OTLP over gRPC is taken on the main port only from now on");
+        }
+    };
+    tokio::join!(http, otlp_grpc).0
 }
 
 /// Resolves when a stop has begun and its deadline has passed.
@@ -135,6 +186,11 @@ mod tests {
             let first = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
             let error = listen(first.local_addr().unwrap()).await.unwrap_err().to_string();
             assert!(error.contains("--http-listen"), "{error}");
+            assert!(
+                listen_for_otlp(first.local_addr().ok()).await.is_none(),
+                "and a start goes on without it"
+            );
+            assert!(listen_for_otlp(None).await.is_none());
         });
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::label_cache::{HashedAlready, KnownStream, LabelCache};
 use crate::level::{self, DETECTED_LEVEL};
-use crate::metadata::{EntryMetadata, text_or_spaces};
+use crate::metadata::{EntryMetadata, SharedMetadata, text_or_spaces};
 use crate::rejections::{Reason, Rejections, shortened};
 use crate::validate::{Refusal, check_entry, check_labels};
 use std::collections::{HashMap, HashSet};
@@ -30,9 +30,9 @@ pub enum IntakeError {
     /// An entry before the first stream: the decoder's mistake.
     #[error("entry without a stream")]
     NoStream,
-    /// The batch would pass 4 GiB.
-    #[error("push is larger than 4 GiB")]
-    TooLarge,
+    /// The batch would pass 4 GiB, or what [`Intake::limit_bytes`] set.
+    #[error("push is too large: its lines and metadata take more than {0} bytes")]
+    TooLarge(usize),
 }
 
 /// What is left of a push: the lines to store, and the refused ones to tell the client about.
@@ -62,6 +62,7 @@ pub struct Intake<'c> {
     scattered: bool,
     streams: usize,
     lines: usize,
+    max_bytes: usize,
     metadata: EntryMetadata,
     /// Room for an entry's pairs, kept from entry to entry.
     pairs: Vec<(&'static str, &'static str)>,
@@ -95,6 +96,7 @@ impl<'c> Intake<'c> {
             scattered: false,
             streams: 0,
             lines: 0,
+            max_bytes: u32::MAX as usize,
             metadata: EntryMetadata::default(),
             pairs: Vec::new(),
             key: Vec::new(),
@@ -116,6 +118,21 @@ impl<'c> Intake<'c> {
         if self.builder.is_empty() {
             self.builder = BatchBuilder::new(self.tenant.clone(), bytes);
         }
+    }
+
+    /// Bounds the batch: for formats whose lines share metadata, so that a small body can become a large batch.
+    pub fn limit_bytes(&mut self, bytes: usize) {
+        self.max_bytes = bytes.min(u32::MAX as usize);
+    }
+
+    /// The limits of the push.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// When the push was received.
+    pub fn now_ns(&self) -> i64 {
+        self.now_ns
     }
 
     /// Begins the stream with these labels (`{name="value", ...}`); the entries that follow are its own. An error
@@ -208,6 +225,11 @@ impl<'c> Intake<'c> {
         self.metadata(&text_or_spaces(name), &text_or_spaces(value));
     }
 
+    /// Adds metadata that other entries have too.
+    pub fn shared_metadata(&mut self, shared: &SharedMetadata) {
+        self.metadata.append(shared.pairs(), &self.limits);
+    }
+
     /// Adds an entry with the metadata given since the last one to the stream begun last. An entry that breaks a limit
     /// is dropped and told about in [`Accepted::rejected`]; an error refuses the whole push.
     pub fn entry(&mut self, ts: i64, line: &[u8]) -> Result<(), IntakeError> {
@@ -269,7 +291,11 @@ impl<'c> Intake<'c> {
         pairs.push((DETECTED_LEVEL, level));
         let room = self.builder.push(ts, line, &mut pairs);
         self.pairs = emptied(pairs);
-        if room { Ok(()) } else { Err(IntakeError::TooLarge) }
+        if room && self.builder.bytes() <= self.max_bytes {
+            Ok(())
+        } else {
+            Err(IntakeError::TooLarge(self.max_bytes))
+        }
     }
 
     /// Streams begun so far, with or without entries.

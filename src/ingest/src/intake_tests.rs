@@ -43,7 +43,7 @@ fn an_entry_is_enriched() {
         intake.begin_stream(r#"{app="p"}"#).unwrap();
         intake.metadata("trace.id", "t1");
         intake.metadata("empty", "");
-        intake.entry(-7, b"an error").unwrap();
+        intake.entry(4, b"an error").unwrap();
         intake.entry(5, b"plain").unwrap();
         intake.metadata("detected_level", "Warning");
         intake.metadata_bytes(b"k", b"a\xffb");
@@ -55,7 +55,7 @@ fn an_entry_is_enriched() {
         Content::from([(
             r#"{app="p", service_name="p"}"#.to_owned(),
             vec![
-                (-7, "an error".to_owned(), "detected_level=error,trace_id=t1".to_owned()),
+                (4, "an error".to_owned(), "detected_level=error,trace_id=t1".to_owned()),
                 (5, "plain".to_owned(), "detected_level=unknown".to_owned()),
                 (6, "an error".to_owned(), "detected_level=warn,k=a b".to_owned()),
             ]
@@ -199,16 +199,17 @@ fn what_just_fits_is_taken() {
 }
 
 #[test]
-fn any_time_is_taken_unless_a_limit_is_set() {
+fn any_time_of_a_log_is_taken_unless_a_limit_is_set() {
     let accepted = with_intake(&Limits::default(), |intake| {
         intake.begin_stream("{}").unwrap();
-        for ts in [i64::MIN, -1, 0, i64::MAX] {
+        for ts in [i64::MIN, -1, 0, 1, i64::MAX] {
             intake.entry(ts, b"").unwrap();
         }
         intake.entry_without_time().unwrap();
     });
-    assert_eq!(accepted.batch.entries.len(), 4);
-    assert_eq!(accepted.rejected.counts().collect::<Vec<_>>(), [(Reason::NoTimestamp, 1)]);
+    let times: Vec<i64> = accepted.batch.entries.iter().map(|e| e.ts).collect();
+    assert_eq!(times, [1, i64::MAX], "a clock that was never set tells no time");
+    assert_eq!(accepted.rejected.counts().collect::<Vec<_>>(), [(Reason::NoTimestamp, 4)]);
 }
 
 #[test]

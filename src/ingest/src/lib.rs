@@ -2,6 +2,7 @@
 //!
 //! It knows neither the transport of a line nor the language of queries.
 
+pub mod counts;
 pub mod enrich;
 pub mod intake;
 pub mod label_cache;
@@ -12,9 +13,11 @@ pub mod rejections;
 pub mod submit;
 mod validate;
 
+pub use counts::PushCounts;
 pub use intake::{Accepted, Intake, IntakeError};
 pub use label_cache::LabelCache;
 pub use level::Level;
+pub use metadata::{SharedMetadata, normalised_name, text_or_spaces};
 pub use quota::{Admitted, OverRate, Quotas};
 pub use rejections::{Reason, Rejections};
 pub use submit::Submitter;

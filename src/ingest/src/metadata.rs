@@ -3,6 +3,7 @@
 //! One scratch buffer serves all entries of a push, so an entry with metadata costs no allocation.
 
 use std::borrow::Cow;
+use strandline_model::Limits;
 
 /// Pairs of one entry.
 #[derive(Debug, Default)]
@@ -55,6 +56,24 @@ impl EntryMetadata {
         self.pairs.push((start, name_end, self.text.len()));
     }
 
+    /// Adds all of `other`. When that is more than `limits` leave, it is only counted: the entry is going to be refused,
+    /// and copying the same pairs to a million of such entries would be somebody's attack.
+    pub(crate) fn append(&mut self, other: &Self, limits: &Limits) {
+        self.count += other.count;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        if let (None, Some(name)) = (&self.bad_name, &other.bad_name) {
+            self.bad_name = Some(name.clone());
+        }
+        if self.count > limits.max_metadata_pairs || self.bytes > limits.max_metadata_bytes {
+            return;
+        }
+        let base = self.text.len();
+        self.text.push_str(&other.text);
+        let moved =
+            |&(start, name_end, end): &(usize, usize, usize)| (start + base, name_end + base, end + base);
+        self.pairs.extend(other.pairs.iter().map(moved));
+    }
+
     /// The pairs as they came.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let piece = |from: usize, to: usize| self.text.get(from..to).unwrap_or("");
@@ -74,8 +93,37 @@ impl EntryMetadata {
     }
 }
 
+/// Metadata that many entries of a push share, made safe once: attributes of a resource, for example.
+#[derive(Debug, Default)]
+pub struct SharedMetadata(EntryMetadata);
+
+impl SharedMetadata {
+    /// Forgets all pairs.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Adds a pair by the rules for an entry's own.
+    pub fn add(&mut self, name: &str, value: &str, limits: &Limits) {
+        self.0.add(name, value, limits.max_metadata_bytes);
+    }
+
+    pub(crate) fn pairs(&self) -> &EntryMetadata {
+        &self.0
+    }
+}
+
+/// `name` as a name of labels and metadata; `None` when nothing is left of it.
+pub fn normalised_name(name: &str) -> Option<Cow<'_, str>> {
+    if is_normal(name) {
+        return Some(Cow::Borrowed(name));
+    }
+    let mut out = String::with_capacity(name.len() + 4);
+    push_normalised(&mut out, name).then_some(Cow::Owned(out))
+}
+
 /// `bytes` as text, a space for every byte that is not UTF-8.
-pub(crate) fn text_or_spaces(bytes: &[u8]) -> Cow<'_, str> {
+pub fn text_or_spaces(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Cow::Borrowed(text);
     }
@@ -183,6 +231,24 @@ mod tests {
         assert_eq!(metadata.iter().count(), 5);
         metadata.clear();
         assert_eq!((metadata.count(), metadata.bytes(), metadata.iter().count()), (0, 0, 0));
+    }
+
+    #[test]
+    fn shared_pairs_count_as_the_entry_s_own_and_are_not_copied_in_vain() {
+        let limits = Limits { max_metadata_pairs: 3, ..Limits::default() };
+        let mut shared = SharedMetadata::default();
+        shared.add("a.b", "1", &limits);
+        shared.add("c", "2", &limits);
+        let mut entry = EntryMetadata::default();
+        entry.add("x", "0", limits.max_metadata_bytes);
+        entry.append(shared.pairs(), &limits);
+        assert_eq!(entry.iter().collect::<Vec<_>>(), [("x", "0"), ("a_b", "1"), ("c", "2")]);
+        assert_eq!((entry.count(), entry.bytes(), entry.bad_name()), (3, 8, None));
+        shared.add("..", "3", &limits);
+        entry.append(shared.pairs(), &limits);
+        assert_eq!((entry.count(), entry.iter().count(), entry.bad_name()), (6, 3, Some("..")));
+        entry.clear();
+        assert_eq!((entry.count(), entry.bad_name()), (0, None));
     }
 
     proptest! {

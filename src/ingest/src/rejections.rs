@@ -2,8 +2,11 @@
 
 /// Most distinct messages that one answer carries.
 const MAX_MESSAGES: usize = 10;
-/// Longest single message in bytes; a label value of a megabyte must not come back as one.
-const MAX_MESSAGE_BYTES: usize = 2048;
+/// Longest single message in bytes; a label value of a megabyte must not come back as one, and agents log no more than
+/// the first KiB.
+const MAX_MESSAGE_BYTES: usize = 1000;
+/// Bytes of a longer message that are kept of its end, where the reason stands behind the labels.
+const MESSAGE_TAIL_BYTES: usize = 350;
 /// Most messages that are made at all: with large labels, making the same one for every line would cost more than
 /// storing the lines.
 const MAX_ATTEMPTS: u32 = 256;
@@ -122,12 +125,15 @@ impl Rejections {
     }
 }
 
-/// `message`, cut to a length that an answer can carry.
-pub(crate) fn shortened(mut message: String) -> String {
+/// `message`, cut in the middle to a length that an answer can carry.
+pub fn shortened(mut message: String) -> String {
+    const GAP: &str = " ... ";
     if message.len() > MAX_MESSAGE_BYTES {
-        let end = (0..=MAX_MESSAGE_BYTES).rev().find(|i| message.is_char_boundary(*i)).unwrap_or(0);
-        message.truncate(end);
-        message.push_str("...");
+        let boundary = |at: &usize| message.is_char_boundary(*at);
+        let head = (0..=MAX_MESSAGE_BYTES - MESSAGE_TAIL_BYTES - GAP.len()).rev().find(boundary).unwrap_or(0);
+        let tail =
+            (message.len() - MESSAGE_TAIL_BYTES..message.len()).find(boundary).unwrap_or(message.len());
+        message.replace_range(head..tail, GAP);
     }
     message
 }
@@ -149,7 +155,13 @@ mod tests {
             rejections.counts().collect::<Vec<_>>(),
             [(Reason::TooOld, 1), (Reason::LineTooLong, 1000)]
         );
-        assert!(rejections.text().len() < 21_000);
+        assert!(rejections.text().len() < 10_100);
+        let long = shortened(format!("stream '{}' has no time", "é".repeat(5000)));
+        assert!(
+            long.len() <= MAX_MESSAGE_BYTES
+                && long.starts_with("stream 'é")
+                && long.ends_with("é' has no time")
+        );
         assert_eq!(rejections.total(), 1001);
     }
 

@@ -1,7 +1,5 @@
 //! How does a batch reach the log? Encoded on the caller's thread, handed over without blocking, counted.
 
-use crate::intake::Accepted;
-use crate::rejections::Rejections;
 use std::sync::Arc;
 use strandline_model::{Batch, Clock};
 use strandline_store::{EncodedBatch, Runtime, StoreError};
@@ -44,19 +42,5 @@ impl Submitter {
     /// Writes everything in memory to segments; blocks until it is done.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.runtime.flush()
-    }
-}
-
-/// Counts what an intake refused or changed.
-pub fn count_refused(accepted: &Accepted) {
-    count_rejections(&accepted.rejected);
-    if accepted.replaced_lines > 0 {
-        metrics::counter!("strandline_replaced_lines_total").increment(accepted.replaced_lines);
-    }
-}
-
-fn count_rejections(rejections: &Rejections) {
-    for (reason, lines) in rejections.counts() {
-        metrics::counter!("strandline_rejected_lines_total", "reason" => reason.as_str()).increment(lines);
     }
 }

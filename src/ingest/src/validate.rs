@@ -24,6 +24,8 @@ pub(crate) enum Refusal<'a> {
     TooNew(&'a Labels, Rfc3339),
     #[error("entry for stream '{0}' has no usable timestamp")]
     NoTimestamp(&'a Labels),
+    #[error("entry for stream '{0}' has no usable timestamp: {1} is no time of a log")]
+    BeforeTime(&'a Labels, Rfc3339),
     #[error(
         "max entry size '{1}' bytes exceeded for stream '{0}' while adding an entry with length '{2}' bytes \
          (limits.max_line_bytes)"
@@ -52,7 +54,7 @@ impl Refusal<'_> {
             Self::LabelValueTooLong(..) => Reason::LabelValueTooLong,
             Self::TooOld(..) => Reason::TooOld,
             Self::TooNew(..) => Reason::TooNew,
-            Self::NoTimestamp(..) => Reason::NoTimestamp,
+            Self::NoTimestamp(..) | Self::BeforeTime(..) => Reason::NoTimestamp,
             Self::LineTooLong(..) => Reason::LineTooLong,
             Self::MetadataTooLarge(..) => Reason::MetadataTooLarge,
             Self::MetadataTooMany(..) => Reason::MetadataTooMany,
@@ -86,6 +88,10 @@ pub(crate) fn check_entry<'a>(
     (ts, line): (i64, &[u8]),
     metadata: &'a EntryMetadata,
 ) -> Result<(), Refusal<'a>> {
+    // A clock that was never set, or a field that was never filled in: nobody would find such a line again.
+    if ts <= 0 {
+        return Err(Refusal::BeforeTime(labels, Rfc3339(ts)));
+    }
     // `saturating`: a limit of centuries is no limit, not an overflow.
     let oldest = now_ns.saturating_sub(limits.reject_older_than_ns);
     if limits.reject_older_than_ns > 0 && ts < oldest {

@@ -136,6 +136,11 @@ impl BatchBuilder {
         self.batch.entries.len()
     }
 
+    /// Bytes of lines and packed metadata so far.
+    pub fn bytes(&self) -> usize {
+        self.batch.bytes.len()
+    }
+
     /// Whether there is no entry yet.
     pub fn is_empty(&self) -> bool {
         self.batch.entries.is_empty()

@@ -1,5 +1,6 @@
 //! Every limit on what a client may send or ask, with its default and the reason for the number.
 
+use crate::otlp::OtlpRules;
 use crate::tenant::TenantId;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -62,6 +63,8 @@ pub struct Limits {
     pub max_concurrent_tail_requests: usize,
     /// How long a tail may stay open, in nanoseconds (Loki's default); 0 is for ever.
     pub tail_max_duration_ns: i64,
+    /// Where attributes of OpenTelemetry go.
+    pub otlp: Arc<OtlpRules>,
 }
 
 impl Default for Limits {
@@ -94,6 +97,7 @@ impl Default for Limits {
             minimum_labels_number: 0,
             max_concurrent_tail_requests: 2000,
             tail_max_duration_ns: crate::time::HOUR_NS,
+            otlp: Arc::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Pushes: what is decoded of them is within the limits and sound.
 
 use std::sync::LazyLock;
-use strandline_api::push::{BodyLimits, PushError, decode_push};
+use strandline_api::push::{BodyLimits, OtlpFormat, PushError, decode_otlp, decode_push};
 use strandline_ingest::{Accepted, Intake, LabelCache};
 use strandline_model::labels::is_label_name;
 use strandline_model::{Labels, Limits, TenantId};
@@ -27,9 +27,18 @@ static LIMITS: LazyLock<Limits> = LazyLock::new(|| Limits {
 
 /// Decodes a push and checks what comes of it.
 pub fn decode(content_type: &str, encoding: Option<&str>, body: &[u8]) -> Result<Accepted, PushError> {
+    decode_with(|intake| decode_push(Some(content_type), encoding, body, &BODY, intake))
+}
+
+/// As [`decode`] for an export of OpenTelemetry.
+pub fn decode_export(format: OtlpFormat, encoding: Option<&str>, body: &[u8]) -> Result<Accepted, PushError> {
+    decode_with(|intake| decode_otlp(format, encoding, body, &BODY, intake))
+}
+
+fn decode_with(read: impl FnOnce(&mut Intake<'_>) -> Result<(), PushError>) -> Result<Accepted, PushError> {
     let cache = LabelCache::default();
     let mut intake = Intake::new(TenantId::default_tenant(), &LIMITS, NOW_NS, &cache);
-    let decoded = decode_push(Some(content_type), encoding, body, &BODY, &mut intake);
+    let decoded = read(&mut intake);
     if let Err(error) = &decoded {
         assert!((400..500).contains(&error.status()), "{error:?}");
         assert!(!error.message().contains('\n'));
@@ -57,7 +66,7 @@ fn check(accepted: &Accepted) {
             assert!(name.len() <= limits.max_label_name_bytes);
         }
         for entry in batch.stream_entries(stream) {
-            assert!(entry.ts <= NOW_NS + limits.reject_newer_than_ns);
+            assert!(entry.ts > 0 && entry.ts <= NOW_NS + limits.reject_newer_than_ns);
             assert!(batch.line(entry).len() <= limits.max_line_bytes);
             let metadata = batch.metadata(entry);
             assert!(metadata.is_valid());

@@ -1,6 +1,6 @@
 //! Small inputs to start from, by target.
 
-use crate::PIPELINES;
+use crate::{PIPELINES, otlp_encoder};
 use std::sync::Arc;
 use strandline_store::disk::{Disk, sim::SimDisk};
 use strandline_store::fuzzing::{self, segment, text};
@@ -48,6 +48,16 @@ const PUSHES: &[&str] = &[
     r#"{"streams":[{"values":[["1","a"],["2","b",[1,2]]],"stream":{"a":"b","service_name":"s"}},null],"x":[1,{"y":"z"}]}"#,
 ];
 
+const EXPORTS: &[&str] = &[
+    r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"s"}},{"key":"a.b","value":{"kvlistValue":{"values":[{"key":"c","value":{"doubleValue":1.5}}]}}}]},"scopeLogs":[{"scope":{"name":"l","version":"1"},"logRecords":[{"timeUnixNano":"1700000000000000000","severityNumber":"SEVERITY_NUMBER_WARN2","body":{"arrayValue":{"values":[{"intValue":"1"},{"boolValue":true}]}},"traceId":"0102030405060708090a0b0c0d0e0f10"}]}]}]}"#,
+    r#"{"resource_logs":[{"scope_logs":[{"log_records":[{"observed_time_unix_nano":5,"body":{"bytesValue":"AP8="},"attributes":[{"value":{"stringValue":"\ud83d\ude00"},"key":"x"}],"flags":1}],"scope":null}],"resource":{}}]}"#,
+];
+
+/// The same as protobuf.
+fn exports() -> Vec<Vec<u8>> {
+    EXPORTS.iter().map(|text| otlp_encoder::export(&serde_json::from_str(text).unwrap())).collect()
+}
+
 /// All seeds of a target; none for names that are no target.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
@@ -65,6 +75,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             .map(|(template, line)| [template.as_bytes(), b"\xff", line.as_bytes(), b"\xff[1,2]"].concat())
             .collect(),
         "push_json" => behind(b' ', texts(PUSHES)).collect(),
+        "otlp" => behind(1, texts(EXPORTS)).chain(behind(0, exports())).collect(),
         "push_protobuf" => behind(9, vec![protobuf()])
             .chain([[&[0][..], &snap::raw::Encoder::new().compress_vec(&protobuf()).unwrap()].concat()])
             .collect(),

@@ -72,6 +72,11 @@ impl Pusher {
         }
     }
 
+    /// Whose the lines are.
+    pub(crate) fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
     /// What the tenant may send.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits

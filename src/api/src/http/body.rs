@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt;
 use std::time::Duration;
 
@@ -40,21 +40,29 @@ pub(crate) async fn read<E>(
     let declared = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     let declared = declared.unwrap_or(0);
     if declared > max_bytes {
-        discard(body, max_bytes).await;
+        discard(body, headers, max_bytes).await;
         return Err(BodyError::TooLarge(max_bytes));
     }
-    room(declared).map_err(BodyError::Refused)?;
+    if let Err(refused) = room(declared) {
+        discard(body, headers, max_bytes).await;
+        return Err(BodyError::Refused(refused));
+    }
     let mut bytes = Vec::with_capacity(declared.min(MAX_EAGER_BYTES));
     loop {
         let frame = tokio::time::timeout(pause, body.frame()).await.map_err(|_| BodyError::Slow)?;
         let Some(frame) = frame else { break };
         let Ok(data) = frame.map_err(|_| BodyError::Cut)?.into_data() else { continue };
         if bytes.len() + data.len() > max_bytes {
-            discard(body, max_bytes).await;
+            drop(bytes);
+            discard(body, headers, max_bytes).await;
             return Err(BodyError::TooLarge(max_bytes));
         }
-        if bytes.len() + data.len() > declared {
-            room(bytes.len() + data.len()).map_err(BodyError::Refused)?;
+        if bytes.len() + data.len() > declared
+            && let Err(refused) = room(bytes.len() + data.len())
+        {
+            drop(bytes);
+            discard(body, headers, max_bytes).await;
+            return Err(BodyError::Refused(refused));
         }
         bytes.extend_from_slice(&data);
     }
@@ -62,8 +70,11 @@ pub(crate) async fn read<E>(
 }
 
 /// Reads on for a while without keeping anything: a client whose connection is closed while it still sends does not see
-/// the answer, and sends the same again and again.
-pub(crate) async fn discard(mut body: Body, max_bytes: usize) {
+/// the answer, and sends the same again and again. One that waits to be asked for its body is not asked.
+pub(crate) async fn discard(mut body: Body, headers: &HeaderMap, max_bytes: usize) {
+    if headers.contains_key(EXPECT) {
+        return;
+    }
     let mut left = max_bytes.saturating_mul(4);
     let reading = async {
         while left > 0

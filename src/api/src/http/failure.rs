@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use std::fmt::Display;
 use strandline_query::QueryError;
 
+/// What a client that was told to come back is to wait, unless something else is known.
+pub(crate) const RETRY_AFTER_S: u64 = 1;
 /// Longest error text; it may quote what the client sent.
 const MAX_TEXT_CHARS: usize = 2000;
 /// What Loki (and nginx before it) says when the client has gone.
@@ -28,7 +30,9 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure with this status; the text is cut to one line of bounded length.
     pub(crate) fn new(status: StatusCode, text: impl Display) -> Self {
-        Self { status, text: one_line(&text.to_string()), retry_after_s: None, challenge: false }
+        let temporary = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        let retry_after_s = temporary.then_some(RETRY_AFTER_S);
+        Self { status, text: one_line(&text.to_string()), retry_after_s, challenge: false }
     }
 
     /// The client's mistake.
@@ -38,7 +42,7 @@ impl Failure {
 
     /// Not now: the client is to try again in a moment.
     pub(crate) fn busy(text: impl Display) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, text).worth_a_retry(1)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 
     /// A part of the server broke; the log says more.
@@ -74,8 +78,12 @@ impl Failure {
         self.status.as_u16()
     }
 
+    /// Seconds after which the same request may succeed; `None` if it never will.
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
+    }
+
     /// The text.
-    #[cfg(test)]
     pub(crate) fn text(&self) -> &str {
         &self.text
     }

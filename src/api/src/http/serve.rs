@@ -4,8 +4,8 @@
 //! server stops, no connection is taken any more, those there are finish what they have begun.
 
 use crate::config::ApiConfig;
-use crate::router::router;
-use crate::state::{ApiState, Shared};
+use crate::router::{otlp_grpc_router, router};
+use crate::state::{ApiState, Door, Shared};
 use axum::Router;
 use axum::body::Body;
 use hyper::Request;
@@ -48,10 +48,29 @@ pub async fn serve(
     ApiState(state): ApiState,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ApiError> {
+    let app = router(state.clone());
+    accept(listener, state, app, stop).await
+}
+
+/// As [`serve`], for the port that takes OTLP over gRPC and nothing else.
+pub async fn serve_otlp_grpc(
+    listener: TcpListener,
+    ApiState(state): ApiState,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ApiError> {
+    let app = otlp_grpc_router(state.clone());
+    accept(listener, state, app, stop).await
+}
+
+async fn accept(
+    listener: TcpListener,
+    state: Door,
+    app: Router,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ApiError> {
     let config = state.config.clone();
     let (closing, closed) = watch::channel(false);
     let room = Arc::new(Semaphore::new(config.max_connections.max(1)));
-    let app = router(state.clone());
     let mut connections = JoinSet::new();
     let mut tidy = tokio::time::interval(METRICS_TIDY);
     let mut stop = pin!(stop);

@@ -3,8 +3,9 @@
 use super::error::PushError;
 use flate2::read::MultiGzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
+use lz4_flex::frame::FrameDecoder;
 use std::borrow::Cow;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 /// How much a body may grow on unpacking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct BodyLimits {
 const RATIO_FROM_BYTES: usize = 4 << 20;
 /// Snappy's densest element makes 64 bytes of 3.
 const SNAPPY_MAX_RATIO: usize = 22;
+/// Largest zstd window, as a power of two: 32 MiB, which is what the strongest usual levels ask for.
+const MAX_ZSTD_WINDOW_LOG: u32 = 25;
 
 impl Default for BodyLimits {
     fn default() -> Self {
@@ -47,11 +50,11 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The format that a `Content-Type` announces. Parameters are ignored.
+    /// The format that a `Content-Type` announces, protobuf if there is none. Parameters are ignored.
     pub(super) fn of(content_type: Option<&str>) -> Result<Self, PushError> {
-        let media_type = content_type.unwrap_or("").split(';').next().unwrap_or("").trim();
+        let media_type = media_type(content_type);
         if media_type.is_empty() {
-            return Err(PushError::NoMediaType);
+            return Ok(Self::Protobuf);
         }
         let token = |part: &str| !part.is_empty() && part.bytes().all(is_token_byte);
         let well_formed = match media_type.split_once('/') {
@@ -65,6 +68,11 @@ impl Format {
     }
 }
 
+/// A `Content-Type` without its parameters.
+pub(super) fn media_type(content_type: Option<&str>) -> &str {
+    content_type.unwrap_or("").split(';').next().unwrap_or("").trim()
+}
+
 fn is_token_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
@@ -75,6 +83,8 @@ pub(super) enum Encoding {
     Plain,
     Gzip,
     Deflate,
+    Zstd,
+    Lz4,
 }
 
 impl Encoding {
@@ -84,8 +94,10 @@ impl Encoding {
         let name = content_encoding.unwrap_or("").trim();
         match name.to_ascii_lowercase().as_str() {
             "" | "identity" | "snappy" => Ok(Self::Plain),
-            "gzip" => Ok(Self::Gzip),
-            "deflate" => Ok(Self::Deflate),
+            "gzip" | "x-gzip" => Ok(Self::Gzip),
+            "deflate" | "zlib" => Ok(Self::Deflate),
+            "zstd" => Ok(Self::Zstd),
+            "lz4" => Ok(Self::Lz4),
             _ => Err(PushError::Encoding(name.to_owned())),
         }
     }
@@ -97,17 +109,61 @@ impl Encoding {
                 Err(PushError::TooLarge(limits.max_decompressed))
             }
             Self::Plain => Ok(Cow::Borrowed(body)),
-            Self::Gzip => gunzip(body, limits).map(Cow::Owned),
+            Self::Gzip => {
+                drain(MultiGzDecoder::new(body), body.len(), limits, PushError::Gzip).map(Cow::Owned)
+            }
             Self::Deflate => inflate(body, limits).map(Cow::Owned),
+            Self::Zstd => unzstd(body, limits).map(Cow::Owned),
+            Self::Lz4 => unlz4(body, limits).map(Cow::Owned),
         }
     }
 }
 
-fn gunzip(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
-    let (allowed, error) = limits.allowed(body.len());
-    let mut out = Vec::with_capacity(body.len().saturating_mul(4).min(allowed));
-    MultiGzDecoder::new(body).take(allowed as u64 + 1).read_to_end(&mut out).map_err(PushError::Gzip)?;
+/// All that `decoder` makes of a body of `packed` bytes, within the limits.
+fn drain(
+    decoder: impl Read,
+    packed: usize,
+    limits: &BodyLimits,
+    failed: fn(std::io::Error) -> PushError,
+) -> Result<Vec<u8>, PushError> {
+    let (allowed, error) = limits.allowed(packed);
+    let mut out = Vec::with_capacity(packed.saturating_mul(4).min(allowed));
+    decoder.take(allowed as u64 + 1).read_to_end(&mut out).map_err(failed)?;
     if out.len() > allowed { Err(error) } else { Ok(out) }
+}
+
+/// Frames of lz4. The decoder takes a frame that is cut off between two blocks for a whole one, hence the check.
+fn unlz4(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
+    let mut rest = body;
+    while !rest.is_empty() {
+        rest = after_lz4_frame(rest).ok_or_else(|| PushError::Lz4(ErrorKind::UnexpectedEof.into()))?;
+    }
+    // A block is at most 8 MiB, whatever the frame says of its content.
+    drain(FrameDecoder::new(body), body.len(), limits, PushError::Lz4)
+}
+
+/// What follows the frame that `bytes` begin with; `None` if it does not end in them. Looks at lengths alone.
+fn after_lz4_frame(bytes: &[u8]) -> Option<&[u8]> {
+    const UNCOMPRESSED: u32 = 1 << 31;
+    // Magic number, flags and block descriptor; behind them optional fields and a checksum of the header.
+    let flags = *bytes.get(4)?;
+    let has = |bit: u8| flags & bit != 0;
+    let mut at = 7 + if has(0b1000) { 8 } else { 0 } + if has(0b1) { 4 } else { 0 };
+    loop {
+        let (size, _) = bytes.get(at..)?.split_first_chunk::<4>()?;
+        let size = u32::from_le_bytes(*size);
+        at += 4;
+        if size == 0 {
+            return bytes.get(at + if has(0b100) { 4 } else { 0 }..);
+        }
+        at += (size & !UNCOMPRESSED) as usize + if has(0b1_0000) { 4 } else { 0 };
+    }
+}
+
+fn unzstd(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(PushError::Zstd)?;
+    decoder.window_log_max(MAX_ZSTD_WINDOW_LOG).map_err(PushError::Zstd)?;
+    drain(decoder, body.len(), limits, PushError::Zstd)
 }
 
 /// Deflate, with zlib's wrapping or (as Loki wants it) without.
@@ -147,6 +203,21 @@ fn is_zlib_header(body: &[u8]) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a `Content-Encoding` is snappy, which is part of the format of a push but a packing of an export.
+pub(super) fn is_snappy(content_encoding: Option<&str>) -> bool {
+    let name = content_encoding.unwrap_or("").trim();
+    name.eq_ignore_ascii_case("snappy") || name.eq_ignore_ascii_case("x-snappy-framed")
+}
+
+/// Unpacks snappy in either format: collectors have sent both under one name.
+pub(super) fn unsnappy_any(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
+    const FRAMED: &[u8] = b"\xff\x06\x00\x00sNaPpY";
+    if body.starts_with(FRAMED) {
+        return drain(snap::read::FrameDecoder::new(body), body.len(), limits, |_| PushError::Snappy);
+    }
+    unsnappy(body, limits)
 }
 
 /// Unpacks snappy's block format. What it declares as its size is checked before a byte is set aside for it.

@@ -120,3 +120,13 @@ pub(crate) fn zlib(body: &[u8]) -> Vec<u8> {
     std::io::Write::write_all(&mut encoder, body).unwrap();
     encoder.finish().unwrap()
 }
+
+pub(crate) fn zstd(body: &[u8]) -> Vec<u8> {
+    ::zstd::encode_all(body, 3).unwrap()
+}
+
+pub(crate) fn lz4(body: &[u8]) -> Vec<u8> {
+    let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    std::io::Write::write_all(&mut encoder, body).unwrap();
+    encoder.finish().unwrap()
+}

@@ -1,15 +1,14 @@
 //! Why was a push refused, and with which HTTP status?
 
 use super::json_reader::JsonError;
+use super::otlp::{MAX_DEPTH, MAX_PARTS};
 use super::wire::WireError;
 use strandline_ingest::IntakeError;
+use strandline_ingest::rejections::shortened;
 
 /// Why a whole push is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
-    /// No `Content-Type`.
-    #[error("mime: no media type")]
-    NoMediaType,
     /// A `Content-Type` that is no media type.
     #[error("mime: unexpected content after media subtype")]
     MediaType,
@@ -31,6 +30,23 @@ pub enum PushError {
     /// The body is not deflate, or is cut off.
     #[error("flate: {0}")]
     Deflate(&'static str),
+    /// The body is not zstd, or is cut off.
+    #[error("zstd: {0}")]
+    Zstd(std::io::Error),
+    /// The body is not an lz4 frame, or is cut off.
+    #[error("lz4: {0}")]
+    Lz4(std::io::Error),
+    /// The bytes are not one message of gRPC.
+    #[error("grpc: the body is not one frame with one message")]
+    Frame,
+    /// A `Content-Type` that an export cannot have.
+    #[error("content type: {0} is not supported")]
+    ContentType(String),
+    /// An export nests values deeper, or has more of them in one place, than is read.
+    #[error(
+        "an attribute or body is nested deeper than {MAX_DEPTH} levels or has more than {MAX_PARTS} parts"
+    )]
+    Value,
     /// The message is not a push in protobuf.
     #[error(transparent)]
     Protobuf(#[from] WireError),
@@ -51,7 +67,9 @@ impl PushError {
         match self {
             Self::TooLarge(_) | Self::Bomb(_) => 413,
             Self::Intake(e) => match e {
-                IntakeError::TooManyStreams(_) | IntakeError::TooManyLines(_) | IntakeError::TooLarge => 413,
+                IntakeError::TooManyStreams(_) | IntakeError::TooManyLines(_) | IntakeError::TooLarge(_) => {
+                    413
+                }
                 IntakeError::NoStream => 500,
                 IntakeError::Labels(_) => 400,
             },
@@ -62,8 +80,6 @@ impl PushError {
 
     /// The error in one line of bounded length: it may quote what the client sent.
     pub fn message(&self) -> String {
-        let text = self.to_string();
-        let one_line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-        one_line.take(1000).collect()
+        shortened(self.to_string().replace(char::is_control, " "))
     }
 }

@@ -7,7 +7,7 @@ use memchr::memchr2;
 use std::borrow::Cow;
 
 /// Deepest nesting that is read over.
-const MAX_DEPTH: u32 = 64;
+const MAX_DEPTH: u32 = 128;
 
 /// Where and why a text is not the JSON that was expected.
 #[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
         self.peek();
         let start = self.at;
         // One bit per open bracket: set for an object.
-        let mut open: u64 = 0;
+        let mut open: u128 = 0;
         let mut depth = 0;
         loop {
             match self.peek() {
@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
                     }
                     self.at += 1;
                     depth += 1;
-                    open = open << 1 | u64::from(bracket == b'{');
+                    open = open << 1 | u128::from(bracket == b'{');
                     if !self.first_item(&mut open, &mut depth)? {
                         continue;
                     }
@@ -178,7 +178,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Behind an opening bracket: whether it is closed at once. If not, stands before the first value in it.
-    fn first_item(&mut self, open: &mut u64, depth: &mut u32) -> Result<bool, JsonError> {
+    fn first_item(&mut self, open: &mut u128, depth: &mut u32) -> Result<bool, JsonError> {
         let object = *open & 1 == 1;
         if self.eat(if object { b'}' } else { b']' }) {
             *open >>= 1;
@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Behind a value: closes what ends here. False when the outermost value has ended, else stands before a value.
-    fn after_value(&mut self, open: &mut u64, depth: &mut u32) -> Result<bool, JsonError> {
+    fn after_value(&mut self, open: &mut u128, depth: &mut u32) -> Result<bool, JsonError> {
         while *depth > 0 {
             let object = *open & 1 == 1;
             if self.eat(b',') {

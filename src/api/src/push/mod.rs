@@ -7,11 +7,13 @@ mod body;
 mod error;
 mod json;
 mod json_reader;
+mod otlp;
 mod protobuf;
 mod wire;
 
 pub use body::BodyLimits;
 pub use error::PushError;
+pub use otlp::{OtlpFormat, decode_otlp};
 
 use body::{Encoding, Format};
 use strandline_ingest::Intake;
@@ -32,11 +34,18 @@ pub fn decode_push(
             intake.expect_bytes(unpacked.len());
             json::read_push(&unpacked, intake)?;
         }
-        Format::Protobuf => {
-            let message = body::unsnappy(&unpacked, limits)?;
-            intake.expect_bytes(message.len());
-            protobuf::read_push(&message, intake)?;
-        }
+        Format::Protobuf => match body::unsnappy(&unpacked, limits) {
+            Ok(message) => {
+                intake.expect_bytes(message.len());
+                protobuf::read_push(&message, intake)?;
+            }
+            // Many a script sends JSON under the content type that its library chose.
+            Err(PushError::Snappy) if unpacked.trim_ascii_start().first() == Some(&b'{') => {
+                intake.expect_bytes(unpacked.len());
+                json::read_push(&unpacked, intake)?;
+            }
+            Err(error) => return Err(error),
+        },
     }
     if intake.streams() == 0 { Err(PushError::NoStreams) } else { Ok(()) }
 }

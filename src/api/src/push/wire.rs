@@ -29,8 +29,8 @@ pub enum WireError {
 pub(super) enum Value<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
-    Fixed64,
-    Fixed32,
+    Fixed64(u64),
+    Fixed32(u32),
 }
 
 impl<'a> Value<'a> {
@@ -50,12 +50,28 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The number of a field of eight bytes.
+    pub(super) fn fixed64(self, field: &'static str) -> Result<u64, WireError> {
+        match self {
+            Self::Fixed64(n) => Ok(n),
+            other => Err(WireError::Mismatch { field, found: other.wire_type() }),
+        }
+    }
+
+    /// The number of a field of four bytes.
+    pub(super) fn fixed32(self, field: &'static str) -> Result<u32, WireError> {
+        match self {
+            Self::Fixed32(n) => Ok(n),
+            other => Err(WireError::Mismatch { field, found: other.wire_type() }),
+        }
+    }
+
     fn wire_type(self) -> u8 {
         match self {
             Self::Varint(_) => 0,
-            Self::Fixed64 => 1,
+            Self::Fixed64(_) => 1,
             Self::Bytes(_) => 2,
-            Self::Fixed32 => 5,
+            Self::Fixed32(_) => 5,
         }
     }
 }
@@ -90,12 +106,12 @@ impl<'a> Fields<'a> {
         }
         let value = match tag as u8 & 7 {
             0 => Value::Varint(self.varint()?),
-            1 => self.take(8).map(|_| Value::Fixed64)?,
+            1 => Value::Fixed64(self.fixed64()?),
             2 => {
                 let len = self.varint()?;
                 Value::Bytes(self.take(len)?)
             }
-            5 => self.take(4).map(|_| Value::Fixed32)?,
+            5 => Value::Fixed32(self.fixed32()?),
             other => return Err(WireError::WireType(other)),
         };
         Ok((number, value))
@@ -109,6 +125,16 @@ impl<'a> Fields<'a> {
             return Ok(u64::from(*b));
         }
         take_varint(&mut self.0).ok_or(WireError::Truncated)
+    }
+
+    fn fixed64(&mut self) -> Result<u64, WireError> {
+        let bytes = self.take(8)?.try_into().map_err(|_| WireError::Truncated)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn fixed32(&mut self) -> Result<u32, WireError> {
+        let bytes = self.take(4)?.try_into().map_err(|_| WireError::Truncated)?;
+        Ok(u32::from_le_bytes(bytes))
     }
 
     #[inline]
@@ -137,8 +163,8 @@ mod tests {
         let wanted = vec![
             (1, Value::Varint(150)),
             (2, Value::Bytes(b"hi")),
-            (3, Value::Fixed64),
-            (4, Value::Fixed32),
+            (3, Value::Fixed64(0x0807_0605_0403_0201)),
+            (4, Value::Fixed32(0x0403_0201)),
             (0x1fff_ffff, Value::Bytes(b"")),
         ];
         assert_eq!(read(&bytes), Ok(wanted));

@@ -76,7 +76,7 @@ fn bad_pushes_and_their_statuses() {
         ("cut gzip", &[PROTOBUF, GZIP], gzip(&good)[..20].to_vec(), 400, "gzip: "),
         ("no gzip", &[PROTOBUF, GZIP], good.clone(), 400, "gzip: "),
         ("encoding", &[PROTOBUF, ("content-encoding", "br")], good.clone(), 400, "Content-Encoding \"br\" not supported"),
-        ("no type", &[("content-type", "")], good.clone(), 400, "mime: no media type"),
+        ("odd type", &[("content-type", "a/b/c; =")], good.clone(), 400, "mime: unexpected content after media subtype"),
         ("bad time", &[JSON], br#"{"streams":[{"stream":{"a":"b"},"values":[["soon","x"]]}]}"#.to_vec(), 400, ""),
         ("bad json", &[JSON], br#"{"streams":[{"#.to_vec(), 400, ""),
         ("no streams", &[JSON], br#"{"streams":[]}"#.to_vec(), 422, "error at least one valid stream is required for ingestion"),

@@ -274,6 +274,28 @@ pub mod address {
     }
 }
 
+pub mod address_or_off {
+    //! An address to listen on, or none.
+
+    use std::net::SocketAddr;
+
+    /// Name of the kind.
+    pub const KIND: &str = "address|off";
+
+    /// Reads an address, or `off`.
+    pub fn parse(text: &str) -> Result<Option<SocketAddr>, String> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "off" | "false" | "no" => Ok(None),
+            _ => super::address::parse(text).map(Some).map_err(|e| format!("{e}; or off")),
+        }
+    }
+
+    /// Writes an address, or `off`.
+    pub fn show(address: &Option<SocketAddr>) -> String {
+        address.as_ref().map_or("off".to_owned(), super::address::show)
+    }
+}
+
 pub mod path {
     //! A file or folder.
 
@@ -483,6 +505,9 @@ mod tests {
         assert_eq!(wal_sync::parse("never").unwrap_err(), "\"never\" is none of always, interval, off");
         assert_eq!(address::parse("localhost:80").map(|a| a.to_string()), Ok("127.0.0.1:80".to_owned()));
         assert_eq!(address::parse("[::1]:80").map(|a| a.to_string()), Ok("[::1]:80".to_owned()));
+        assert_eq!(address_or_off::parse("Off"), Ok(None));
+        assert_eq!(address_or_off::show(&None), "off");
+        assert!(address_or_off::parse("4317").unwrap_err().ends_with("; or off"));
         for wrong in ["3100", ":3100", "example.org:80", "127.0.0.1:99999"] {
             assert!(address::parse(wrong).is_err(), "{wrong}");
         }

@@ -10,6 +10,7 @@ mod environment;
 pub mod flags;
 mod load;
 mod nearest;
+mod otlp;
 pub mod overrides;
 mod raw;
 mod retention;
@@ -66,6 +67,8 @@ pub struct Config {
 pub struct ServerConfig {
     /// Address of the one port.
     pub http_listen: SocketAddr,
+    /// Address of the port for OTLP over gRPC; `None` for no such port.
+    pub otlp_grpc_listen: Option<SocketAddr>,
     /// Largest request body as sent.
     pub max_body_bytes: u64,
     /// Largest request body once decompressed: what a decompression bomb runs into.
@@ -83,6 +86,7 @@ impl Default for ServerConfig {
         Self {
             // Loopback: a store without authentication must not be on the network by accident.
             http_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3100)),
+            otlp_grpc_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 4317))),
             max_body_bytes: 64 * MIB,
             max_decompressed_bytes: 64 * MIB,
             header_timeout: Duration::from_secs(10),

@@ -2,7 +2,8 @@
 //! all come from it, so a setting is added here and in `Config`, nowhere else.
 
 use super::tree::{Fault, Node};
-use super::{Config, access, codec, retention};
+use super::{Config, access, codec, otlp, retention};
+use std::sync::Arc;
 
 /// What every environment variable of ours begins with.
 pub const ENV_PREFIX: &str = "STRANDLINE_";
@@ -85,6 +86,12 @@ pub const SETTINGS: &[Setting] = &[
         server.http_listen,
         "address and port to listen on; loopback unless told otherwise",
         Some("http-listen")
+    ),
+    row!(
+        "server.otlp_grpc_listen",
+        address_or_off,
+        server.otlp_grpc_listen,
+        "address and port for OTLP over gRPC, or off"
     ),
     row!("server.max_body_bytes", size, server.max_body_bytes, "largest request body as sent"),
     row!(
@@ -253,6 +260,20 @@ pub const SETTINGS: &[Setting] = &[
         limits.max_series_per_query,
         "most series that one metric query may return; 0 is no limit"
     ),
+    Setting {
+        name: "limits.otlp_config",
+        kind: "mapping",
+        help: "{resource_attributes, scope_attributes, log_attributes, severity_text_as_label}: where attributes of \
+               OpenTelemetry go, as in Loki",
+        alias: None,
+        secret: false,
+        structured: true,
+        apply: |config, node| {
+            config.limits.otlp = Arc::new(otlp::parse(node)?);
+            Ok(())
+        },
+        show: |config| otlp::show(&config.limits.otlp),
+    },
     row!(
         "limits.volume_enabled",
         switch,
