@@ -6,6 +6,8 @@
 mod bundle;
 mod clients;
 mod access;
+mod deletes;
+mod formats;
 mod house;
 mod input;
 mod kill;

@@ -5,6 +5,7 @@ mod args;
 mod ask;
 pub mod config;
 mod controls;
+mod delete;
 mod explain;
 mod logging;
 mod offline;
@@ -17,7 +18,7 @@ mod terminal;
 mod token;
 mod wiring;
 
-use args::{Cli, Command, ConfigArgs, FileArg, QueryArgs, ServeArgs, StorageArgs, TokenArgs};
+use args::{Cli, Command, ConfigArgs, DeleteArgs, FileArg, QueryArgs, ServeArgs, StorageArgs, TokenArgs};
 use clap::Parser;
 use config::flags::SettingFlags;
 use config::{ConfigError, Loaded};
@@ -58,6 +59,7 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Serve(args) => serve(args),
         Command::Query(args) => query(&args),
+        Command::Delete(args) => delete_lines(&args),
         Command::Verify(args) => verify(args),
         Command::Stats(args) => stats(args),
         Command::Config(args) => show_config(&args),
@@ -113,6 +115,12 @@ fn query(args: &QueryArgs) -> Result<ExitCode, CommandError> {
             answer.write_json(out)
         }
     })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn delete_lines(args: &DeleteArgs) -> Result<ExitCode, CommandError> {
+    let told = delete::run(args)?;
+    output::to_stdout(|out| told.write(out, terminal::stdout_is_terminal()))?;
     Ok(ExitCode::SUCCESS)
 }
 

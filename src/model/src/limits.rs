@@ -4,6 +4,16 @@ use crate::tenant::TenantId;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+/// Whether lines can be deleted by request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeletionMode {
+    /// What is deleted is hidden at once and removed from the disk soon.
+    #[default]
+    FilterAndDelete,
+    /// Requests are refused.
+    Disabled,
+}
+
 /// Limits on one tenant's input and queries. The names are those of the settings (`limits.*`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
@@ -54,6 +64,8 @@ pub struct Limits {
     pub required_labels: Vec<String>,
     /// Fewest matchers of a selector.
     pub minimum_labels_number: usize,
+    /// Whether lines can be deleted by request (Loki's key and words).
+    pub deletion_mode: DeletionMode,
 }
 
 impl Default for Limits {
@@ -82,6 +94,7 @@ impl Default for Limits {
             query_timeout_ns: 0,
             required_labels: Vec::new(),
             minimum_labels_number: 0,
+            deletion_mode: DeletionMode::default(),
         }
     }
 }

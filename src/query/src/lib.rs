@@ -4,6 +4,7 @@
 //! own. It knows LogQL's meaning and the engine's parts; it knows neither HTTP nor Loki's JSON.
 
 mod damage;
+mod deletes;
 mod engine;
 mod error;
 mod execute;
@@ -26,6 +27,7 @@ mod scope;
 mod share;
 pub mod stats;
 
+pub use deletes::{DeleteError, DeleteStatus, LogQlDeletes};
 pub use engine::{QueryConfig, QueryEngine};
 pub use error::QueryError;
 pub use language::{LogQuery, MetricQuery, Query, parse_selector, pretty};

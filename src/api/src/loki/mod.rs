@@ -1,5 +1,6 @@
 //! How does Loki's API read requests and write answers?
 
+pub(crate) mod delete;
 mod duration;
 pub(crate) mod format;
 mod json;

@@ -190,6 +190,12 @@ pub const SETTINGS: &[Setting] = &[
         },
         show: |config| retention::show_streams(&config.retention.streams),
     },
+    row!(
+        "deletes.cancel_period",
+        duration_or_none,
+        deletes.cancel_period,
+        "how long lines that were deleted by request are only hidden, so that it can be taken back whole"
+    ),
     row!("query.threads", count, query.threads, "threads that scan; 0 is one for each core"),
     row!("query.timeout", duration, query.timeout, "time after which a query is given up"),
     row!(
@@ -330,6 +336,12 @@ pub const SETTINGS: &[Setting] = &[
         path_or_none,
         overrides_file,
         "file of what differs for single tenants, read again when it changes and on SIGHUP: overrides: {tenant: {limit: value}}"
+    ),
+    row!(
+        "limits.deletion_mode",
+        deletion_mode,
+        limits.deletion_mode,
+        "whether lines can be deleted by request"
     ),
     row!(
         "auth.enabled",

@@ -10,8 +10,8 @@ use strandline_store::head::{Head, HeadRows};
 
 /// Reads a head, which is the `source`-th part of the view, behind all segments.
 pub(super) fn read(sink: &SampleSink, scope: &Scope, source: usize, head: &Arc<Head>) {
-    let mut streams = head.select(&scope.part.tenant, scope.range, &scope.part.selector);
-    drop_repeats(sink, scope, source, &mut streams);
+    let mut streams = scope.select(head, scope.range);
+    drop_repeats(sink, scope, source, head, &mut streams);
     for mut rows in streams {
         if scope.is_over() {
             return;
@@ -25,11 +25,12 @@ pub(super) fn read(sink: &SampleSink, scope: &Scope, source: usize, head: &Arc<H
     }
 }
 
-fn drop_repeats(sink: &SampleSink, scope: &Scope, source: usize, streams: &mut [HeadRows]) {
-    sink.engine.drop_rows_of(&scope.part.tenant, &scope.view.segments, streams);
-    let earlier = source.saturating_sub(scope.view.segments.len());
-    for head in scope.view.heads.iter().take(earlier) {
-        let theirs = head.select(&scope.part.tenant, scope.range, &scope.part.selector);
+fn drop_repeats(sink: &SampleSink, scope: &Scope, source: usize, head: &Head, streams: &mut [HeadRows]) {
+    let view = &scope.view;
+    sink.engine.drop_rows_of(&scope.part.tenant, &view.segments, &view.deletes, head, streams);
+    let earlier = source.saturating_sub(view.segments.len());
+    for head in view.heads.iter().take(earlier) {
+        let theirs = scope.select(head, scope.range);
         let mut theirs = theirs.iter().peekable();
         // Both sides are sorted by labels.
         for rows in streams.iter_mut() {
