@@ -365,7 +365,10 @@ mod tests {
         clock.advance(time::HOUR_NS);
         while engine.settle_one(&mut || true).unwrap() | engine.erase_one(&mut || true).unwrap() {}
         let deletes = engine.deletes(&tenant());
-        assert_eq!(deletes.iter().map(|d| (d.number, d.processed)).collect::<Vec<_>>(), [(one.unwrap(), true)]);
+        assert_eq!(
+            deletes.iter().map(|d| (d.number, d.processed)).collect::<Vec<_>>(),
+            [(one.unwrap(), true)]
+        );
         assert_eq!(names(&engine), "12345");
         assert!(engine.view(&tenant(), TimeRange::ALL).deletes.is_empty());
     }

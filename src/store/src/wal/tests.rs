@@ -145,9 +145,9 @@ fn nothing_that_was_scrubbed_stays_in_a_file() {
     let push = |wal: &mut Wal, n| wal.append(&[&encode_batch(&numbered(n))], true).unwrap();
     let holds = |line: &str| {
         let files = disk.paths().into_iter().filter(|path| path.starts_with(DIR));
-        files.map(|path| disk.read_file(&path).unwrap()).any(|bytes| {
-            bytes.windows(line.len()).any(|window| window == line.as_bytes())
-        })
+        files
+            .map(|path| disk.read_file(&path).unwrap())
+            .any(|bytes| bytes.windows(line.len()).any(|window| window == line.as_bytes()))
     };
     // Files of eight frames. The first becomes a spare, and the third is made of it.
     (11..=18).for_each(|n| assert!(push(&mut wal, n) > 0));
