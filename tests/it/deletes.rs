@@ -3,6 +3,7 @@
 
 use crate::rig::Rig;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -153,4 +154,30 @@ fn a_tenant_may_be_kept_from_deleting() {
     assert_eq!((answer.status, answer.text()), (403, "deletion is not available for this tenant".to_owned()));
     assert_eq!(rig.get(PATH, &[]).status, 403);
     assert_eq!(rig.get("/loki/api/v1/cache/generation_numbers", &[]).text(), "\"\"\n");
+}
+
+#[test]
+fn deleting_needs_the_scope_and_no_label_filter() {
+    let token = |name: &str, more: &str| {
+        let hash: String =
+            Sha256::digest(format!("{name}-{name}").as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        format!("{{name: {name}, token_sha256: \"{hash}\", {more}}}")
+    };
+    let all = [
+        token("operator", "scopes: [push, query, admin]"),
+        token("asker", "scopes: [push, query]"),
+        token("bound", "scopes: [push, query, admin], filter: '{team=\"a\"}'"),
+    ];
+    let tokens = format!("[{}]", all.join(", "));
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [("AUTH__ENABLED", "true"), ("AUTH__TOKENS", tokens.as_str())];
+    let mut rig = Rig::new(&folder.path().join("data"), &settings);
+    rig.start();
+    let statuses = ["operator", "asker", "bound", "nobody"].map(|name| {
+        let bearer = format!("Bearer {name}-{name}");
+        let headers = [("Authorization", bearer.as_str()), ("X-Scope-OrgID", "one")];
+        let post = rig.post(&format!("{PATH}?query=%7B%7D&start=1"), &headers, b"").status;
+        (rig.get_with(PATH, &headers, &[]).status, post)
+    });
+    assert_eq!(statuses, [(200, 204), (403, 403), (403, 403), (401, 401)]);
 }

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 #![allow(clippy::print_stdout, reason = "the story of a failing seed, and why a test was skipped")]
 
+mod access;
 mod bundle;
 mod clients;
-mod access;
 mod deletes;
 mod formats;
 mod house;

@@ -208,7 +208,8 @@ impl Drop for Rig {
 fn read_answer(answer: ureq::http::Response<ureq::Body>) -> Option<Answer> {
     let status = answer.status().as_u16();
     let header = |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let (retry_after, challenge, request_id) = (header("Retry-After"), header("WWW-Authenticate"), header("X-Delete-Request-ID"));
+    let (retry_after, challenge, request_id) =
+        (header("Retry-After"), header("WWW-Authenticate"), header("X-Delete-Request-ID"));
     let mut body = Vec::new();
     answer.into_body().into_reader().read_to_end(&mut body).ok()?;
     Some(Answer { status, retry_after, challenge, request_id, body })

@@ -53,6 +53,7 @@ fn candidates<'p>(streams: &'p Streams, places: &Block, range: TimeRange) -> Vec
 
 /// Rows of selected streams that lie in `range` and are not deleted.
 pub(crate) fn visible<'p>(
+    scope: &Scope,
     plan: &SegmentPlan,
     index: u32,
     streams: &'p Streams,
@@ -66,7 +67,8 @@ pub(crate) fn visible<'p>(
     let mut block = BlockHiding::new(&plan.hidden, &plan.segment, index as usize, places);
     let mut visible = Vec::with_capacity(found.len());
     for Rows { labels, rows } in found {
-        visible.extend(block.visible(labels, rows)?.into_iter().map(|rows| Rows { labels, rows }));
+        let stored = scope.part.stored(labels);
+        visible.extend(block.visible(&stored, rows)?.into_iter().map(|rows| Rows { labels, rows }));
     }
     Ok(visible)
 }

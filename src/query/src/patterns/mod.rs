@@ -261,7 +261,7 @@ impl Sink for PatternSink {
         }
         let streams = plan.streams_of(scope, index)?;
         let places = plan.segment.block(index as usize, PLACES)?;
-        let parts = rows::visible(plan, index, &streams, &places, scope.range)?;
+        let parts = rows::visible(scope, plan, index, &streams, &places, scope.range)?;
         if parts.is_empty() {
             return Ok(());
         }
