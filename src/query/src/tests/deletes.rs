@@ -2,7 +2,7 @@
 
 use super::metrics::at_100;
 use super::rig::{Rig, Row, row, tenant};
-use crate::DeleteError;
+use crate::{DeleteError, Reader};
 
 const SECOND: i64 = 1_000_000_000;
 const ALL: (i64, i64) = (i64::MIN, i64::MAX);
@@ -91,7 +91,7 @@ fn what_is_taken_back_is_seen_again_until_it_is_gone() {
     rig.engine.flush_all().unwrap();
     while rig.engine.erase_one(&mut || true).unwrap() {}
     assert!(matches!(rig.query.cancel_delete(&tenant(), number), Err(DeleteError::Processed)));
-    let series = rig.query.series(&tenant(), strandline_model::TimeRange::ALL, &[]).unwrap();
+    let series = rig.query.series(&Reader::of(tenant()), strandline_model::TimeRange::ALL, &[]).unwrap();
     assert!(series.is_empty(), "{series:?}");
 }
 
