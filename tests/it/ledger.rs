@@ -2,19 +2,116 @@
 //!
 //! Writers own their ids; a line carries its writer, number and a hash of both, so that a mixed-up line shows. The
 //! ledger lives outside the store. After every restart: acknowledged lines are there, nothing is there that was not
-//! sent, nothing twice, everything whole and in order.
+//! sent, nothing twice, nothing that was deleted, everything whole and in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use strandline_model::{Batch, BatchBuilder, Labels, Selector, TenantId, TimeRange};
-use strandline_store::Engine;
+use strandline_model::{Batch, BatchBuilder, Labels, Matcher, Metadata, Selector, TenantId, TimeRange};
+use strandline_store::deletes::Hiding;
 use strandline_store::segment::Columns;
+use strandline_store::{DeleteFilter, DeleteLanguage, Engine};
 
 /// Everything sent, and what of it was acknowledged.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    attempted: BTreeMap<Key, bool>,
+    attempted: BTreeMap<Key, Sent>,
+    deletes: Vec<Erased>,
     next: u64,
+    /// Counts what happens, from 1.
+    now: u64,
+}
+
+/// When an entry was sent and acknowledged for the last time; 0 is never.
+#[derive(Debug, Default, Clone, Copy)]
+struct Sent {
+    sent: u64,
+    acknowledged: u64,
+}
+
+/// A delete that was asked for.
+#[derive(Debug)]
+struct Erased {
+    at: u64,
+    meaning: Meaning,
+    answer: Answer,
+}
+
+/// What became of a delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Taken: what it means is gone for good.
+    Taken,
+    /// Nobody knows whether it holds, or it was taken back: what it means may be there or not.
+    Unknown,
+}
+
+/// Which lines a delete means: those of one stream, or of all, whose number leaves a remainder, in a range of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meaning {
+    pub stream: Option<u64>,
+    pub modulus: u64,
+    pub remainder: u64,
+    pub range: (i64, i64),
+}
+
+impl Meaning {
+    fn takes(&self, key: &Key) -> bool {
+        let stream = self.stream.is_none_or(|s| key.0 == labels(s).to_string());
+        stream && self.range.0 <= key.1 && key.1 <= self.range.1 && self.takes_line(&key.2)
+    }
+
+    fn takes_line(&self, line: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(line);
+        let number = text.split(' ').find_map(|word| word.strip_prefix("n=")?.parse::<u64>().ok());
+        number.is_some_and(|n| n % self.modulus == self.remainder)
+    }
+
+    /// In the words of [`Language`].
+    pub fn query(&self) -> String {
+        let stream = self.stream.map_or("*".to_owned(), |s| s.to_string());
+        format!("{stream} {} {}", self.modulus, self.remainder)
+    }
+}
+
+/// What the queries of deletes mean in these tests: stream, modulus, remainder.
+#[derive(Debug)]
+pub struct Language;
+
+impl DeleteLanguage for Language {
+    fn compile(&self, query: &str, _now_ns: i64) -> Result<Box<dyn DeleteFilter>, String> {
+        let words: Vec<&str> = query.split(' ').collect();
+        let [stream, modulus, remainder] = words[..] else { return Err("three words".to_owned()) };
+        let number = |word: &str| word.parse::<u64>().map_err(|e| e.to_string());
+        let meaning = Meaning {
+            stream: number(stream).ok(),
+            modulus: number(modulus)?,
+            remainder: number(remainder)?,
+            range: (i64::MIN, i64::MAX),
+        };
+        let mut selector = Selector::all();
+        selector.matchers.extend(meaning.stream.map(|s| Matcher::equal("s", s.to_string())));
+        Ok(Box::new(Filter { meaning, selector }))
+    }
+}
+
+#[derive(Debug)]
+struct Filter {
+    meaning: Meaning,
+    selector: Selector,
+}
+
+impl DeleteFilter for Filter {
+    fn selector(&self) -> &Selector {
+        &self.selector
+    }
+
+    fn takes_all(&self) -> bool {
+        self.meaning.modulus == 1
+    }
+
+    fn takes(&self, _: &Labels, _: i64, line: &[u8], _: Metadata<'_>) -> bool {
+        self.meaning.takes_line(line)
+    }
 }
 
 /// Stream, timestamp, line.
@@ -63,33 +160,69 @@ impl Ledger {
                 last = Some(*s);
             }
             assert!(builder.push(*ts, line, &mut vec![("detected_level", "info")]));
-            self.attempted.entry((labels(*s).to_string(), *ts, line.clone())).or_insert(false);
+            self.attempted.entry((labels(*s).to_string(), *ts, line.clone())).or_default();
         }
         builder.finish()
     }
 
+    /// Notes that the batch is about to be sent.
+    pub fn send(&mut self, batch: &Batch) {
+        self.now += 1;
+        let now = self.now;
+        self.each_of(batch, |sent| sent.sent = now);
+    }
+
     /// Notes that the store acknowledged the batch.
     pub fn acknowledge(&mut self, batch: &Batch) {
+        self.now += 1;
+        let now = self.now;
+        self.each_of(batch, |sent| sent.acknowledged = now);
+    }
+
+    fn each_of(&mut self, batch: &Batch, note: impl Fn(&mut Sent)) {
         for stream in &batch.streams {
             for entry in batch.stream_entries(stream) {
                 let key = (stream.labels.to_string(), entry.ts, batch.line(entry).to_vec());
-                self.attempted.insert(key, true);
+                note(self.attempted.entry(key).or_default());
             }
         }
+    }
+
+    /// Notes what became of a delete that was asked for just now. Returns its place, for [`Self::cancel`].
+    pub fn delete(&mut self, meaning: Meaning, answer: Answer) -> usize {
+        self.now += 1;
+        self.deletes.push(Erased { at: self.now, meaning, answer });
+        self.deletes.len() - 1
+    }
+
+    /// Notes that a delete may have been taken back.
+    pub fn cancel(&mut self, place: usize) {
+        self.deletes[place].answer = Answer::Unknown;
     }
 
     /// Compares with what the store holds. Lines for which `may_be_gone` holds may have been deleted by retention.
     pub fn check(&self, held: &Held, may_be_gone: impl Fn(i64) -> bool) -> Result<(), String> {
         for (key, times) in &held.entries {
+            let deleted = |sent: &Sent| {
+                let mut known = self.deletes.iter().filter(|d| d.answer == Answer::Taken);
+                known.any(|d| d.at > sent.sent && d.meaning.takes(key))
+            };
+            // A line that was pushed again behind a delete is there twice if that is taken back, until a merge.
+            let taken_back = self.deletes.iter().any(|d| d.answer == Answer::Unknown && d.meaning.takes(key));
             match self.attempted.get(key) {
                 None => return Err(format!("came back but was never sent: {key:?}")),
-                Some(_) if *times > 1 => return Err(format!("doubled ({times} times): {}", show(key))),
+                Some(sent) if deleted(sent) => return Err(format!("deleted and back: {}", show(key))),
+                Some(_) if *times > 1 && !taken_back => {
+                    return Err(format!("doubled ({times} times): {}", show(key)));
+                }
                 Some(_) if !is_whole(&key.2) => return Err(format!("altered: {}", show(key))),
                 Some(_) => {}
             }
         }
-        for (key, _) in self.attempted.iter().filter(|(key, acked)| **acked && !may_be_gone(key.1)) {
-            if !held.entries.contains_key(key) {
+        let acknowledged = self.attempted.iter().filter(|(_, sent)| sent.acknowledged > 0);
+        for (key, sent) in acknowledged.filter(|(key, _)| !may_be_gone(key.1)) {
+            let deleted = || self.deletes.iter().any(|d| d.at > sent.acknowledged && d.meaning.takes(key));
+            if !held.entries.contains_key(key) && !deleted() {
                 return Err(format!("acknowledged and lost: {}", show(key)));
             }
         }
@@ -110,8 +243,10 @@ pub fn labels(n: u64) -> Labels {
 pub struct Held {
     /// How often each entry stands in segments, or once if only in a head.
     pub entries: BTreeMap<Key, usize>,
-    /// Labels of the streams that have entries.
+    /// Labels of the streams that have entries, deleted ones included: the label index knows them until these are gone.
     pub streams: BTreeSet<String>,
+    /// Entries that are deleted and still stored.
+    pub hidden: usize,
 }
 
 impl Held {
@@ -121,13 +256,17 @@ impl Held {
         let view = engine.view(&tenant(), TimeRange::ALL);
         for handle in &view.segments {
             let segment = handle.open().map_err(|e| e.to_string())?;
-            held.read_segment(&segment)?;
+            held.read_segment(&segment, &view.hidden_in(handle))?;
         }
         for head in &view.heads {
-            for rows in head.select(&tenant(), TimeRange::ALL, &Selector::all()) {
+            let mut streams = head.select(&tenant(), TimeRange::ALL, &Selector::all());
+            held.streams.extend(streams.iter().map(|rows| rows.labels.to_string()));
+            held.hidden += streams.iter().map(|rows| rows.len()).sum::<usize>();
+            view.hide(head, &mut streams);
+            held.hidden -= streams.iter().map(|rows| rows.len()).sum::<usize>();
+            for rows in streams {
                 for i in 0..rows.len() {
                     let key = (rows.labels.to_string(), rows.ts(i), rows.content(i).0.to_vec());
-                    held.streams.insert(key.0.clone());
                     // A repeat of something in a segment is dropped when the head is flushed, and by readers until then.
                     held.entries.entry(key).or_insert(1);
                 }
@@ -136,7 +275,11 @@ impl Held {
         Ok(held)
     }
 
-    fn read_segment(&mut self, segment: &strandline_store::segment::Segment) -> Result<(), String> {
+    fn read_segment(
+        &mut self,
+        segment: &strandline_store::segment::Segment,
+        hiding: &Hiding,
+    ) -> Result<(), String> {
         let damage = |e: strandline_store::StoreError| e.to_string();
         let streams = segment.streams().map_err(damage)?;
         for index in 0..segment.table().map_err(damage)?.blocks.len() {
@@ -148,8 +291,14 @@ impl Held {
                 if !block.times[rows.clone()].is_sorted() {
                     return Err(format!("out of order in block {index}"));
                 }
+                let mut packed = Vec::new();
                 for row in rows {
                     let key = (labels.clone(), block.times[row], block.line(row).to_vec());
+                    let metadata = block.packed_metadata(row, &mut packed);
+                    if hiding.hides(&streams[run.stream as usize].labels, key.1, &key.2, metadata) {
+                        self.hidden += 1;
+                        continue;
+                    }
                     *self.entries.entry(key).or_insert(0) += 1;
                 }
             }

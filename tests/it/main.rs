@@ -6,6 +6,8 @@
 mod access;
 mod bundle;
 mod clients;
+mod deletes;
+mod formats;
 mod grafana;
 mod house;
 mod input;

@@ -23,6 +23,8 @@ pub struct Answer {
     pub status: u16,
     pub retry_after: Option<String>,
     pub challenge: Option<String>,
+    /// `X-Delete-Request-ID`
+    pub request_id: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -141,6 +143,18 @@ impl Rig {
         read_answer(request.call().unwrap()).unwrap()
     }
 
+    /// A DELETE.
+    pub fn delete(&self, path: &str, query: &[(&str, &str)]) -> Answer {
+        let request = self.agent.delete(self.url(path)).query_pairs(query.iter().copied());
+        read_answer(request.call().unwrap()).unwrap()
+    }
+
+    /// A POST with all in its URL.
+    pub fn post_query(&self, path: &str, query: &[(&str, &str)]) -> Answer {
+        let request = self.agent.post(self.url(path)).query_pairs(query.iter().copied());
+        read_answer(request.send_empty().unwrap()).unwrap()
+    }
+
     /// Pushes JSON; the status.
     pub fn push_json(&self, body: &serde_json::Value) -> Option<u16> {
         let headers = [("Content-Type", "application/json")];
@@ -195,9 +209,10 @@ impl Drop for Rig {
 
 fn read_answer(answer: ureq::http::Response<ureq::Body>) -> Option<Answer> {
     let status = answer.status().as_u16();
-    let retry_after = answer.headers().get("Retry-After").and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let challenge = answer.headers().get("WWW-Authenticate").and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let header = |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let (retry_after, challenge, request_id) =
+        (header("Retry-After"), header("WWW-Authenticate"), header("X-Delete-Request-ID"));
     let mut body = Vec::new();
     answer.into_body().into_reader().read_to_end(&mut body).ok()?;
-    Some(Answer { status, retry_after, challenge, body })
+    Some(Answer { status, retry_after, challenge, request_id, body })
 }

@@ -1,6 +1,6 @@
 //! The engine on the simulated disk: crashes at any moment, torn and reordered writes, failing syncs, full disks.
 
-use crate::ledger::{Held, Ledger};
+use crate::ledger::{Answer, Held, Language, Ledger, Meaning, tenant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use strandline_model::{Batch, Clock, Day, ManualClock, time};
@@ -46,6 +46,8 @@ struct World {
     config: EngineConfig,
     ledger: Ledger,
     last: Option<Batch>,
+    /// Numbers of deletes that were taken, with their place in the ledger.
+    deletes: Vec<(u64, usize)>,
 }
 
 impl World {
@@ -59,13 +61,25 @@ impl World {
             wal_file_bytes: 4_096 << dice.roll(5),
             head_idle_ns: 0,
             planted,
+            delete_language: Some(Arc::new(Language)),
             ..EngineConfig::default()
         };
         if dice.chance(40) {
             config.retention.max_age_ns = 2 * time::DAY_NS;
         }
+        if dice.chance(20) {
+            config.delete_cancel_period_ns = time::HOUR_NS;
+        }
         let clock = Arc::new(ManualClock::at(START));
-        Self { disk: SimDisk::new(seed), dice, clock, config, ledger: Ledger::default(), last: None }
+        Self {
+            disk: SimDisk::new(seed),
+            dice,
+            clock,
+            config,
+            ledger: Ledger::default(),
+            last: None,
+            deletes: Vec::new(),
+        }
     }
 
     fn open(&mut self) -> Result<Arc<Engine>, String> {
@@ -110,7 +124,7 @@ impl World {
 
     /// One random step. Errors are what faults and crashes cause; they are not failures of the test.
     fn step(&mut self, engine: &Engine) {
-        let roll = self.dice.roll(12);
+        let roll = self.dice.roll(15);
         if trace() {
             println!("step {roll}, ops {}", self.disk.ops());
         }
@@ -135,6 +149,13 @@ impl World {
             10 => {
                 let _ = engine.retain(&mut || true);
             }
+            11 | 12 => self.delete(engine),
+            13 => {
+                let result = engine.erase_one(&mut || true);
+                if trace() {
+                    println!("  erase: {result:?}");
+                }
+            }
             _ => {
                 let _ = engine.log_idle();
                 self.clock.advance((self.dice.roll(6) * time::HOUR_NS as u64) as i64 / 4);
@@ -149,6 +170,42 @@ impl World {
         }
     }
 
+    /// Mostly a new delete, sometimes an old one is taken back.
+    fn delete(&mut self, engine: &Engine) {
+        if self.dice.chance(20)
+            && let Some((number, place)) = self.deletes.pop()
+        {
+            let result = engine.cancel_delete(&tenant(), number);
+            if trace() {
+                println!("  cancel {number}: {result:?}");
+            }
+            // Refused when it is processed; after a failed write nobody knows.
+            if !matches!(result, Err(strandline_store::engine::DeleteError::Processed)) {
+                self.ledger.cancel(place);
+            }
+            return;
+        }
+        let modulus = 1 + self.dice.roll(3);
+        let now = self.clock.now_ns();
+        let range = match self.dice.chance(50) {
+            true => (i64::MIN, i64::MAX),
+            false => (now - self.dice.roll(3 * time::MINUTE_NS as u64) as i64, now),
+        };
+        let meaning = Meaning {
+            stream: self.dice.chance(60).then(|| self.dice.roll(5)),
+            modulus,
+            remainder: self.dice.roll(modulus),
+            range,
+        };
+        let result = engine.add_delete(&tenant(), &meaning.query(), range);
+        if trace() {
+            println!("  delete {meaning:?}: {result:?}");
+        }
+        let answer = if result.is_ok() { Answer::Taken } else { Answer::Unknown };
+        let place = self.ledger.delete(meaning, answer);
+        self.deletes.extend(result.ok().map(|number| (number, place)));
+    }
+
     fn push(&mut self, engine: &Engine) {
         let mut group = Vec::new();
         for _ in 0..=self.dice.roll(3) {
@@ -156,6 +213,7 @@ impl World {
             let repeat = if self.dice.chance(25) { self.last.take() } else { None };
             group.push(repeat.unwrap_or_else(|| self.new_batch()));
         }
+        group.iter().for_each(|batch| self.ledger.send(batch));
         let encoded: Vec<EncodedBatch> = group.iter().cloned().map(EncodedBatch::new).collect();
         let result = engine.commit(&encoded);
         if trace() {
@@ -212,7 +270,18 @@ impl World {
         engine.flush_all().map_err(|e| format!("flush after recovery: {e}"))?;
         self.clock.advance(time::MINUTE_NS);
         while engine.settle_one(&mut || true).map_err(|e| format!("merge after recovery: {e}"))? {}
-        self.check(&engine)
+        self.check(&engine)?;
+        self.clock.advance(2 * time::HOUR_NS);
+        while engine.erase_one(&mut || true).map_err(|e| format!("deleting after recovery: {e}"))? {}
+        self.check(&engine)?;
+        let pending = engine.deletes(&tenant()).iter().filter(|d| !d.processed).count();
+        let hidden = Held::read(&engine)?.hidden;
+        if (pending, hidden) != (0, 0) {
+            return Err(format!(
+                "{pending} deletes are not processed, {hidden} deleted lines are still stored"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -240,6 +309,9 @@ fn the_harness_catches_planted_bugs() {
         Planted::NoFolderSync,
         Planted::RecycleBeforeManifest,
         Planted::MergeWithoutDrop,
+        Planted::DeleteBeforeManifest,
+        Planted::DeleteWithoutSeal,
+        Planted::CleanWithoutErasing,
     ] {
         let caught = (0..2000).find_map(|seed| run(seed, Some(bug)).err().map(|e| (seed, e)));
         let (seed, error) = caught.unwrap_or_else(|| panic!("{bug:?} was not caught in 2000 seeds"));

@@ -4,7 +4,7 @@ use crate::control;
 use crate::explain;
 use crate::http::respond::{self, internal_error};
 use crate::http::watch;
-use crate::loki::{detected, format, labels, legacy, logs, patterns, push, tail, volume};
+use crate::loki::{delete, detected, format, labels, legacy, logs, patterns, push, tail, volume};
 use crate::operate;
 use crate::otlp;
 use crate::state::Door;
@@ -94,6 +94,11 @@ fn paths() -> Router<Door> {
             get(control::prepare_shutdown).post(control::prepare_shutdown).delete(control::prepare_shutdown),
         )
         .route("/ingester/shutdown", post(control::shutdown))
+        .route(
+            "/loki/api/v1/delete",
+            get(delete::list).post(delete::add).put(delete::add).delete(delete::cancel),
+        )
+        .route("/loki/api/v1/cache/generation_numbers", get(delete::generation_numbers))
         .route("/loki/api/v1/status/buildinfo", get(operate::buildinfo))
         .route("/flush", get(operate::flush).post(operate::flush))
         .route("/flush/tenant", post(operate::flush))

@@ -27,6 +27,8 @@ pub enum Command {
     Query(QueryArgs),
     /// Show lines of a running server as they come; text on a terminal, JSON lines in a pipe.
     Tail(TailArgs),
+    /// Delete lines of a running server: hidden at once, gone from its disk soon.
+    Delete(DeleteArgs),
     /// Check every byte of a data directory and say what is wrong and where; exit code 1 when anything is.
     Verify(StorageArgs),
     /// Show segments, lines, bytes and compression for each tenant and day of a data directory.
@@ -181,6 +183,43 @@ pub struct TailArgs {
     pub org_id: Option<String>,
 }
 
+/// Flags of `delete`.
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: DeleteAction,
+    /// The server.
+    #[arg(long, env = "STRANDLINE_URL", default_value = "http://127.0.0.1:3100", global = true)]
+    pub url: String,
+    /// The tenant (X-Scope-OrgID), for servers with auth.enabled.
+    #[arg(long, env = "STRANDLINE_ORG_ID", value_name = "TENANT", global = true)]
+    pub org_id: Option<String>,
+}
+
+/// What `delete` can do.
+#[derive(Debug, Subcommand)]
+pub enum DeleteAction {
+    /// Delete the lines that a log query finds and that are stored by now; prints the number of the request.
+    Create {
+        /// The LogQL query, such as '{app="x"} |= "y"'.
+        query: String,
+        /// Earliest time: RFC 3339, or seconds or nanoseconds since the epoch.
+        #[arg(long)]
+        start: String,
+        /// Latest time, included: as --start; now if not given.
+        #[arg(long)]
+        end: Option<String>,
+    },
+    /// Show the requests that are under way and the latest that are done.
+    List,
+    /// Take a request back that is not done: what is left of its lines is seen again.
+    Cancel {
+        /// The number that `create` printed.
+        id: String,
+    },
+}
+
 /// In which order of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Direction {
@@ -207,6 +246,9 @@ mod tests {
             "strandline serve --data-dir /d --http-listen 0.0.0.0:3100 --config c.yaml",
             "strandline query {app=\"x\"} --url http://127.0.0.1:3100 --since 1h30m --limit 5 --direction forward",
             "strandline tail {app=\"x\"} --since 5m --limit 5 --org-id t",
+            "strandline delete create {app=\"x\"} --start 2026-11-21T00:00:00Z --url http://127.0.0.1:3100",
+            "strandline delete list --org-id t",
+            "strandline delete cancel 0000000a",
             "strandline verify --data-dir /d",
             "strandline stats --data-dir /d",
             "strandline config --wal.sync off",

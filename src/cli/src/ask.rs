@@ -52,14 +52,7 @@ pub fn explain(args: &QueryArgs, clock: &dyn Clock) -> Result<Account, AskError>
 fn send(args: &QueryArgs, path: &str, clock: &dyn Clock) -> Result<Vec<u8>, AskError> {
     let (start, end) = time_range(args, clock.now_ns());
     let url = endpoint(&args.url, path)?;
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        // A proxy for the internet has no business between us and a server on this machine.
-        .proxy(None)
-        .timeout_connect(Some(Duration::from_secs(10)))
-        .build()
-        .into();
-    let mut request = agent.get(&url).query_pairs([
+    let mut request = agent().get(&url).query_pairs([
         ("query", args.query.as_str()),
         ("start", &start),
         ("end", &end),
@@ -73,19 +66,38 @@ fn send(args: &QueryArgs, path: &str, clock: &dyn Clock) -> Result<Vec<u8>, AskE
         request = request.header("Authorization", &format!("Bearer {token}"));
     }
     let failed = |source: ureq::Error| AskError::Transfer { url: args.url.clone(), source: Box::new(source) };
-    let mut response = request.call().map_err(failed)?;
-    let status = response.status().as_u16();
-    if status != 200 {
-        let mut body = Vec::new();
-        // A reason cut short by a broken transfer is better than none.
-        let _ = response.body_mut().as_reader().take(MAX_REASON_BYTES).read_to_end(&mut body);
-        let reason = String::from_utf8_lossy(&body).trim().to_owned();
-        return Err(AskError::Refused { status, reason });
-    }
+    let mut response = accepted(request.call().map_err(failed)?)?;
     response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec().map_err(failed)
 }
 
-fn endpoint(url: &str, path: &str) -> Result<String, AskError> {
+/// What speaks HTTP for all commands.
+pub fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        // A proxy for the internet has no business between us and a server on this machine.
+        .proxy(None)
+        .timeout_connect(Some(Duration::from_secs(10)))
+        .build()
+        .into()
+}
+
+/// The response, unless it is a refusal.
+pub fn accepted(
+    mut response: ureq::http::Response<ureq::Body>,
+) -> Result<ureq::http::Response<ureq::Body>, AskError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let mut body = Vec::new();
+    // A reason cut short by a broken transfer is better than none.
+    let _ = response.body_mut().as_reader().take(MAX_REASON_BYTES).read_to_end(&mut body);
+    let reason = String::from_utf8_lossy(&body).trim().to_owned();
+    Err(AskError::Refused { status: status.as_u16(), reason })
+}
+
+/// The address of `path` on a server.
+pub fn endpoint(url: &str, path: &str) -> Result<String, AskError> {
     if url.starts_with("https://") {
         return Err(AskError::Flag(format!("{url}: only http:// is spoken as yet")));
     }

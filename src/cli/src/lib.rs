@@ -5,6 +5,7 @@ mod args;
 mod ask;
 pub mod config;
 mod controls;
+mod delete;
 mod explain;
 mod follow;
 mod logging;
@@ -18,7 +19,9 @@ mod terminal;
 mod token;
 mod wiring;
 
-use args::{Cli, Command, ConfigArgs, FileArg, QueryArgs, ServeArgs, StorageArgs, TailArgs, TokenArgs};
+use args::{
+    Cli, Command, ConfigArgs, DeleteArgs, FileArg, QueryArgs, ServeArgs, StorageArgs, TailArgs, TokenArgs,
+};
 use clap::Parser;
 use config::flags::SettingFlags;
 use config::{ConfigError, Loaded};
@@ -62,6 +65,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => serve(args),
         Command::Query(args) => query(&args),
         Command::Tail(args) => tail(&args),
+        Command::Delete(args) => delete_lines(&args),
         Command::Verify(args) => verify(args),
         Command::Stats(args) => stats(args),
         Command::Config(args) => show_config(&args),
@@ -136,6 +140,12 @@ fn tail(args: &TailArgs) -> Result<ExitCode, CommandError> {
         Ok(()) | Err(follow::FollowError::Output(_)) => Ok(ExitCode::SUCCESS),
         Err(error) => Err(error.into()),
     }
+}
+
+fn delete_lines(args: &DeleteArgs) -> Result<ExitCode, CommandError> {
+    let told = delete::run(args)?;
+    output::to_stdout(|out| told.write(out, terminal::stdout_is_terminal()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn verify(args: StorageArgs) -> Result<ExitCode, CommandError> {

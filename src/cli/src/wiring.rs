@@ -11,7 +11,7 @@ use std::time::Duration;
 use strandline_api::ApiConfig;
 use strandline_api::access::{Credentials, Grant};
 use strandline_model::SystemClock;
-use strandline_query::{LabelFilter, QueryConfig};
+use strandline_query::{LabelFilter, LogQlDeletes, QueryConfig};
 use strandline_store::disk::RealDisk;
 use strandline_store::engine::{EngineConfig, OpenReport, Retention, StreamRetention, TenantRetention};
 use strandline_store::{Engine, StoreError, SyncMode};
@@ -90,6 +90,8 @@ pub fn engine_config(config: &Config) -> Result<EngineConfig, String> {
         min_free_bytes: config.storage.min_free_bytes,
         cache_bytes: bytes(config.storage.cache_bytes),
         retention: retention(config)?,
+        delete_cancel_period_ns: config.deletes.cancel_period.map_or(0, nanoseconds),
+        delete_language: Some(Arc::new(LogQlDeletes)),
         ..EngineConfig::default()
     })
 }

@@ -16,7 +16,7 @@ pub mod time;
 pub use batch::{Batch, BatchBuilder, BatchEntry, BatchStream};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use labels::{LabelError, Labels, StreamId};
-pub use limits::{Limits, TenantLimits};
+pub use limits::{DeletionMode, Limits, TenantLimits};
 pub use metadata::Metadata;
 pub use needle::Needle;
 pub use otlp::OtlpRules;

@@ -5,6 +5,16 @@ use crate::tenant::TenantId;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+/// Whether lines can be deleted by request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeletionMode {
+    /// What is deleted is hidden at once and removed from the disk soon.
+    #[default]
+    FilterAndDelete,
+    /// Requests are refused.
+    Disabled,
+}
+
 /// Limits on one tenant's input and queries. The names are those of the settings (`limits.*`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
@@ -65,6 +75,8 @@ pub struct Limits {
     pub tail_max_duration_ns: i64,
     /// Where attributes of OpenTelemetry go.
     pub otlp: Arc<OtlpRules>,
+    /// Whether lines can be deleted by request (Loki's key and words).
+    pub deletion_mode: DeletionMode,
 }
 
 impl Default for Limits {
@@ -98,6 +110,7 @@ impl Default for Limits {
             max_concurrent_tail_requests: 2000,
             tail_max_duration_ns: crate::time::HOUR_NS,
             otlp: Arc::default(),
+            deletion_mode: DeletionMode::default(),
         }
     }
 }

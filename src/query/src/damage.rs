@@ -37,6 +37,11 @@ impl Damage {
         }
     }
 
+    /// Notes what else is wrong with the answer.
+    pub(crate) fn tell(&self, warning: String) {
+        self.found.lock().warnings.push(warning);
+    }
+
     /// The warnings, in a stable order.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
         let Found { mut warnings, more, more_rows } = std::mem::take(&mut *self.found.lock());

@@ -107,7 +107,16 @@ impl<S: Sink> Run<S> {
     /// A run that hands what `scope` names to `sink`.
     pub(crate) fn new(scope: Scope, sink: S) -> Self {
         let frontier = Mutex::new(first_units(&scope.view, scope.range, &sink));
-        Self { scope, sink, frontier, ended: Condvar::new(), damage: Damage::default() }
+        let damage = Damage::default();
+        for delete in &scope.view.deletes {
+            if let Some(why) = delete.misunderstood() {
+                let (number, query) = (delete.record().number, &delete.record().query);
+                damage.tell(format!(
+                    "delete request {number:08x} is not understood any more and hides nothing: {query}: {why}"
+                ));
+            }
+        }
+        Self { scope, sink, frontier, ended: Condvar::new(), damage }
     }
 
     fn reason_to_give_up(&self) -> Option<QueryError> {

@@ -6,13 +6,14 @@ use strandline_store::Engine;
 use strandline_store::head::{Head, HeadRows};
 
 /// The selected streams' entries of a head, which is the `source`-th part of the view, behind all segments; by label order,
-/// each entry once in the whole view.
+/// each entry once in the whole view, without what is deleted.
 pub(crate) fn select(engine: &Engine, scope: &Scope, source: usize, head: &Arc<Head>) -> Vec<HeadRows> {
-    let mut streams = head.select(&scope.part.tenant, scope.range, &scope.part.selector);
-    engine.drop_rows_of(&scope.part.tenant, &scope.view.segments, &mut streams);
-    let earlier = source.saturating_sub(scope.view.segments.len());
-    for head in scope.view.heads.iter().take(earlier) {
-        let theirs = head.select(&scope.part.tenant, scope.range, &scope.part.selector);
+    let view = &scope.view;
+    let mut streams = scope.select(head, scope.range);
+    engine.drop_rows_of(&scope.part.tenant, &view.segments, &view.deletes, head, &mut streams);
+    let earlier = source.saturating_sub(view.segments.len());
+    for head in view.heads.iter().take(earlier) {
+        let theirs = scope.select(head, scope.range);
         let mut theirs = theirs.iter().peekable();
         // Both sides are sorted by labels.
         for rows in &mut streams {

@@ -4,6 +4,7 @@
 //! own. It knows LogQL's meaning and the engine's parts; it knows neither HTTP nor Loki's JSON.
 
 mod damage;
+mod deletes;
 pub mod detected;
 mod engine;
 mod error;
@@ -30,6 +31,7 @@ pub mod stats;
 pub mod tail;
 pub mod volume;
 
+pub use deletes::{DeleteError, DeleteStatus, LogQlDeletes};
 pub use engine::{QueryConfig, QueryEngine};
 pub use error::QueryError;
 pub use language::{LogQuery, MetricQuery, Query, parse_selector, pretty};

@@ -5,6 +5,7 @@ use crate::stats::count;
 use std::borrow::Cow;
 use std::sync::Arc;
 use strandline_model::{Labels, Needle};
+use strandline_store::deletes::Hiding;
 use strandline_store::engine::SegmentHandle;
 use strandline_store::segment::{BlockRow, BlockTable, Segment};
 use strandline_store::{BlockSet, StoreError};
@@ -30,6 +31,8 @@ pub(crate) struct SegmentPlan {
     pub(crate) source: usize,
     /// Blocks that may hold entries of the answer.
     pub(crate) blocks: Vec<u32>,
+    /// What is deleted and still there.
+    pub(crate) hidden: Hiding,
     /// Whether the labels that stages may make of lines can have no other origin here.
     pub(crate) of_lines: bool,
 }
@@ -42,9 +45,10 @@ impl SegmentPlan {
         table: Arc<BlockTable>,
         streams: Streams,
         blocks: Vec<u32>,
+        hidden: Hiding,
     ) -> Self {
         let (handle, streams) = (Arc::clone(handle), Some(streams));
-        Self { handle, segment, table, streams, source, blocks, of_lines: false }
+        Self { handle, segment, table, streams, source, blocks, hidden, of_lines: false }
     }
 
     /// The selected streams of a block.
@@ -103,6 +107,7 @@ pub(crate) fn plan(
     let segment = handle.open()?;
     count(&scope.counters.segments, 1);
     let table = segment.table()?;
+    let hidden = scope.view.hidden_in(handle);
     let in_range = |(_, block): &(u32, &BlockRow)| scope.range.overlaps(block.time.0, block.time.1);
     let mut blocks: Vec<u32> = (0u32..).zip(&table.blocks).filter(in_range).map(|(i, _)| i).collect();
     count(&scope.counters.blocks_considered, table.blocks.len() as u64);
@@ -123,6 +128,7 @@ pub(crate) fn plan(
                 streams: None,
                 source,
                 blocks,
+                hidden,
                 of_lines: false,
             });
         }
@@ -135,7 +141,7 @@ pub(crate) fn plan(
         of_lines = not_of_metadata(scope, &table);
     }
     let streams = Some(streams);
-    Ok(SegmentPlan { handle: Arc::clone(handle), segment, table, streams, source, blocks, of_lines })
+    Ok(SegmentPlan { handle: Arc::clone(handle), segment, table, streams, source, blocks, hidden, of_lines })
 }
 
 /// The selected streams, if looking up each of them in the segment is less than a look at all that it has.

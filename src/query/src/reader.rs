@@ -236,6 +236,15 @@ impl Part {
         Labels::from_pairs(&pairs).map_or(labels, Arc::new)
     }
 
+    /// The labels of a stream as they are stored, of those that [`Self::shown`] made.
+    pub(crate) fn stored(&self, shown: &Arc<Labels>) -> Arc<Labels> {
+        if !self.shows_tenant {
+            return Arc::clone(shown);
+        }
+        let own = shown.iter().filter_map(|(name, value)| Some((self.stored_name(name)?, value)));
+        Labels::from_pairs(&own.collect::<Vec<_>>()).map_or_else(|_| Arc::clone(shown), Arc::new)
+    }
+
     /// A stored label's name as it is shown.
     pub(crate) fn shown_name(&self, name: String) -> String {
         if self.shows_tenant && name == TENANT_LABEL { ORIGINAL_TENANT_LABEL.to_owned() } else { name }

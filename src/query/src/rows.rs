@@ -5,12 +5,14 @@
 //! its own bytes.
 
 use crate::language::Search;
-use crate::plan::Streams;
+use crate::plan::{SegmentPlan, Streams};
 use crate::scope::Scope;
 use crate::stats::count;
 use std::ops::Range;
 use std::sync::Arc;
 use strandline_model::{Labels, TimeRange};
+use strandline_store::StoreError;
+use strandline_store::deletes::BlockHiding;
 use strandline_store::segment::Block;
 pub(crate) use strandline_store::segment::Columns;
 
@@ -34,7 +36,7 @@ pub(crate) struct Rows<'p> {
 }
 
 /// Rows of selected streams that lie in `range`.
-pub(crate) fn candidates<'p>(streams: &'p Streams, places: &Block, range: TimeRange) -> Vec<Rows<'p>> {
+fn candidates<'p>(streams: &'p Streams, places: &Block, range: TimeRange) -> Vec<Rows<'p>> {
     let mut found = Vec::new();
     for at in &places.runs {
         let Some(labels) = streams.get(at.stream) else { continue };
@@ -47,6 +49,28 @@ pub(crate) fn candidates<'p>(streams: &'p Streams, places: &Block, range: TimeRa
         }
     }
     found
+}
+
+/// Rows of selected streams that lie in `range` and are not deleted.
+pub(crate) fn visible<'p>(
+    scope: &Scope,
+    plan: &SegmentPlan,
+    index: u32,
+    streams: &'p Streams,
+    places: &Block,
+    range: TimeRange,
+) -> Result<Vec<Rows<'p>>, StoreError> {
+    let found = candidates(streams, places, range);
+    if plan.hidden.is_empty() || found.is_empty() {
+        return Ok(found);
+    }
+    let mut block = BlockHiding::new(&plan.hidden, &plan.segment, index as usize, places);
+    let mut visible = Vec::with_capacity(found.len());
+    for Rows { labels, rows } in found {
+        let stored = scope.part.stored(labels);
+        visible.extend(block.visible(&stored, rows)?.into_iter().map(|rows| Rows { labels, rows }));
+    }
+    Ok(visible)
 }
 
 /// Calls `each` with every row that passes the line filters, part by part, ascending within each.

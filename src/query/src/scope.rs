@@ -9,6 +9,7 @@ use crate::stats::Counters;
 use std::sync::Arc;
 use strandline_model::{Labels, TimeRange};
 use strandline_store::View;
+use strandline_store::head::{Head, HeadRows};
 
 /// What is read, for whom and until when.
 #[derive(Debug)]
@@ -38,6 +39,13 @@ impl Scope {
             return Some(QueryError::TooLarge(self.max_bytes));
         }
         self.deadline.passed()
+    }
+
+    /// The selected streams' entries in a head, inside `range`, without what is deleted.
+    pub(crate) fn select(&self, head: &Head, range: TimeRange) -> Vec<HeadRows> {
+        let mut streams = head.select(&self.part.tenant, range, &self.part.selector);
+        self.view.hide(head, &mut streams);
+        streams
     }
 
     /// Monotonic time.

@@ -9,6 +9,8 @@ use std::io;
 
 #[path = "../../../migrations/m0001_first_layout.rs"]
 mod m0001_first_layout;
+#[path = "../../../migrations/m0002_deletes.rs"]
+mod m0002_deletes;
 
 const PATH: &str = "FORMAT";
 
@@ -20,7 +22,10 @@ pub(crate) struct Migration {
 }
 
 /// All steps, in order.
-const MIGRATIONS: &[Migration] = &[Migration { to: 1, name: "first layout", run: m0001_first_layout::run }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { to: 1, name: "first layout", run: m0001_first_layout::run },
+    Migration { to: 2, name: "deletes", run: m0002_deletes::run },
+];
 
 /// Brings the directory to the newest format. Refuses one that is newer, without touching it.
 pub(crate) fn migrate(disk: &dyn Disk) -> Result<u32, StoreError> {

@@ -10,7 +10,7 @@ use crate::codec::{Codec, Compression, compress};
 use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::frame::{Payload, Place, put_frame};
-use crate::manifest::{self, Edit, Manifest, Opened, SegmentId, SegmentMeta};
+use crate::manifest::{self, DeleteChanges, DeleteRecord, Edit, Manifest, Opened, SegmentId, SegmentMeta};
 use crate::wal::{self, ReplayReport};
 use crate::wire::{Reader, put_bytes, put_varint};
 use std::sync::Arc;
@@ -112,7 +112,7 @@ pub fn edit_manifest(
     low_water: u64,
 ) -> Result<Option<ManifestState>, StoreError> {
     let Opened::Sound(mut manifest) = Manifest::open(disk)? else { return Ok(None) };
-    manifest.commit(&Edit { add: Vec::new(), drop: segments, low_water: Some(low_water) })?;
+    manifest.commit(&Edit { drop: segments, low_water: Some(low_water), ..Edit::default() })?;
     Ok(Some(state(&manifest)))
 }
 
@@ -153,6 +153,15 @@ pub fn wal_seeds() -> Vec<Vec<u8>> {
 
 /// Small manifests for [`frames`].
 pub fn manifest_seeds() -> Vec<Vec<u8>> {
+    let delete = |number| DeleteRecord {
+        number,
+        tenant: TenantId::default_tenant(),
+        query: "{app=\"a\"}".to_owned(),
+        range: (1, 2),
+        created_ns: 3,
+        seq: 2,
+        processed: false,
+    };
     let meta = |n: u128| SegmentMeta {
         id: SegmentId(n),
         tenant: TenantId::default_tenant(),
@@ -166,8 +175,12 @@ pub fn manifest_seeds() -> Vec<Vec<u8>> {
         time: (1, 2),
         seq: (1, 3),
     };
-    let snapshot = Edit { add: vec![meta(1), meta(2)], drop: vec![SegmentId(9)], low_water: Some(3) };
-    let edit = Edit { add: vec![meta(3)], drop: vec![SegmentId(1)], low_water: Some(7) };
+    let deletes =
+        DeleteChanges { clean: vec![(SegmentId(2), 1)], add: vec![delete(1)], ..DeleteChanges::default() };
+    let snapshot =
+        Edit { add: vec![meta(1), meta(2)], drop: vec![SegmentId(9)], low_water: Some(3), deletes };
+    let deletes = DeleteChanges { add: vec![delete(2)], cancel: vec![1], ..DeleteChanges::default() };
+    let edit = Edit { add: vec![meta(3)], drop: vec![SegmentId(1)], low_water: Some(7), deletes };
     let mut whole = Vec::new();
     put_item(&mut whole, [NUMBER, 5, 0, 5], 1, &snapshot.encode());
     put_item(&mut whole, [NUMBER, 6, 0, 6], 2, &edit.encode());

@@ -2,6 +2,7 @@
 //! runs without tokio, on any [`disk::Disk`] and [`strandline_model::Clock`].
 
 mod codec;
+pub mod deletes;
 pub mod disk;
 pub mod engine;
 pub mod error;
@@ -21,9 +22,10 @@ pub mod text;
 mod wal;
 mod wire;
 
+pub use deletes::{Delete, DeleteFilter, DeleteLanguage};
 pub use engine::{EncodedBatch, Engine, EngineConfig, View};
 pub use error::{Corruption, StoreError};
-pub use manifest::{SegmentId, SegmentMeta};
+pub use manifest::{DeleteRecord, SegmentId, SegmentMeta};
 pub use runtime::Runtime;
 pub use text::BlockSet;
 pub use wal::{ReplayReport, SyncMode};

@@ -1,4 +1,4 @@
-//! The engine's threads: one that commits, one that flushes, one that merges and applies retention.
+//! The engine's threads: one that commits, one that flushes, one that merges, applies retention and carries deletes out.
 //!
 //! Pushes wait in a queue bounded by bytes; the committer takes all that wait as one group, so that many pushes share
 //! one sync. When flushing falls behind, the committer waits, then refuses: memory stays bounded.
@@ -294,7 +294,12 @@ fn settle_loop(shared: &Shared) {
             if retention_due {
                 engine.retain(&mut pace)?;
             }
-            engine.settle_one(&mut pace)
+            // A delete that cannot be carried out must not keep segments from being merged.
+            let erased = engine.erase_one(&mut pace).unwrap_or_else(|error| {
+                tracing::error!(%error, "deleted lines could not be removed; they stay hidden");
+                false
+            });
+            engine.settle_one(&mut pace).map(|merged| merged | erased)
         };
         if retention_due {
             last_retention = Some(now);

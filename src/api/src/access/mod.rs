@@ -1,6 +1,6 @@
 //! Who asks, what may they do, and with whose data? The one door that every handler goes through.
 //!
-//! A handler gets an [`Asker`], a [`Pusher`] or an [`Admin`] from its request and nothing else that names a tenant; the query
+//! A handler gets an [`Asker`], a [`Pusher`], a [`Deleter`] or an [`Admin`] from its request and nothing else that names a tenant; the query
 //! room takes questions from the first only, and a push is taken in by the second only. So no handler can forget a tenant, a
 //! scope or a label filter.
 
@@ -19,7 +19,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use std::sync::Arc;
 use strandline_ingest::Intake;
-use strandline_model::{Limits, TenantId};
+use strandline_model::{DeletionMode, Limits, TenantId};
 use strandline_query::{LabelFilter, ReadRules, Reader};
 
 /// May read: hands out the [`Reader`] that the query room wants.
@@ -32,6 +32,12 @@ pub(crate) struct Pusher {
     tenant: TenantId,
     limits: Arc<Limits>,
     filter: Option<Arc<LabelFilter>>,
+}
+
+/// May delete lines of one tenant, and see what was deleted.
+#[derive(Debug, Clone)]
+pub(crate) struct Deleter {
+    tenant: TenantId,
 }
 
 /// May run the server.
@@ -83,6 +89,31 @@ impl Pusher {
     }
 }
 
+impl Deleter {
+    /// Who deletes by these headers.
+    pub(crate) async fn of(state: &Door, headers: &HeaderMap) -> Result<Self, Failure> {
+        let grant = granted(state, headers, Scope::Admin).await?;
+        let tenant = tenants::for_write(&grant, headers, &state.config)?;
+        let forbidden = |why: String| Err(Failure::new(StatusCode::FORBIDDEN, why));
+        if let Some(filter) = &grant.filter {
+            return forbidden(format!(
+                "\"{}\" may not delete: it is confined to {} (auth.tokens, auth.users: filter)",
+                grant.name,
+                filter.text()
+            ));
+        }
+        match state.config.limits.of(&tenant).deletion_mode {
+            DeletionMode::FilterAndDelete => Ok(Self { tenant }),
+            DeletionMode::Disabled => forbidden("deletion is not available for this tenant".to_owned()),
+        }
+    }
+
+    /// Whose lines.
+    pub(crate) fn tenant(self) -> TenantId {
+        self.tenant
+    }
+}
+
 /// What these headers allow, if that includes `scope`.
 async fn granted(state: &Door, headers: &HeaderMap, scope: Scope) -> Result<Arc<Grant>, Failure> {
     let grant = state.config.credentials.grant(headers).await?;
@@ -100,6 +131,14 @@ async fn granted(state: &Door, headers: &HeaderMap, scope: Scope) -> Result<Arc<
 }
 
 impl FromRequestParts<Door> for Asker {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
+        Self::of(state, &parts.headers).await
+    }
+}
+
+impl FromRequestParts<Door> for Deleter {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {

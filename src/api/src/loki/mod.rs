@@ -1,5 +1,6 @@
 //! How does Loki's API read requests and write answers?
 
+pub(crate) mod delete;
 pub(crate) mod detected;
 mod duration;
 pub(crate) mod format;

@@ -75,7 +75,8 @@ fn parse_failure(name: &str, why: impl Display) -> Failure {
     Failure::bad_request(format!("could not parse '{name}' parameter: {why}"))
 }
 
-fn parse_timestamp(text: &str) -> Result<i64, String> {
+/// A timestamp in any of the forms that Loki's queries take (ns).
+pub(crate) fn parse_timestamp(text: &str) -> Result<i64, String> {
     if text.contains('.')
         && let Ok(seconds) = text.parse::<f64>()
     {

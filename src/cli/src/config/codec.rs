@@ -440,6 +440,12 @@ choice!(
     "off" => crate::config::WalSync::Off
 );
 choice!(
+    /// Whether lines can be deleted by request.
+    deletion_mode, strandline_model::DeletionMode, "filter-and-delete|disabled",
+    "filter-and-delete" => strandline_model::DeletionMode::FilterAndDelete,
+    "disabled" => strandline_model::DeletionMode::Disabled
+);
+choice!(
     /// How the program's own log is written.
     log_format, crate::config::LogFormat, "auto|text|json",
     "auto" => crate::config::LogFormat::Auto,

@@ -48,6 +48,8 @@ pub struct Config {
     pub settle: SettleConfig,
     /// What is removed, and when.
     pub retention: RetentionConfig,
+    /// Deletes by request.
+    pub deletes: DeletesConfig,
     /// Reading.
     pub query: QueryConfig,
     /// What encrypts the HTTP door.
@@ -190,6 +192,13 @@ impl Default for SettleConfig {
     fn default() -> Self {
         Self { enabled: true, target_bytes: 256 * MIB, zstd_level: 1 }
     }
+}
+
+/// `deletes.*`
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct DeletesConfig {
+    /// How long what is deleted stays on the disk, hidden; `None`: it goes as soon as possible.
+    pub cancel_period: Option<Duration>,
 }
 
 /// `query.*`

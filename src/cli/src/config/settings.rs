@@ -198,6 +198,12 @@ pub const SETTINGS: &[Setting] = &[
         },
         show: |config| retention::show_streams(&config.retention.streams),
     },
+    row!(
+        "deletes.cancel_period",
+        duration_or_none,
+        deletes.cancel_period,
+        "how long lines that were deleted by request are only hidden, so that it can be taken back whole"
+    ),
     row!("query.threads", count, query.threads, "threads that scan; 0 is one for each core"),
     row!("query.timeout", duration, query.timeout, "time after which a query is given up"),
     row!(
@@ -376,6 +382,12 @@ pub const SETTINGS: &[Setting] = &[
         age_ns,
         limits.tail_max_duration_ns,
         "how long a live tail may stay open; 0 is for ever"
+    ),
+    row!(
+        "limits.deletion_mode",
+        deletion_mode,
+        limits.deletion_mode,
+        "whether lines can be deleted by request"
     ),
     row!(
         "auth.enabled",

@@ -18,7 +18,7 @@ const ROWS_PER_CHECK: usize = 4096;
 pub(super) fn scan(sink: &LogSink, scope: &Scope, source: usize, head: &Arc<Head>) {
     let range = sink.range_within(scope.range);
     // One label set stands once in each head: its place in the head's order makes arrival numbers unique.
-    for mut rows in head.select(&scope.part.tenant, range, &scope.part.selector) {
+    for mut rows in scope.select(head, range) {
         if scope.is_over() {
             return;
         }

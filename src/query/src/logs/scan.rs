@@ -33,7 +33,7 @@ pub(super) fn scan(
         return Ok(Vec::new());
     }
     let places = plan.segment.block(index as usize, PLACES)?;
-    let rows = rows::candidates(&streams, &places, sink.range_within(scope.range));
+    let rows = rows::visible(scope, plan, index, &streams, &places, sink.range_within(scope.range))?;
     if rows.is_empty() {
         return Ok(Vec::new());
     }

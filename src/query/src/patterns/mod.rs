@@ -237,7 +237,7 @@ impl Sink for PatternSink {
     }
 
     fn head(&self, scope: &Scope, _source: usize, head: &Arc<Head>) -> Result<(), StoreError> {
-        for rows in head.select(&scope.part.tenant, scope.range, &scope.part.selector) {
+        for rows in scope.select(head, scope.range) {
             if scope.is_over() {
                 return Ok(());
             }
@@ -261,7 +261,7 @@ impl Sink for PatternSink {
         }
         let streams = plan.streams_of(scope, index)?;
         let places = plan.segment.block(index as usize, PLACES)?;
-        let parts = rows::candidates(&streams, &places, scope.range);
+        let parts = rows::visible(scope, plan, index, &streams, &places, scope.range)?;
         if parts.is_empty() {
             return Ok(());
         }

@@ -33,7 +33,7 @@ pub(super) fn read(
         return Ok(Table::default());
     }
     let places = plan.segment.block(index as usize, PLACES)?;
-    let rows = rows::candidates(&streams, &places, scope.range);
+    let rows = rows::visible(scope, plan, index, &streams, &places, scope.range)?;
     if rows.is_empty() {
         return Ok(Table::default());
     }

@@ -7,7 +7,7 @@ use crate::{CancelFlag, MetricRequest, Query, QueryError, Reader};
 const SECOND: i64 = 1_000_000_000;
 
 /// The answer at second 100 as text: `{labels} value, ...`.
-fn at_100(rig: &Rig, text: &str) -> Result<String, QueryError> {
+pub(super) fn at_100(rig: &Rig, text: &str) -> Result<String, QueryError> {
     let Query::Metric(query) = Query::parse(text)? else { panic!("{text}") };
     let request = MetricRequest {
         reader: Reader::of(tenant()),

@@ -1,6 +1,7 @@
 //! Are answers right, over stores in every state?
 
 mod damage;
+mod deletes;
 mod metrics;
 mod model;
 mod patterns;

@@ -1,6 +1,6 @@
 //! Is an answer what a plain look at all pushed lines gives, wherever these lie by now?
 
-use super::rig::{Rig, Row, labels, shown};
+use super::rig::{Rig, Row, labels, shown, tenant};
 use crate::{Direction, LogResult, ResultEntry, ResultStream};
 use proptest::prelude::*;
 use regex::bytes::Regex;
@@ -17,6 +17,10 @@ pub(super) enum Step {
     Settle,
     /// From here on the label index answers.
     Index,
+    /// What was pushed so far, by selector, filter and range.
+    Delete(usize, usize, TimeRange),
+    /// Deleted lines leave the disk.
+    Erase,
 }
 
 #[derive(Debug, Clone)]
@@ -72,15 +76,21 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Flush),
         1 => Just(Step::Settle),
         1 => Just(Step::Index),
+        1 => (0..SELECTORS.len(), 0..FILTERS.len(), ranges()).prop_map(|(s, f, r)| Step::Delete(s, f, r)),
+        1 => Just(Step::Erase),
     ];
     proptest::collection::vec(step, 1..14)
 }
 
-fn asks() -> impl Strategy<Value = Vec<Ask>> {
-    let range = prop_oneof![
+fn ranges() -> impl Strategy<Value = TimeRange> {
+    prop_oneof![
         2 => Just(TimeRange::ALL),
         1 => (0i64..12, 0i64..14).prop_map(|(start, len)| TimeRange::new(start, start + len))
-    ];
+    ]
+}
+
+fn asks() -> impl Strategy<Value = Vec<Ask>> {
+    let range = ranges();
     let ask =
         (0..SELECTORS.len(), 0..FILTERS.len(), range, prop_oneof![1usize..8, 40usize..400], any::<bool>());
     let ask = ask.prop_map(|(selector, filter, range, limit, forward)| {
@@ -104,21 +114,27 @@ fn merged(row: &Row) -> Vec<(String, String)> {
     all.into_iter().collect()
 }
 
-/// The answer by a plain look at everything, in order of arrival.
-fn naive(all: &[Row], ask: &Ask) -> Vec<ResultStream> {
-    let (_, must, must_not) = FILTERS[ask.filter];
+/// Whether a row is selected, and its line passes the filters.
+fn matcher(selector: usize, filter: usize) -> impl Fn(&Row) -> bool {
+    let (_, must, must_not) = FILTERS[filter];
     let regex = |p: &&str| Regex::new(p).unwrap();
     let (must, must_not): (Vec<Regex>, Vec<Regex>) =
         (must.iter().map(regex).collect(), must_not.iter().map(regex).collect());
+    move |r| {
+        SELECTORS[selector].1(r.stream)
+            && must.iter().all(|p| p.is_match(&r.line))
+            && !must_not.iter().any(|p| p.is_match(&r.line))
+    }
+}
+
+/// The answer by a plain look at everything, in order of arrival.
+fn naive(all: &[Row], ask: &Ask) -> Vec<ResultStream> {
+    let matches = matcher(ask.selector, ask.filter);
     let mut seen = HashSet::new();
     let mut rows: Vec<&Row> = all.iter().collect();
     rows.retain(|r| {
         let metadata: BTreeMap<_, _> = r.metadata.iter().cloned().collect();
-        seen.insert((r.stream, r.ts, r.line.clone(), metadata))
-            && ask.range.contains(r.ts)
-            && SELECTORS[ask.selector].1(r.stream)
-            && must.iter().all(|p| p.is_match(&r.line))
-            && !must_not.iter().any(|p| p.is_match(&r.line))
+        seen.insert((r.stream, r.ts, r.line.clone(), metadata)) && ask.range.contains(r.ts) && matches(r)
     });
     if ask.direction == Direction::Backward {
         rows.reverse();
@@ -146,24 +162,38 @@ fn check(rig: &Rig, all: &[Row], ask: &Ask) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Runs the steps; all that was pushed, in order of arrival.
+/// Runs the steps; what was pushed and is not deleted, in order of arrival.
 pub(super) fn live(rig: &Rig, steps: Vec<Step>) -> Vec<Row> {
     let mut pushes: Vec<Vec<Row>> = Vec::new();
+    let mut all: Vec<Row> = Vec::new();
     for step in steps {
         match step {
             Step::Push(rows) => {
                 rig.push(&rows);
+                all.extend_from_slice(&rows);
                 pushes.push(rows);
             }
-            Step::Repeat(i) if !pushes.is_empty() => rig.push(&pushes[i % pushes.len()]),
+            Step::Repeat(i) if !pushes.is_empty() => {
+                let rows = &pushes[i % pushes.len()];
+                rig.push(rows);
+                all.extend_from_slice(rows);
+            }
             Step::Repeat(_) => {}
             Step::Seal => rig.engine.seal(),
             Step::Flush => rig.engine.flush_all().unwrap(),
             Step::Settle => rig.settle(),
             Step::Index => rig.engine.rebuild_labels().unwrap(),
+            Step::Delete(selector, filter, range) => {
+                let query = format!("{} {}", SELECTORS[selector].0, FILTERS[filter].0);
+                let (first, last) = (range.start, range.end.saturating_sub(1));
+                rig.query.add_delete(&tenant(), &query, (first, last)).unwrap();
+                let matches = matcher(selector, filter);
+                all.retain(|row| !(range.contains(row.ts) && matches(row)));
+            }
+            Step::Erase => while rig.engine.erase_one(&mut || true).unwrap() {},
         }
     }
-    pushes.into_iter().flatten().collect()
+    all
 }
 
 proptest! {

@@ -1,6 +1,8 @@
 //! What do the tests of queries stand on? A store on a simulated disk with tiny blocks, and batches by hand.
 
-use crate::{CancelFlag, Direction, LogQuery, LogRequest, LogResult, QueryConfig, QueryEngine, Reader};
+use crate::{
+    CancelFlag, Direction, LogQlDeletes, LogQuery, LogRequest, LogResult, QueryConfig, QueryEngine, Reader,
+};
 use std::sync::Arc;
 use strandline_model::{BatchBuilder, Labels, ManualClock, TenantId, TimeRange};
 use strandline_store::disk::sim::SimDisk;
@@ -45,7 +47,12 @@ impl Rig {
 
     pub(super) fn on(disk: &SimDisk, config: QueryConfig) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
-        let settings = EngineConfig { block_bytes: 64, wal_file_bytes: 1 << 16, ..EngineConfig::default() };
+        let settings = EngineConfig {
+            block_bytes: 64,
+            wal_file_bytes: 1 << 16,
+            delete_language: Some(Arc::new(LogQlDeletes)),
+            ..EngineConfig::default()
+        };
         let (engine, _) = Engine::open(Arc::new(disk.clone()), clock.clone(), settings).unwrap();
         let query = QueryEngine::new(Arc::clone(&engine), config).unwrap();
         Self { clock, engine, query }

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 use strandline_model::Labels;
 use strandline_store::StoreError;
+use strandline_store::deletes::Hiding;
 use strandline_store::engine::SegmentHandle;
 use strandline_store::segment::{BlockTable, Columns, StreamCounts};
 
@@ -30,7 +31,8 @@ pub(super) fn read(
     let segment = handle.open()?;
     count(&scope.counters.segments, 1);
     let table = segment.table()?;
-    let mut reading = Reading::new(sink, &scope.part, &table);
+    let hidden = scope.view.hidden_in(handle);
+    let mut reading = Reading::new(sink, &scope.part, &table, &hidden);
     if let Some(few) = plan::few(scope, &segment) {
         // Sorted, as the table is, so the ordinals ascend.
         for labels in few {
@@ -58,13 +60,16 @@ pub(super) fn read(
     sink.note_chunks(numbers(touched).count() as u64);
     let blocks: Vec<u32> = numbers(to_read).collect();
     count(&scope.counters.blocks_considered, table.blocks.len() as u64);
-    Ok((SegmentPlan::of_streams((source, handle), segment, Arc::clone(&table), cut, blocks), counted))
+    let plan = SegmentPlan::of_streams((source, handle), segment, Arc::clone(&table), cut, blocks, hidden);
+    Ok((plan, counted))
 }
 
 struct Reading<'a> {
     sink: &'a VolumeSink,
     part: &'a Part,
     table: &'a BlockTable,
+    /// What is deleted and still there: of streams that this may concern, the tables say too much.
+    hidden: &'a Hiding,
     counted: Table,
     /// Streams of which blocks have to be read.
     cut: Streams,
@@ -77,11 +82,12 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(sink: &'a VolumeSink, part: &'a Part, table: &'a BlockTable) -> Self {
+    fn new(sink: &'a VolumeSink, part: &'a Part, table: &'a BlockTable, hidden: &'a Hiding) -> Self {
         Self {
             sink,
             part,
             table,
+            hidden,
             counted: Table::default(),
             cut: Streams::default(),
             touched: vec![false; table.blocks.len()],
@@ -109,11 +115,13 @@ impl<'a> Reading<'a> {
         if series.is_empty() {
             return Some(());
         }
-        let whole = buckets.whole(counts.time);
+        let may_be_less =
+            !self.hidden.is_empty() && self.hidden.may_hide(&stored_labels(pairs)?, counts.time);
+        let whole = buckets.whole(counts.time).filter(|_| !may_be_less);
         if let Some(bucket) = whole {
             self.add_count(bucket, Count { entries: counts.rows, bytes: counts.line_bytes });
         }
-        if self.look_at_blocks(ordinal, counts.blocks, whole.is_some()) {
+        if self.look_at_blocks(ordinal, counts.blocks, whole.is_some(), may_be_less) {
             let labels = shown_labels(self.part, pairs)?;
             self.cut.push(ordinal, labels);
         }
@@ -121,8 +129,14 @@ impl<'a> Reading<'a> {
     }
 
     /// Marks a stream's blocks; counts those that lie in one bucket, if the stream is not counted already. Whether any has to
-    /// be read.
-    fn look_at_blocks(&mut self, ordinal: u32, (first, last): (u32, u32), is_counted: bool) -> bool {
+    /// be read, as all have to of which something may be deleted.
+    fn look_at_blocks(
+        &mut self,
+        ordinal: u32,
+        (first, last): (u32, u32),
+        is_counted: bool,
+        may_be_less: bool,
+    ) -> bool {
         let buckets = &self.sink.buckets;
         let mut is_cut = false;
         for (block, row) in (first..=last).filter_map(|b| Some((b, self.table.blocks.get(b as usize)?))) {
@@ -135,7 +149,7 @@ impl<'a> Reading<'a> {
             let is_alone = row.streams == (ordinal, ordinal);
             match buckets.whole(row.time) {
                 _ if is_counted => {}
-                Some(bucket) if is_alone => {
+                Some(bucket) if is_alone && !may_be_less => {
                     self.add_count(bucket, Count { entries: row.rows.into(), bytes: row.line_bytes });
                 }
                 _ => {
@@ -158,9 +172,12 @@ impl<'a> Reading<'a> {
 
 /// A stream's labels as they are shown; `None` if they are none.
 fn shown_labels(part: &Part, pairs: &[(&str, &str)]) -> Option<Arc<Labels>> {
+    Some(part.shown(Arc::new(stored_labels(pairs)?)))
+}
+
+fn stored_labels(pairs: &[(&str, &str)]) -> Option<Labels> {
     let room = pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let labels = Labels::from_ordered(pairs.iter().copied(), pairs.len(), room)?;
-    Some(part.shown(Arc::new(labels)))
+    Labels::from_ordered(pairs.iter().copied(), pairs.len(), room)
 }
 
 /// Counts the rows of a block that are inside the window, of the streams that are cut.
@@ -174,7 +191,7 @@ pub(super) fn read_block(
     let block = plan.segment.block(index as usize, COUNTED)?;
     count(&scope.counters.blocks, 1);
     let (mut table, mut key, mut series) = (Table::default(), Vec::new(), SmallVec::<[usize; 16]>::new());
-    for part in rows::candidates(&streams, &block, scope.range) {
+    for part in rows::visible(scope, plan, index, &streams, &block, scope.range)? {
         let pairs: SmallVec<[(&str, &str); 16]> = part.labels.iter().collect();
         series.clear();
         sink.keys.each(&pairs, &mut key, |key| series.push(table.index(key)));

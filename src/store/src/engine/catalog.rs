@@ -22,12 +22,30 @@ pub struct SegmentHandle {
     doomed: AtomicBool,
     /// A read failed: merges leave the segment alone, answers say what they miss.
     damaged: AtomicBool,
+    /// No line here is meant by a delete up to this number, or none of it is left.
+    clean_of: AtomicU64,
 }
 
 impl SegmentHandle {
-    pub(crate) fn new(meta: SegmentMeta, disk: &Arc<dyn Disk>, open: &Arc<OpenSegments>) -> Arc<Self> {
+    pub(crate) fn new(
+        meta: SegmentMeta,
+        clean_of: u64,
+        disk: &Arc<dyn Disk>,
+        open: &Arc<OpenSegments>,
+    ) -> Arc<Self> {
         let (disk, open) = (Arc::clone(disk), Arc::clone(open));
-        Arc::new(Self { meta, disk, open, doomed: AtomicBool::new(false), damaged: AtomicBool::new(false) })
+        let (doomed, damaged) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { meta, disk, open, doomed, damaged, clean_of: AtomicU64::new(clean_of) })
+    }
+
+    /// The latest delete that is known to mean no line here.
+    pub(crate) fn clean_of(&self) -> u64 {
+        self.clean_of.load(Ordering::Relaxed)
+    }
+
+    /// Notes that no line is meant by deletes up to `number`.
+    pub(crate) fn note_clean(&self, number: u64) {
+        self.clean_of.fetch_max(number, Ordering::Relaxed);
     }
 
     /// What the manifest says of the segment.

@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// To be called with the log locked: no batch may come between the head's last sequence and its sealing.
-    fn seal_locked(&self) {
+    pub(super) fn seal_locked(&self) {
         let mut state = self.state.write();
         if state.active.fill().seq.is_some() {
             let next = Arc::new(Head::after(&state.active));
@@ -138,7 +138,7 @@ impl Engine {
         Err(StoreError::ReadOnly(reason))
     }
 
-    fn note_write_error(&self, error: &StoreError) {
+    pub(super) fn note_write_error(&self, error: &StoreError) {
         metrics::counter!("strandline_wal_errors_total").increment(1);
         tracing::error!(%error, "the log could not be written; the batch is refused");
         if let StoreError::Io { source, .. } = error

@@ -1,6 +1,8 @@
 //! What the engine can be told.
 
+use crate::deletes::DeleteLanguage;
 use crate::wal::SyncMode;
+use std::sync::Arc;
 use strandline_model::{Selector, TenantId, time};
 
 /// Settings of the engine; the names of the keys stand behind each.
@@ -30,6 +32,10 @@ pub struct EngineConfig {
     pub cache_bytes: usize,
     /// `retention.*`
     pub retention: Retention,
+    /// `deletes.cancel_period`: what is deleted by request is hidden at once, and stays on the disk for this long (ns).
+    pub delete_cancel_period_ns: i64,
+    /// What the queries of deletes mean; without it none is taken.
+    pub delete_language: Option<Arc<dyn DeleteLanguage>>,
     /// A bug to commit on purpose, so that crash tests can show that they would find it.
     #[cfg(any(test, feature = "simulated-disk"))]
     pub planted: Option<Planted>,
@@ -46,6 +52,12 @@ pub enum Planted {
     RecycleBeforeManifest,
     /// Publish a merge and keep what it replaces.
     MergeWithoutDrop,
+    /// Answer a delete before the manifest has it.
+    DeleteBeforeManifest,
+    /// Take a delete without sealing the head.
+    DeleteWithoutSeal,
+    /// Say of a merge's outputs that they are free of deleted lines, which they are not.
+    CleanWithoutErasing,
 }
 
 impl EngineConfig {
@@ -76,6 +88,8 @@ impl Default for EngineConfig {
             min_free_bytes: 256 << 20,
             cache_bytes: 48 << 20,
             retention: Retention::default(),
+            delete_cancel_period_ns: 0,
+            delete_language: None,
             #[cfg(any(test, feature = "simulated-disk"))]
             planted: None,
         }

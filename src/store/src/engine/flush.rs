@@ -2,6 +2,7 @@
 
 use super::{Engine, Planted, SegmentHandle};
 use crate::codec::Compression;
+use crate::deletes::{self, Delete, Hiding};
 use crate::error::{AtPath, StoreError};
 use crate::head::{Head, HeadRows};
 use crate::labels::LabelIndex;
@@ -37,7 +38,7 @@ impl Engine {
             self.sync_dirs(&add).inspect_err(|_| self.take_back(&head, &add))?;
             head.note_names_durable();
         }
-        let edit = Edit { add, drop: Vec::new(), low_water: Some(seq.1) };
+        let edit = Edit { add, low_water: Some(seq.1), ..Edit::default() };
         if self.config.planted(Planted::RecycleBeforeManifest) {
             let _ = self.wal.lock().retire(seq.1);
         }
@@ -81,7 +82,7 @@ impl Engine {
             // The last nanosecond that i64 can name lies in no half-open range.
             streams = head.select_from(tenant, day.start_ns());
         }
-        self.drop_known(tenant, day, &mut streams);
+        self.drop_known(head, tenant, day, &mut streams);
         let id = self.new_segment_id();
         let replaces = head.taken_back(tenant, day);
         let origin = Origin { id, group: id, tenant: tenant.clone(), day, settled: false, seq, replaces };
@@ -155,18 +156,23 @@ impl Engine {
 
     /// Drops the rows that a segment of the partition holds already: an agent repeated a batch whose acknowledgement
     /// it missed, or the log is replayed behind segments that were published before a crash.
-    fn drop_known(&self, tenant: &TenantId, day: Day, streams: &mut [HeadRows]) {
-        let catalog = Arc::clone(&self.state.read().catalog);
-        self.drop_rows_of(tenant, catalog.partition(tenant, day), streams);
+    fn drop_known(&self, head: &Head, tenant: &TenantId, day: Day, streams: &mut [HeadRows]) {
+        let state = self.state.read().clone();
+        self.drop_rows_of(tenant, state.catalog.partition(tenant, day), &state.deletes, head, streams);
     }
 
-    /// Drops the rows that any of `segments` holds too. `streams` are sorted by labels, as a head gives them.
+    /// Drops the rows of `head` that any of `segments` holds too. `streams` are sorted by labels, as a head gives them.
+    /// What one of `deletes` takes out of a segment does not count, unless it takes the same out of the head: a line that
+    /// was deleted can be pushed again.
     pub fn drop_rows_of<'s>(
         &self,
         tenant: &TenantId,
         segments: impl IntoIterator<Item = &'s Arc<SegmentHandle>>,
+        deletes: &[Arc<Delete>],
+        head: &Head,
         streams: &mut [HeadRows],
     ) {
+        let before: Vec<Arc<Delete>> = deletes.iter().filter(|d| !d.covers_head(head)).cloned().collect();
         let earlier = self.flushed_before(tenant, streams);
         for handle in segments {
             let (time, covered) = (handle.meta().time, self.flushed.lock().covers(handle.meta().seq.0));
@@ -180,11 +186,12 @@ impl Engine {
             if overlapping.is_empty() {
                 continue;
             }
+            let hiding = deletes::of_segment(&before, handle.meta(), handle.clean_of());
             let known = handle.open().and_then(|segment| {
                 let found = find_streams(&segment, &overlapping)?;
                 for (rows, found) in overlapping.iter_mut().zip(found) {
                     if let Some((ordinal, row)) = found {
-                        drop_known_rows(&segment, ordinal, &row, rows)?;
+                        drop_known_rows(&segment, ordinal, &row, &hiding, rows)?;
                     }
                 }
                 Ok(())
@@ -226,6 +233,7 @@ fn drop_known_rows(
     segment: &crate::segment::Segment,
     ordinal: u32,
     row: &StreamRow,
+    hiding: &Hiding,
     rows: &mut HeadRows,
 ) -> Result<(), StoreError> {
     let (first, last) = (rows.ts(0), rows.ts(rows.len() - 1));
@@ -245,7 +253,10 @@ fn drop_known_rows(
         for i in block.rows_of(ordinal) {
             let ts = block.times.get(i).copied().unwrap_or(0);
             if ts >= first && ts <= last {
-                known.insert(identity(ts, block.line(i), block.packed_metadata(i, &mut packed)));
+                let (line, metadata) = (block.line(i), block.packed_metadata(i, &mut packed));
+                if hiding.is_empty() || !hiding.hides(&row.labels, ts, line, metadata) {
+                    known.insert(identity(ts, line, metadata));
+                }
             }
         }
     }

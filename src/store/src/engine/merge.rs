@@ -1,8 +1,10 @@
-//! Merging segments: rows of equal streams together, by time, each once, without what retention has expired.
+//! Merging segments: rows of equal streams together, by time, each once, without what retention has expired and what
+//! was deleted.
 
+use crate::deletes::{Delete, Hiding};
 use crate::error::StoreError;
 use crate::segment::{Block, Columns, Segment, SegmentWriter, StreamRow};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use strandline_model::{Labels, Metadata};
 
@@ -18,10 +20,13 @@ struct Source {
     /// Rows of the stream in the block that are still to come.
     rows: std::ops::Range<usize>,
     packed: Vec<u8>,
+    hidden: Hiding,
+    /// Those of `hidden` that may mean lines of the stream at hand.
+    deletes: Vec<Arc<Delete>>,
 }
 
 impl Source {
-    fn new(segment: Arc<Segment>) -> Result<Self, StoreError> {
+    fn new((segment, hidden): (Arc<Segment>, Hiding)) -> Result<Self, StoreError> {
         let mut source = Self {
             segment,
             chunk: VecDeque::new(),
@@ -31,6 +36,8 @@ impl Source {
             block: None,
             rows: 0..0,
             packed: Vec::new(),
+            hidden,
+            deletes: Vec::new(),
         };
         source.next_stream()?;
         Ok(source)
@@ -53,6 +60,8 @@ impl Source {
         self.next_ordinal += 1;
         self.rows = 0..0;
         if let Some((_, row)) = &self.stream {
+            let may_mean = |d: &&Arc<Delete>| d.overlaps(row.time) && d.selects(&row.labels);
+            self.deletes = self.hidden.0.iter().filter(may_mean).cloned().collect();
             let first = row.blocks.0;
             self.enter(first)?;
         }
@@ -87,14 +96,25 @@ impl Source {
         self.block.as_ref().and_then(|(_, b)| b.times.get(self.rows.start)).copied().unwrap_or(i64::MAX)
     }
 
-    fn row(&mut self) -> (&[u8], Metadata<'_>) {
-        match &self.block {
-            Some((_, block)) => {
-                (block.line(self.rows.start), block.packed_metadata(self.rows.start, &mut self.packed))
-            }
-            None => (&[], Metadata::default()),
-        }
+    /// The row at hand, and the delete that means it, if one does.
+    fn row(&mut self, labels: &Labels) -> (&[u8], Metadata<'_>, Option<u64>) {
+        let (ts, row) = (self.ts(), self.rows.start);
+        let (line, metadata) = match &self.block {
+            Some((_, block)) => (block.line(row), block.packed_metadata(row, &mut self.packed)),
+            None => (&[][..], Metadata::default()),
+        };
+        let deleted = self.deletes.iter().find(|delete| delete.takes(labels, ts, line, metadata));
+        (line, metadata, deleted.map(|delete| delete.record().number))
     }
+}
+
+/// What a merge left out.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    /// Rows that were deleted, by the number of the delete.
+    pub(super) erased: BTreeMap<u64, u64>,
+    /// Whether any stream lost all its rows.
+    pub(super) vanished: bool,
 }
 
 /// Where merged rows go.
@@ -109,33 +129,42 @@ pub(super) trait Sink {
 const PACE_ROWS: usize = 2048;
 
 /// Merges `segments` (in order of their sequences) into `sink`. `cutoff` names, per stream, the time before which
-/// rows have expired. Returns false when the sink stopped the merge.
+/// rows have expired; with each segment comes what is deleted in it. Returns `None` when the sink stopped the merge.
 pub(super) fn merge(
-    segments: Vec<Arc<Segment>>,
+    segments: Vec<(Arc<Segment>, Hiding)>,
     sink: &mut impl Sink,
     cutoff: impl Fn(&Labels) -> i64,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Merged>, StoreError> {
+    let mut merged = Merged::default();
     let mut sources = segments.into_iter().map(Source::new).collect::<Result<Vec<_>, _>>()?;
     let mut rows_until_pause = PACE_ROWS;
     while let Some(first) = first_by_labels(&sources) {
         let labels = sources.get_mut(first).map(Source::take_labels).unwrap_or_default();
         let same = sources.iter_mut().enumerate().filter(|(i, s)| *i == first || s.labels() == Some(&labels));
         let mut same: Vec<&mut Source> = same.map(|(_, source)| source).collect();
-        let mut stream = StreamMerge { labels: &labels, cutoff: cutoff(&labels), begun: false, rows: 0 };
+        let mut stream = StreamMerge {
+            labels: &labels,
+            cutoff: cutoff(&labels),
+            begun: false,
+            rows: 0,
+            erased: &mut merged.erased,
+        };
         stream.run(&mut same, sink)?;
-        if stream.rows >= rows_until_pause {
+        let (rows, begun) = (stream.rows, stream.begun);
+        merged.vanished |= !begun;
+        if rows >= rows_until_pause {
             if !sink.pace() {
-                return Ok(false);
+                return Ok(None);
             }
             rows_until_pause = PACE_ROWS;
         } else {
-            rows_until_pause -= stream.rows;
+            rows_until_pause -= rows;
         }
         for source in same {
             source.next_stream()?;
         }
     }
-    Ok(true)
+    Ok(Some(merged))
 }
 
 /// The first of those sources that stand at the least label set.
@@ -149,6 +178,7 @@ struct StreamMerge<'a> {
     cutoff: i64,
     begun: bool,
     rows: usize,
+    erased: &'a mut BTreeMap<u64, u64>,
 }
 
 impl StreamMerge<'_> {
@@ -171,10 +201,13 @@ impl StreamMerge<'_> {
         let several = sources.iter().filter(|s| !s.rows.is_empty() && s.ts() == ts).count() > 1;
         for source in sources.iter_mut() {
             while source.ready()? && source.ts() == ts {
-                let (line, metadata) = source.row();
-                // Rows of one segment are distinct already; only rows of different ones can repeat.
-                let fresh = !several || seen.insert(super::flush::identity(ts, line, metadata));
-                if fresh {
+                let (line, metadata, deleted) = source.row(self.labels);
+                // Rows of one segment are distinct already; only rows of different ones can repeat. One that is deleted
+                // does not count: the same line can have been pushed again since.
+                if let Some(number) = deleted {
+                    self.rows += 1;
+                    *self.erased.entry(number).or_default() += 1;
+                } else if !several || seen.insert(super::flush::identity(ts, line, metadata)) {
                     self.emit(ts, line, metadata, sink)?;
                 }
                 source.rows.start += 1;

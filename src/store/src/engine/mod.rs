@@ -9,6 +9,8 @@
 mod catalog;
 mod commit;
 mod config;
+mod delete;
+mod erase;
 mod flush;
 mod flushed;
 mod merge;
@@ -22,11 +24,13 @@ mod verify;
 pub use catalog::SegmentHandle;
 pub use commit::EncodedBatch;
 pub use config::{EngineConfig, Planted, Retention, StreamRetention, TenantRetention};
+pub use delete::{DeleteError, MAX_PENDING_DELETES};
 pub use observe::CommitObserver;
 pub use open::OpenReport;
 pub use read::{PartitionStats, View};
 pub use verify::{VerifyReport, partition_stats, verify};
 
+use crate::deletes::Delete;
 use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::head::Head;
@@ -80,6 +84,8 @@ struct State {
     /// Oldest first.
     sealed: VecDeque<Arc<Head>>,
     catalog: Arc<Catalog>,
+    /// Pending deletes of all tenants, by number.
+    deletes: Arc<Vec<Arc<Delete>>>,
 }
 
 impl Engine {
@@ -122,11 +128,25 @@ impl Engine {
         index: impl FnOnce(&LabelIndex),
     ) -> Result<(), StoreError> {
         // Before the edit: the image on the disk is that of the generation before.
+        self.labels();
+        self.publish_to(&mut self.manifest.lock(), edit, flushed, index)
+    }
+
+    /// The same with the manifest locked already, and the label index read before that.
+    fn publish_to(
+        &self,
+        manifest: &mut Manifest,
+        edit: &Edit,
+        flushed: Option<&Arc<Head>>,
+        index: impl FnOnce(&LabelIndex),
+    ) -> Result<(), StoreError> {
         let labels = self.labels();
-        let mut manifest = self.manifest.lock();
         let generation = manifest.commit(edit)?;
         index(labels);
-        let handle = |meta: &SegmentMeta| SegmentHandle::new(meta.clone(), &self.disk, &self.open);
+        let deletes = (!edit.deletes.is_empty()).then(|| self.pending_deletes(manifest));
+        let clean_of = |id| manifest.deletes().clean_of(id);
+        let handle =
+            |meta: &SegmentMeta| SegmentHandle::new(meta.clone(), clean_of(meta.id), &self.disk, &self.open);
         let added: Vec<_> = edit.add.iter().map(handle).collect();
         {
             let mut state = self.state.write();
@@ -134,6 +154,12 @@ impl Engine {
                 dropped.doom();
             }
             state.catalog = Arc::new(state.catalog.with(&added, &edit.drop));
+            if let Some(deletes) = deletes {
+                for (id, number) in &edit.deletes.clean {
+                    state.catalog.all().filter(|s| s.meta().id == *id).for_each(|s| s.note_clean(*number));
+                }
+                state.deletes = Arc::new(deletes);
+            }
             if let Some(head) = flushed {
                 self.last_flush.store(self.clock.monotonic_ns(), Ordering::Relaxed);
                 state.sealed.retain(|h| !Arc::ptr_eq(h, head));

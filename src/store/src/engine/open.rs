@@ -2,12 +2,13 @@
 
 use super::catalog::{Catalog, OpenSegments, SegmentHandle};
 use super::flushed::Flushed;
-use super::{Engine, EngineConfig, State, retain, settle};
+use super::{Engine, EngineConfig, State, delete, retain, settle};
+use crate::deletes::Delete;
 use crate::disk::{Disk, parent, read_all, replace_file};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::format;
 use crate::head::Head;
-use crate::manifest::{Edit, Manifest, Opened, SegmentId};
+use crate::manifest::{Edit, Manifest, Opened, SegmentId, SegmentMeta};
 use crate::segment::Segment;
 use crate::wal::{self, ReplayReport, Wal};
 use parking_lot::{Mutex, RwLock};
@@ -54,10 +55,16 @@ impl Engine {
         let mut manifest = open_manifest(&disk, &mut report)?;
         let last_counter = adopt(&disk, &mut manifest, &mut report)?;
         let labels_image = (disk.local_path("labels"), manifest.generation());
-        let (sealed, active, wal) = replay(&disk, &clock, &config, manifest.low_water(), &mut report)?;
+        let deletes: Vec<Arc<Delete>> =
+            delete::pending(manifest.deletes(), &[], config.delete_language.as_ref());
+        let taken: Vec<u64> = deletes.iter().map(|d| d.record().seq).collect();
+        let (sealed, active, wal) =
+            replay(&disk, &clock, &config, manifest.low_water(), &taken, &mut report)?;
         let open = OpenSegments::new(config.cache_bytes);
-        let handles: Vec<_> =
-            manifest.segments().map(|meta| SegmentHandle::new(meta.clone(), &disk, &open)).collect();
+        let handle = |meta: &SegmentMeta| {
+            SegmentHandle::new(meta.clone(), manifest.deletes().clean_of(meta.id), &disk, &open)
+        };
+        let handles: Vec<_> = manifest.segments().map(handle).collect();
         report.segments = handles.len();
         let catalog = Arc::new(Catalog::default().with(&handles, &[]));
         let newest = handles.iter().map(|h| h.meta().seq.1).fold(wal.last_seq(), u64::max);
@@ -71,7 +78,7 @@ impl Engine {
             labels: OnceLock::new(),
             labels_image,
             flushed: Mutex::new(Flushed::new(newest)),
-            state: RwLock::new(State { active, sealed, catalog }),
+            state: RwLock::new(State { active, sealed, catalog, deletes: Arc::new(deletes) }),
             open,
             counter: AtomicU64::new(last_counter + 1),
             flushing: Mutex::new(()),
@@ -246,7 +253,7 @@ fn resolve(
     let edit = Edit {
         add: taken.iter().map(|o| o.segment.meta().clone()).collect(),
         drop: listed.keys().filter(|id| replaced.contains(id)).copied().collect(),
-        low_water: None,
+        ..Edit::default()
     };
     report.adopted.extend(taken.iter().map(|o| o.path.clone()));
     if !edit.add.is_empty() || !edit.drop.is_empty() {
@@ -287,25 +294,42 @@ fn complete_merges(
 
 type Replayed = (VecDeque<Arc<Head>>, Arc<Head>, Wal);
 
+/// Brings back what only the log has. `taken` names the sequences at which pending deletes were taken: a head lies before
+/// each or behind it.
 fn replay(
     disk: &Arc<dyn Disk>,
     clock: &Arc<dyn Clock>,
     config: &EngineConfig,
     low_water: u64,
+    taken: &[u64],
     report: &mut OpenReport,
 ) -> Result<Replayed, StoreError> {
     let (mut sealed, mut active) = (VecDeque::new(), Arc::new(Head::default()));
+    let straddles = |head: &Head, next: u64| {
+        head.fill().seq.is_some_and(|(first, _)| taken.iter().any(|seq| first <= *seq && *seq < next))
+    };
     let (replayed, files, last_seq) = wal::replay(disk.as_ref(), low_water, |seq, batch| {
+        if straddles(&active, seq) {
+            sealed.push_back(std::mem::take(&mut active));
+        }
         active.insert(seq, Arc::new(batch), clock.monotonic_ns());
         if active.fill().bytes >= config.head_max_bytes {
             sealed.push_back(std::mem::take(&mut active));
         }
     })?;
+    // A delete's sequence may be higher than any that is left, of groups that failed: what comes next lies behind it.
+    let newest = taken.iter().copied().max().unwrap_or(0);
+    let last_seq = last_seq.max(newest);
+    if straddles(&active, last_seq + 1) {
+        sealed.push_back(std::mem::take(&mut active));
+    }
     let damaged: BTreeSet<&String> = replayed.damage.iter().map(|d| &d.path).collect();
     for path in damaged.into_iter().filter(|path| path.ends_with(".wal")) {
         quarantine(disk.as_ref(), path, report)?;
     }
     report.damage.extend(replayed.damage.iter().cloned());
     report.replay = replayed;
-    Ok((sealed, active, Wal::new(Arc::clone(disk), config.wal_file_bytes, &files, last_seq)))
+    let mut wal = Wal::new(Arc::clone(disk), config.wal_file_bytes, &files, last_seq);
+    wal.scrub_up_to(newest);
+    Ok((sealed, active, wal))
 }

@@ -2,9 +2,12 @@
 
 use super::catalog::Catalog;
 use super::{Engine, SegmentHandle, flush};
+use crate::deletes::{self, Delete, Hiding};
 use crate::error::StoreError;
-use crate::head::Head;
+use crate::head::{Head, HeadRows};
+use crate::manifest::SegmentId;
 use crate::segment::StreamRow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use strandline_model::{Day, Labels, Selector, TenantId, TimeRange};
@@ -18,6 +21,8 @@ pub struct View {
     pub heads: Vec<Arc<Head>>,
     /// Segments, by day and age.
     pub segments: Vec<Arc<SegmentHandle>>,
+    /// Pending deletes: what they mean is still there, and not to be shown ([`Self::hidden_in`], [`Self::hide`]).
+    pub deletes: Vec<Arc<Delete>>,
 }
 
 /// Size of one tenant's day.
@@ -37,13 +42,35 @@ pub struct PartitionStats {
     pub file_bytes: u64,
 }
 
+impl View {
+    /// What a reader of this segment must leave out.
+    pub fn hidden_in(&self, handle: &SegmentHandle) -> Hiding {
+        match self.deletes.is_empty() {
+            true => Hiding::default(),
+            false => deletes::of_segment(&self.deletes, handle.meta(), handle.clean_of()),
+        }
+    }
+
+    /// Takes what is deleted out of a head's rows.
+    pub fn hide(&self, head: &Head, streams: &mut Vec<HeadRows>) {
+        if self.deletes.is_empty() {
+            return;
+        }
+        let hiding = deletes::of_head(&self.deletes, head);
+        streams.iter_mut().for_each(|rows| hiding.retain_visible(rows));
+        streams.retain(|rows| !rows.is_empty());
+    }
+}
+
 impl Engine {
     /// The data of `tenant` that may fall in `range`.
     pub fn view(&self, tenant: &TenantId, range: TimeRange) -> View {
         let state = self.state.read().clone();
         let mut heads: Vec<Arc<Head>> = state.sealed.into();
         heads.push(state.active);
-        View { heads, segments: state.catalog.segments(tenant, range) }
+        let mut deletes = deletes::in_range(&state.deletes, range);
+        deletes.retain(|delete| delete.record().tenant == *tenant);
+        View { heads, segments: state.catalog.segments(tenant, range), deletes }
     }
 
     /// Names of the labels that selected streams have in `range` (to the day).
@@ -215,19 +242,31 @@ impl Engine {
 
     /// Makes the label index say of one day what its segments say.
     pub(super) fn reindex_partition(&self, tenant: &TenantId, day: Day) -> Result<(), StoreError> {
-        let catalog = Arc::clone(&self.state.read().catalog);
-        let mut labels = BTreeSet::new();
-        for handle in catalog.partition(tenant, day) {
-            labels.extend(flush::labels_of(handle.open()?.as_ref())?);
-        }
         let index = self.labels();
-        let manifest = self.manifest.lock();
-        self.flushed.lock().forget();
-        index.replace_day(tenant, day, labels.iter());
-        if index.is_complete() {
-            index.commit(manifest.generation());
+        let mut known: BTreeMap<SegmentId, Vec<Labels>> = BTreeMap::new();
+        loop {
+            let catalog = Arc::clone(&self.state.read().catalog);
+            for handle in catalog.partition(tenant, day) {
+                if let Entry::Vacant(unread) = known.entry(handle.meta().id) {
+                    unread.insert(flush::labels_of(handle.open()?.as_ref())?);
+                }
+            }
+            let manifest = self.manifest.lock();
+            let catalog = Arc::clone(&self.state.read().catalog);
+            let segments = catalog.partition(tenant, day);
+            if segments.iter().any(|s| !known.contains_key(&s.meta().id)) {
+                // A flush came meanwhile: its streams are in the index, and must not be taken out again.
+                continue;
+            }
+            let labels: BTreeSet<&Labels> =
+                segments.iter().filter_map(|s| known.get(&s.meta().id)).flatten().collect();
+            self.flushed.lock().forget();
+            index.replace_day(tenant, day, labels.into_iter());
+            if index.is_complete() {
+                index.commit(manifest.generation());
+            }
+            return Ok(());
         }
-        Ok(())
     }
 }
 

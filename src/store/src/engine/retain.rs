@@ -179,7 +179,7 @@ impl Engine {
             }
             let cutoff = |labels: &Labels| if is_expired(labels) { i64::MAX } else { i64::MIN };
             rewritten +=
-                usize::from(self.rewrite(tenant, *day, std::slice::from_ref(handle), pace, cutoff)?);
+                usize::from(self.rewrite(tenant, *day, std::slice::from_ref(handle), pace, &cutoff)?);
         }
         if rewritten > 0 {
             self.reindex_partition(tenant, *day)?;

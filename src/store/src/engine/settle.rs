@@ -30,7 +30,7 @@ const MAX_INDEX_BYTES: usize = 64 << 20;
 pub(super) struct Pace {
     /// Inputs of a merge that failed: not tried again before the next start, so that one bad file cannot keep the
     /// worker busy for ever.
-    failed: BTreeSet<SegmentId>,
+    pub(super) failed: BTreeSet<SegmentId>,
 }
 
 /// One merge to do.
@@ -50,7 +50,7 @@ impl Engine {
         }
         let mut memory = self.settling.lock();
         let Some(plan) = self.plan_merge(&memory) else { return Ok(false) };
-        let result = self.rewrite(&plan.tenant, plan.day, &plan.inputs, pace, |_| i64::MIN);
+        let result = self.rewrite(&plan.tenant, plan.day, &plan.inputs, pace, &|_| i64::MIN);
         if result.is_err() {
             memory.failed.extend(plan.inputs.iter().map(|s| s.meta().id));
         }
@@ -67,7 +67,8 @@ impl Engine {
                 .filter(|s| !s.is_damaged() && !memory.failed.contains(&s.meta().id))
                 .collect();
             let closed = now.saturating_sub(CLOSED_NS) > day.end_ns();
-            if let Some(inputs) = self.choose(&usable, quiet, closed) {
+            let mut groups = self.apart_by_deletes(tenant, usable).into_iter();
+            if let Some(inputs) = groups.find_map(|usable| self.choose(&usable, quiet, closed)) {
                 return Some(Plan { tenant: tenant.clone(), day: *day, inputs });
             }
         }
@@ -118,8 +119,10 @@ impl Engine {
         day: Day,
         inputs: &[Arc<SegmentHandle>],
         pace: &mut dyn FnMut() -> bool,
-        cutoff: impl Fn(&Labels) -> i64,
+        cutoff: &dyn Fn(&Labels) -> i64,
     ) -> Result<bool, StoreError> {
+        // The inputs came first: a delete that is not known here yet covers all of them.
+        let Some(erasing) = self.erasing(tenant, inputs) else { return Ok(false) };
         let mut segments = Vec::new();
         for input in inputs {
             segments.push(input.open()?);
@@ -128,26 +131,70 @@ impl Engine {
         replaces.extend(segments.iter().flat_map(|s| s.replaces().iter().copied().chain([s.group()])));
         let seq =
             inputs.iter().fold((u64::MAX, 0), |s, i| (s.0.min(i.meta().seq.0), s.1.max(i.meta().seq.1)));
+        let vouched_for: BTreeSet<SegmentId> =
+            segments.iter().filter(|s| !s.replaces().is_empty()).map(|s| s.group()).collect();
         let group = self.new_segment_id();
-        let mut outputs =
-            Outputs { engine: self, tenant, day, seq, group, writer: None, done: Vec::new(), pace };
-        let went_through = merge::merge(segments, &mut outputs, cutoff).inspect_err(|e| {
+        let mut outputs = Outputs {
+            engine: self,
+            tenant,
+            day,
+            seq,
+            group,
+            writer: None,
+            done: Vec::new(),
+            pace: &mut *pace,
+        };
+        let sources = segments.into_iter().zip(erasing.hidden).collect();
+        let merged = merge::merge(sources, &mut outputs, cutoff).inspect_err(|e| {
             inputs.iter().for_each(|input| input.note_damage_if_own(e));
         })?;
-        if !went_through {
-            return Ok(false);
-        }
-        let add = outputs.finish(replaces.into_iter().collect())?;
+        let Some(merged) = merged else { return Ok(false) };
+        let replaces: Vec<SegmentId> = replaces.into_iter().collect();
+        let add = outputs.finish(replaces.clone())?;
         let dir = partition_dir(tenant, day);
         self.disk.sync_dir(&dir).at(&dir)?;
-        let drop = inputs.iter().map(|s| s.meta().id).collect();
-        let mut edit = Edit { add, drop, low_water: None };
+        let mut drop: Vec<SegmentId> = inputs.iter().map(|s| s.meta().id).collect();
+        if add.is_empty() {
+            if let Some(sibling) = self.sibling(tenant, day, inputs, &vouched_for) {
+                let mut inputs = inputs.to_vec();
+                inputs.push(sibling);
+                inputs.sort_by_key(|s| (s.meta().seq, s.meta().id));
+                return self.rewrite(tenant, day, &inputs, pace, cutoff);
+            }
+            // No output is there to say what it replaces, should a file come back with a power cut.
+            drop = replaces;
+        }
+        let mut edit = Edit { add, drop, ..Edit::default() };
+        if let Some(number) = erasing.clean_of {
+            edit.deletes.clean = edit.add.iter().map(|meta| (meta.id, number)).collect();
+        }
         if self.config.planted(Planted::MergeWithoutDrop) {
             edit.drop.clear();
         }
-        self.publish(&edit, None, |_| ())?;
+        if !self.publish_merge(&edit, &merged.erased)? {
+            return Ok(false);
+        }
         metrics::counter!("strandline_merges_total").increment(1);
+        if merged.vanished && !merged.erased.is_empty() {
+            self.reindex_partition(tenant, day)?;
+        }
         Ok(true)
+    }
+
+    /// A segment of the same merge as an input that says of the whole merge that it is complete. When nothing is left of
+    /// that input, the sibling has to be written anew with it: without anyone to vouch for it, a start that finds the
+    /// manifest damaged would take it for a leftover.
+    fn sibling(
+        &self,
+        tenant: &TenantId,
+        day: Day,
+        inputs: &[Arc<SegmentHandle>],
+        vouched_for: &BTreeSet<SegmentId>,
+    ) -> Option<Arc<SegmentHandle>> {
+        let catalog = Arc::clone(&self.state.read().catalog);
+        let others = catalog.partition(tenant, day).iter();
+        let mut others = others.filter(|s| s.meta().settled && inputs.iter().all(|i| !Arc::ptr_eq(i, s)));
+        others.find(|s| s.open().is_ok_and(|segment| vouched_for.contains(&segment.group()))).cloned()
     }
 
     fn last_flush_ns(&self) -> i64 {

@@ -110,6 +110,6 @@ fn verify_log(disk: &dyn Disk, report: &mut VerifyReport) -> Result<(), StoreErr
 pub fn partition_stats(disk: &Arc<dyn Disk>) -> Result<Vec<PartitionStats>, StoreError> {
     let segments = check(disk.as_ref())??;
     let open = OpenSegments::new(0);
-    let handles: Vec<_> = segments.into_iter().map(|meta| SegmentHandle::new(meta, disk, &open)).collect();
+    let handles: Vec<_> = segments.into_iter().map(|meta| SegmentHandle::new(meta, 0, disk, &open)).collect();
     Ok(super::read::stats_of(&Catalog::default().with(&handles, &[])))
 }

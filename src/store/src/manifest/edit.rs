@@ -1,5 +1,6 @@
-//! What the manifest records: segments that come and go, and the log's low-water mark.
+//! What the manifest records: segments that come and go, the log's low-water mark, and deletes by request.
 
+use super::delete::DeleteChanges;
 use crate::wire::{Reader, put_bytes, put_signed, put_varint};
 use std::fmt;
 use std::str::FromStr;
@@ -124,6 +125,7 @@ pub(crate) struct Edit {
     pub(crate) drop: Vec<SegmentId>,
     /// Every log frame up to this sequence has reached segments.
     pub(crate) low_water: Option<u64>,
+    pub(crate) deletes: DeleteChanges,
 }
 
 impl Edit {
@@ -138,6 +140,9 @@ impl Edit {
         for meta in &self.add {
             meta.encode(&mut out);
         }
+        if !self.deletes.is_empty() {
+            self.deletes.encode(&mut out);
+        }
         out
     }
 
@@ -148,8 +153,13 @@ impl Edit {
             .map(|_| Some(SegmentId(u128::from_le_bytes(reader.fixed()?))))
             .collect::<Option<_>>()?;
         let add = (0..reader.count(16)?).map(|_| SegmentMeta::decode(&mut reader)).collect::<Option<_>>()?;
+        // Format 1 knew no deletes; neither do edits that change none.
+        let deletes = match reader.end() {
+            Some(()) => DeleteChanges::default(),
+            None => DeleteChanges::decode(&mut reader)?,
+        };
         reader.end()?;
-        Some(Self { add, drop, low_water })
+        Some(Self { add, drop, low_water, deletes })
     }
 }
 
@@ -178,8 +188,9 @@ mod tests {
     proptest! {
         #[test]
         fn edits_round_trip(add in proptest::collection::vec(meta(), 0..4), drop in any::<Vec<u128>>(),
-                            low_water in proptest::option::of(0..u64::MAX)) {
-            let edit = Edit { add, drop: drop.into_iter().map(SegmentId).collect(), low_water };
+                            low_water in proptest::option::of(0..u64::MAX), cancel: Vec<u64>) {
+            let deletes = DeleteChanges { cancel, ..DeleteChanges::default() };
+            let edit = Edit { add, drop: drop.into_iter().map(SegmentId).collect(), low_water, deletes };
             prop_assert_eq!(Edit::decode(&edit.encode()), Some(edit));
         }
 

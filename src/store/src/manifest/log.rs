@@ -1,6 +1,6 @@
 //! The manifest's file: opening it after anything, appending edits, replacing it by a snapshot.
 
-use super::{DIR, Edit, SegmentId, SegmentMeta};
+use super::{DIR, Deletes, Edit, SegmentId, SegmentMeta};
 use crate::codec::{Codec, Compression, compress};
 use crate::disk::{Disk, DiskFile, read_all};
 use crate::error::{AtPath, Corruption, StoreError};
@@ -35,6 +35,7 @@ struct State {
     /// Segments dropped since the last start that saw their files gone: a file that comes back after a power cut,
     /// because its removal was not durable, must not be taken up again.
     dropped: BTreeSet<SegmentId>,
+    deletes: Deletes,
 }
 
 /// What opening found.
@@ -79,6 +80,7 @@ impl Manifest {
             low_water: 0,
             segments: segments.into_iter().map(|s| (s.id, s)).collect(),
             dropped: BTreeSet::new(),
+            deletes: Deletes::default(),
         };
         let mut manifest = Self { disk: Arc::clone(disk), state, number, file: None, at: 0, rotate_at: 0 };
         let state = manifest.state.clone();
@@ -170,6 +172,11 @@ impl Manifest {
         self.state.dropped.clear();
     }
 
+    /// The deletes, pending and processed.
+    pub(crate) fn deletes(&self) -> &Deletes {
+        &self.state.deletes
+    }
+
     /// The segments that exist.
     pub(crate) fn segments(&self) -> impl Iterator<Item = &SegmentMeta> {
         self.state.segments.values()
@@ -187,6 +194,8 @@ impl State {
             self.segments.insert(meta.id, meta.clone());
         }
         self.low_water = self.low_water.max(edit.low_water.unwrap_or(0));
+        let segments = &self.segments;
+        self.deletes.apply(&edit.deletes, |id| segments.contains_key(id));
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -194,18 +203,22 @@ impl State {
             add: self.segments.values().cloned().collect(),
             drop: self.dropped.iter().copied().collect(),
             low_water: Some(self.low_water),
+            deletes: self.deletes.snapshot(),
         };
         edit.encode()
     }
 
     fn decode(generation: u64, bytes: &[u8]) -> Option<Self> {
         let edit = Edit::decode(bytes)?;
-        let segments = edit.add.into_iter().map(|s| (s.id, s)).collect();
+        let segments: BTreeMap<SegmentId, SegmentMeta> = edit.add.into_iter().map(|s| (s.id, s)).collect();
+        let mut deletes = Deletes::default();
+        deletes.apply(&edit.deletes, |id| segments.contains_key(id));
         Some(Self {
             generation,
             low_water: edit.low_water?,
             segments,
             dropped: edit.drop.into_iter().collect(),
+            deletes,
         })
     }
 }

@@ -23,7 +23,7 @@ fn meta(n: u128) -> SegmentMeta {
 }
 
 fn add(n: u128) -> Edit {
-    Edit { add: vec![meta(n)], drop: vec![], low_water: Some(n as u64) }
+    Edit { add: vec![meta(n)], low_water: Some(n as u64), ..Edit::default() }
 }
 
 fn disk() -> (SimDisk, Arc<dyn Disk>) {

@@ -136,3 +136,33 @@ fn sequences_out_of_reach_are_no_frames() {
     assert_eq!(replayed(&disk, 0), (vec![1, 2], ReplayReport { frames: 2, lines: 2, ..Default::default() }));
     assert_eq!(replayed(&disk, u64::MAX).0, Vec::<i64>::new());
 }
+
+#[test]
+fn nothing_that_was_scrubbed_stays_in_a_file() {
+    let disk = SimDisk::new(1);
+    disk.create_dir(DIR).unwrap();
+    let mut wal = Wal::new(Arc::new(disk.clone()), 4096, &[], 0);
+    let push = |wal: &mut Wal, n| wal.append(&[&encode_batch(&numbered(n))], true).unwrap();
+    let holds = |line: &str| {
+        let files = disk.paths().into_iter().filter(|path| path.starts_with(DIR));
+        files
+            .map(|path| disk.read_file(&path).unwrap())
+            .any(|bytes| bytes.windows(line.len()).any(|window| window == line.as_bytes()))
+    };
+    // Files of eight frames. The first becomes a spare, and the third is made of it.
+    (11..=18).for_each(|n| assert!(push(&mut wal, n) > 0));
+    push(&mut wal, 19);
+    wal.retire(8).unwrap();
+    (20..=27).for_each(|n| assert!(push(&mut wal, n) > 0));
+    assert!(holds("line 18") && wal.first_seq() == Some(1), "old bytes stay behind new ones");
+    assert_eq!(wal.scrub().unwrap(), 17);
+    push(&mut wal, 28);
+    assert_eq!(wal.first_seq(), Some(1));
+    wal.retire(17).unwrap();
+    assert_eq!(wal.first_seq(), Some(18));
+    assert!((11..=27).all(|n| !holds(&format!("line {n}"))) && holds("line 28"));
+    // What was begun since is used again.
+    (29..=36).for_each(|n| assert!(push(&mut wal, n) > 0));
+    wal.retire(25).unwrap();
+    assert_eq!((wal.first_seq(), holds("line 28")), (Some(18), true));
+}

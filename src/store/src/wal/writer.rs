@@ -21,7 +21,9 @@ pub(crate) struct Wal {
     active: Option<ActiveFile>,
     /// Files with frames that may not have reached segments yet, oldest first.
     full: Vec<FullFile>,
-    spare: Vec<u64>,
+    spare: Vec<FullFile>,
+    /// Files begun up to this sequence are not used again but removed: they may hold lines that were deleted.
+    scrubbed_seq: u64,
     next_number: u64,
     next_seq: u64,
     /// First sequence that this process vouches for: none before it has failed to be written.
@@ -39,12 +41,15 @@ struct ActiveFile {
     file: Arc<dyn DiskFile>,
     at: u64,
     capacity: u64,
+    begun_seq: u64,
     last_seq: u64,
 }
 
 #[derive(Debug)]
 struct FullFile {
     number: u64,
+    /// First sequence that the file can hold, remains of its former use included.
+    begun_seq: u64,
     last_seq: u64,
 }
 
@@ -58,13 +63,15 @@ pub(crate) struct OldFile {
 impl Wal {
     /// A log that continues behind `old` files; `last_seq` is the highest sequence ever used.
     pub(crate) fn new(disk: Arc<dyn Disk>, file_bytes: u64, old: &[OldFile], last_seq: u64) -> Self {
-        let full = old.iter().map(|f| FullFile { number: f.number, last_seq: f.last_seq }).collect();
+        let full = |f: &OldFile| FullFile { number: f.number, begun_seq: 0, last_seq: f.last_seq };
+        let full = old.iter().map(full).collect();
         Self {
             disk,
             file_bytes,
             active: None,
             full,
             spare: Vec::new(),
+            scrubbed_seq: 0,
             next_number: old.iter().map(|f| f.number + 1).max().unwrap_or(1),
             next_seq: last_seq + 1,
             base_seq: last_seq + 1,
@@ -163,8 +170,40 @@ impl Wal {
 
     fn abandon_active(&mut self) {
         if let Some(active) = self.active.take() {
-            self.full.push(FullFile { number: active.number, last_seq: active.last_seq });
+            let ActiveFile { number, begun_seq, last_seq, .. } = active;
+            self.full.push(FullFile { number, begun_seq, last_seq });
         }
+    }
+
+    /// Goes on in a new file, and uses none again that holds anything written so far: what is to be deleted must leave
+    /// the log for good once it has reached segments. Returns the last sequence used.
+    pub(crate) fn scrub(&mut self) -> Result<u64, StoreError> {
+        self.sync()?;
+        // Nothing follows in this file that could vouch for its last group.
+        self.witness()?;
+        self.abandon_active();
+        self.scrub_up_to(self.last_seq());
+        for spare in std::mem::take(&mut self.spare) {
+            // One that cannot be removed now is tried again when the next files are retired.
+            self.full.push(spare);
+        }
+        Ok(self.last_seq())
+    }
+
+    /// No file that was begun up to `seq` is used again.
+    pub(crate) fn scrub_up_to(&mut self, seq: u64) {
+        self.scrubbed_seq = self.scrubbed_seq.max(seq);
+    }
+
+    /// The first sequence that any file can still hold, remains of its former use included.
+    pub(crate) fn first_seq(&self) -> Option<u64> {
+        let idle = self.full.iter().chain(&self.spare).map(|f| f.begun_seq);
+        idle.chain(self.active.as_ref().map(|a| a.begun_seq)).min()
+    }
+
+    /// Makes the removal of files durable.
+    pub(crate) fn sync_names(&self) -> Result<(), StoreError> {
+        self.disk.sync_dir(DIR).at(DIR)
     }
 
     /// Begins a file with room for at least `bytes`: a recycled one where it is large enough, else a new one.
@@ -175,9 +214,14 @@ impl Wal {
         let number = self.next_number;
         let path = file_path(number);
         let wanted = self.next_file_bytes.max(bytes);
-        let (file, capacity) = match self.spare.pop() {
+        let spare = self.spare.pop();
+        let begun_seq = spare.as_ref().map_or(self.next_seq, |spare| spare.begun_seq);
+        let (file, capacity) = match spare {
             Some(spare) => {
-                self.disk.rename(&file_path(spare), &path).at(&path)?;
+                if let Err(e) = self.disk.rename(&file_path(spare.number), &path) {
+                    self.full.push(spare);
+                    return Err(e).at(&path);
+                }
                 self.next_number += 1;
                 let file = self.disk.open(&path).at(&path)?;
                 (Arc::clone(&file), file.len().at(&path)?)
@@ -198,8 +242,8 @@ impl Wal {
             return Err(e).at(&path);
         }
         self.next_file_bytes = (self.next_file_bytes * 2).min(self.file_bytes);
-        let last_seq = self.next_seq - 1;
-        self.active = Some(ActiveFile { number, file, at: 0, capacity: capacity.max(wanted), last_seq });
+        let (last_seq, capacity) = (self.next_seq - 1, capacity.max(wanted));
+        self.active = Some(ActiveFile { number, file, at: 0, capacity, begun_seq, last_seq });
         Ok(())
     }
 
@@ -210,8 +254,8 @@ impl Wal {
         for full in std::mem::take(&mut self.full) {
             if full.last_seq > low_water {
                 kept.push(full);
-            } else if self.spare.len() < MAX_SPARE {
-                self.spare.push(full.number);
+            } else if self.spare.len() < MAX_SPARE && full.begun_seq > self.scrubbed_seq {
+                self.spare.push(full);
             } else if let Err(e) = self.remove(full.number) {
                 kept.push(full);
                 result = Err(e);
@@ -229,7 +273,7 @@ impl Wal {
         self.abandon_active();
         self.retire(low_water)?;
         while let Some(spare) = self.spare.pop() {
-            self.remove(spare)?;
+            self.remove(spare.number)?;
         }
         self.next_file_bytes = MIN_FILE_BYTES.min(self.file_bytes);
         Ok(())
