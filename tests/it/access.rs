@@ -252,6 +252,30 @@ fn nothing_behind_a_label_filter_can_be_read_or_written() {
 }
 
 #[test]
+fn exports_of_opentelemetry_are_held_to_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = rig(&folder, &[]);
+    let record = json!({"timeUnixNano": T, "body": {"stringValue": OWN}});
+    let export = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).to_string();
+    for path in ["/v1/logs", "/otlp/v1/logs"] {
+        let send = |name: &str, tenant: &str| {
+            let bearer = bearer(name);
+            let headers = [JSON, ("Authorization", &bearer), ("X-Scope-OrgID", tenant)];
+            rig.post(path, &headers, export.as_bytes())
+        };
+        assert_eq!(rig.post(path, &[JSON], export.as_bytes()).status, 401);
+        assert_eq!(send("wrong", "one").status, 401);
+        assert_eq!(send("asker", "one").status, 403);
+        assert_eq!(send("pusher", "two").status, 403);
+        assert_eq!(send("pusher", "one").status, 204);
+        // Its streams are of no team, and so outside of what this one may write.
+        let outside = send("team", "one");
+        assert_eq!(outside.status, 400);
+        assert!(outside.text().contains("outside of what these credentials may write"), "{}", outside.text());
+    }
+}
+
+#[test]
 fn several_tenants_are_read_as_one_with_a_label_for_each() {
     let folder = tempfile::tempdir().unwrap();
     let mut rig = Rig::new(

@@ -172,6 +172,14 @@ mod tests {
     }
 
     #[test]
+    fn rules_for_opentelemetry_are_limits_like_others() {
+        let text = "overrides:\n  a:\n    otlp_config:\n      severity_text_as_label: true\n";
+        let tenants = parse(text, &Limits::default()).unwrap();
+        assert!(tenants[&TenantId::new("a").unwrap()].otlp.severity_text_as_label);
+        assert!(parse("overrides: {a: {otlp_config: {x: 1}}}", &Limits::default()).is_err());
+    }
+
+    #[test]
     fn our_names_and_lokis_and_what_is_not_said() {
         let text = "overrides:\n  a:\n    max_line_bytes: 1MiB\n    stream_rate: 5\n    required_labels: [team, env]\n  \
                     b:\n    max_line_size: 256KB\n    ingestion_rate_mb: 1.5\n    per_stream_rate_limit: 3MB\n    \
