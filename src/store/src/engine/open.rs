@@ -289,6 +289,8 @@ fn complete_merges(
             complete.insert(orphan.segment.group());
         }
     }
+    // A merge of which a later one took an output was published, whether or not its last output is still here.
+    complete.extend(claimed);
     complete
 }
 
