@@ -39,7 +39,7 @@ const MAX_SHAPES: usize = 4096;
 /// Most patterns in an answer.
 const MAX_PATTERNS: usize = 500;
 /// The metadata that holds a line's level.
-const LEVEL: &str = "detected_level";
+pub(crate) const LEVEL: &str = "detected_level";
 /// What a count takes in memory, with its share of the tree.
 const COUNT_BYTES: usize = 32;
 

@@ -1,4 +1,4 @@
-//! How much is there? Entries and line bytes by labels and time, of whole streams: from the tables of the segments as far as
+//! How much is there? Entries and bytes of lines and structured metadata by labels and time, of whole streams: from the tables of the segments as far as
 //! these can tell, and without a look at any line.
 //!
 //! Loki's `index/volume`, `index/volume_range` and `index/stats` (loki-surface 4) are three views of it. The numbers are
@@ -13,6 +13,7 @@ use crate::error::QueryError;
 use crate::execute::{Run, Sink};
 use crate::fresh;
 use crate::language::LogQuery;
+use crate::patterns::LEVEL;
 use crate::plan::SegmentPlan;
 use crate::pool::Work;
 use crate::reader::Reader;
@@ -190,6 +191,11 @@ impl QueryEngine {
     }
 }
 
+/// Whether structured metadata of this name counts as bytes that somebody sent.
+fn counts(name: &str) -> bool {
+    name != LEVEL
+}
+
 /// A sink with what it collected, and what it lacks.
 type Counted = (Arc<VolumeSink>, Vec<String>);
 
@@ -279,7 +285,10 @@ impl Sink for VolumeSink {
             series.clear();
             self.keys.each(&pairs, &mut key, |key| series.push(table.index(key)));
             for i in 0..rows.len() {
-                let (bucket, bytes) = (self.buckets.of(rows.ts(i)), rows.content(i).0.len() as u64);
+                let (line, metadata) = rows.content(i);
+                let counted = metadata.iter().filter(|(name, _)| counts(name));
+                let metadata: usize = counted.map(|(name, value)| name.len() + value.len()).sum();
+                let (bucket, bytes) = (self.buckets.of(rows.ts(i)), (line.len() + metadata) as u64);
                 series.iter().for_each(|series| table.add(*series, bucket, Count { entries: 1, bytes }));
             }
         }

@@ -14,7 +14,7 @@ use strandline_model::Labels;
 use strandline_store::StoreError;
 use strandline_store::deletes::Hiding;
 use strandline_store::engine::SegmentHandle;
-use strandline_store::segment::{BlockTable, Columns, StreamCounts};
+use strandline_store::segment::{BlockTable, Columns, MetadataColumn, StreamCounts};
 
 /// What is read of blocks.
 const COUNTED: Columns = Columns { times: true, streams: true, lengths: true, lines: false, metadata: false };
@@ -41,6 +41,7 @@ pub(super) fn read(
                 let counts = StreamCounts {
                     rows: row.rows,
                     line_bytes: row.line_bytes,
+                    metadata_bytes: row.metadata_bytes,
                     time: row.time,
                     blocks: row.blocks,
                 };
@@ -119,7 +120,8 @@ impl<'a> Reading<'a> {
             !self.hidden.is_empty() && self.hidden.may_hide(&stored_labels(pairs)?, counts.time);
         let whole = buckets.whole(counts.time).filter(|_| !may_be_less);
         if let Some(bucket) = whole {
-            self.add_count(bucket, Count { entries: counts.rows, bytes: counts.line_bytes });
+            let bytes = counts.line_bytes + counts.metadata_bytes;
+            self.add_count(bucket, Count { entries: counts.rows, bytes });
         }
         if self.look_at_blocks(ordinal, counts.blocks, whole.is_some(), may_be_less) {
             let labels = shown_labels(self.part, pairs)?;
@@ -150,7 +152,8 @@ impl<'a> Reading<'a> {
             match buckets.whole(row.time) {
                 _ if is_counted => {}
                 Some(bucket) if is_alone && !may_be_less => {
-                    self.add_count(bucket, Count { entries: row.rows.into(), bytes: row.line_bytes });
+                    let bytes = row.line_bytes + row.metadata_bytes;
+                    self.add_count(bucket, Count { entries: row.rows.into(), bytes });
                 }
                 _ => {
                     is_cut = true;
@@ -190,6 +193,15 @@ pub(super) fn read_block(
     let streams = plan.streams_of(scope, index)?;
     let block = plan.segment.block(index as usize, COUNTED)?;
     count(&scope.counters.blocks, 1);
+    let has_metadata = plan.table.blocks.get(index as usize).is_some_and(|row| row.metadata_bytes > 0);
+    let metadata = match has_metadata {
+        true => plan.segment.metadata(index as usize, super::counts)?,
+        false => Vec::new(),
+    };
+    let metadata_bytes = |row: usize| {
+        let of = |column: &MetadataColumn| column.get(row).map_or(0, |value| column.name.len() + value.len());
+        metadata.iter().map(of).sum::<usize>() as u64
+    };
     let (mut table, mut key, mut series) = (Table::default(), Vec::new(), SmallVec::<[usize; 16]>::new());
     for part in rows::visible(scope, plan, index, &streams, &block, scope.range)? {
         let pairs: SmallVec<[(&str, &str); 16]> = part.labels.iter().collect();
@@ -204,7 +216,8 @@ pub(super) fn read_block(
             let start_of = |row: usize| block.starts.get(row).copied().unwrap_or(0);
             let entries = (to - from) as u64;
             // Each line is followed by a newline.
-            let bytes = u64::from(start_of(to).saturating_sub(start_of(from))).saturating_sub(entries);
+            let lines = u64::from(start_of(to).saturating_sub(start_of(from))).saturating_sub(entries);
+            let bytes = lines + if has_metadata { (from..to).map(metadata_bytes).sum() } else { 0 };
             series.iter().for_each(|series| table.add(*series, bucket, Count { entries, bytes }));
             from = to;
         }

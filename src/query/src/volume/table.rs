@@ -9,7 +9,7 @@ use strandline_model::TimeRange;
 /// Memory of a series beyond its key and its further buckets: its places in the list and the map, which grow by doubling.
 const SERIES_BYTES: usize = 2 * (size_of::<Counts>() + size_of::<(Box<[u8]>, u32)>()) + 16;
 
-/// Entries and the bytes of their lines.
+/// Entries, and the bytes of their lines and structured metadata.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count {
     /// Entries.

@@ -120,6 +120,8 @@ pub(crate) struct BlockBuilder {
     lines: Vec<u8>,
     metadata: BTreeMap<u32, MetadataBuilder>,
     metadata_bytes: usize,
+    /// Bytes of all rows' metadata, as they count for volumes.
+    counted_bytes: u64,
 }
 
 impl BlockBuilder {
@@ -138,8 +140,16 @@ impl BlockBuilder {
         self.rows() < MAX_ROWS && self.bytes() < block_bytes && self.metadata.len() + new_names <= MAX_NAMES
     }
 
-    /// Adds a row; `names` are the indices of the metadata names in the segment's name table.
-    pub(crate) fn push(&mut self, stream: u32, ts: i64, line: &[u8], metadata: Metadata<'_>, names: &[u32]) {
+    /// Adds a row; `names` are the indices of the metadata names in the segment's name table, and the bytes that the
+    /// metadata counts for.
+    pub(crate) fn push(
+        &mut self,
+        stream: u32,
+        ts: i64,
+        line: &[u8],
+        metadata: Metadata<'_>,
+        (names, metadata_bytes): (&[u32], u64),
+    ) {
         let row = self.rows();
         match self.runs.last_mut() {
             Some(run) if run.stream == stream => run.rows += 1,
@@ -149,6 +159,7 @@ impl BlockBuilder {
         self.lengths.push(line.len() as u32);
         self.lines.extend_from_slice(line);
         self.lines.push(b'\n');
+        self.counted_bytes += metadata_bytes;
         for ((_, value), name) in metadata.iter().zip(names) {
             self.metadata_bytes += self.metadata.entry(*name).or_default().set(row, value);
         }
@@ -172,6 +183,7 @@ impl BlockBuilder {
             offset: 0,
             rows: rows as u32,
             line_bytes: self.lines.len() as u64 - rows as u64,
+            metadata_bytes: self.counted_bytes,
             time: (
                 self.times.iter().copied().min().unwrap_or(0),
                 self.times.iter().copied().max().unwrap_or(0),

@@ -16,6 +16,9 @@ pub struct StreamRow {
     pub rows: u64,
     /// Bytes of their lines.
     pub line_bytes: u64,
+    /// Bytes of their structured metadata, names and values, without `detected_level`; 0 where the segment is of a time
+    /// before this was counted.
+    pub metadata_bytes: u64,
     /// Earliest and latest timestamp.
     pub time: (i64, i64),
     /// First and last block with entries of the stream; all blocks between hold nothing else.
@@ -29,6 +32,9 @@ pub struct StreamCounts {
     pub rows: u64,
     /// Bytes of their lines.
     pub line_bytes: u64,
+    /// Bytes of their structured metadata, names and values, without `detected_level`; 0 where the segment is of a time
+    /// before this was counted.
+    pub metadata_bytes: u64,
     /// Earliest and latest timestamp.
     pub time: (i64, i64),
     /// First and last block with entries of the stream; all blocks between hold nothing else.
@@ -89,7 +95,29 @@ pub(crate) fn encode_chunk(rows: &[StreamRow]) -> Vec<u8> {
         put_varint(&mut out, u64::from(row.blocks.1 - row.blocks.0));
         (block, time) = (row.blocks.0, row.time.0);
     }
+    put_sizes(&mut out, rows.iter().map(|row| row.metadata_bytes));
     out
+}
+
+/// Appends sizes, unless all are 0.
+pub(crate) fn put_sizes(out: &mut Vec<u8>, sizes: impl Iterator<Item = u64> + Clone) {
+    if sizes.clone().any(|size| size > 0) {
+        sizes.for_each(|size| put_varint(out, size));
+    }
+}
+
+/// Reads what [`put_sizes`] appended for the things that `size` names, which is the rest.
+pub(crate) fn take_sizes<T>(
+    reader: &mut Reader<'_>,
+    things: &mut [T],
+    size: impl Fn(&mut T) -> &mut u64,
+) -> Option<()> {
+    if !reader.rest().is_empty() {
+        for thing in things {
+            *size(thing) = reader.varint()?;
+        }
+    }
+    reader.end()
 }
 
 pub(crate) fn decode_chunk(bytes: &[u8], rows: usize) -> Option<Vec<StreamRow>> {
@@ -125,14 +153,14 @@ pub(crate) fn decode_chunk_where(
         };
         found.push(if wanted(i, &pairs) { Some(labels()?) } else { None });
     }
-    let mut counts = CountsReader::new(reader);
-    for (i, labels) in (0u32..).zip(found) {
-        let StreamCounts { rows, line_bytes, time, blocks } = counts.next()?;
+    let counts = take_counts(reader, rows)?;
+    for ((i, labels), counts) in (0u32..).zip(found).zip(counts) {
+        let StreamCounts { rows, line_bytes, metadata_bytes, time, blocks } = counts;
         if let Some(labels) = labels {
-            each(i, StreamRow { labels, rows, line_bytes, time, blocks });
+            each(i, StreamRow { labels, rows, line_bytes, metadata_bytes, time, blocks });
         }
     }
-    counts.reader.end()
+    Some(())
 }
 
 /// Calls `each` with the place, the labels and the counts of every stream of a chunk; no label set is made. `None` from
@@ -153,38 +181,33 @@ pub(crate) fn decode_chunk_counts(
             reader.bytes()?;
         }
     }
-    let (mut counts, mut reader) = (CountsReader::new(reader), Reader::new(bytes));
+    let (counts, mut reader) = (take_counts(reader, rows)?, Reader::new(bytes));
     let mut pairs = Vec::new();
-    for i in 0..rows as u32 {
+    for (i, counts) in (0u32..).zip(counts) {
         pairs.clear();
         for _ in 0..reader.count(2)? {
             pairs.push((reader.text()?, reader.text()?));
         }
-        each(i, &pairs, counts.next()?)?;
+        each(i, &pairs, counts)?;
     }
-    counts.reader.end()
+    Some(())
 }
 
 /// Reads the counts of a chunk's streams, each told by its distance from the one before.
-struct CountsReader<'a> {
-    reader: Reader<'a>,
-    block: u32,
-    time: i64,
-}
-
-impl<'a> CountsReader<'a> {
-    fn new(reader: Reader<'a>) -> Self {
-        Self { reader, block: 0, time: 0 }
+fn take_counts(mut reader: Reader<'_>, streams: usize) -> Option<Vec<StreamCounts>> {
+    let mut all = Vec::with_capacity(streams.min(CHUNK));
+    let (mut block, mut time) = (0u32, 0i64);
+    for _ in 0..streams {
+        let (rows, line_bytes) = (reader.varint()?, reader.varint()?);
+        time = time.wrapping_add(reader.signed()?);
+        let last_time = time.wrapping_add(reader.signed()?);
+        block = block.checked_add(reader.u32()?)?;
+        let last = block.checked_add(reader.u32()?)?;
+        let (time, blocks) = ((time, last_time), (block, last));
+        all.push(StreamCounts { rows, line_bytes, metadata_bytes: 0, time, blocks });
     }
-
-    fn next(&mut self) -> Option<StreamCounts> {
-        let (rows, line_bytes) = (self.reader.varint()?, self.reader.varint()?);
-        self.time = self.time.wrapping_add(self.reader.signed()?);
-        let last_time = self.time.wrapping_add(self.reader.signed()?);
-        self.block = self.block.checked_add(self.reader.u32()?)?;
-        let last = self.block.checked_add(self.reader.u32()?)?;
-        Some(StreamCounts { rows, line_bytes, time: (self.time, last_time), blocks: (self.block, last) })
-    }
+    take_sizes(&mut reader, &mut all, |counts| &mut counts.metadata_bytes)?;
+    Some(all)
 }
 
 pub(crate) fn encode_directory(chunks: &[ChunkPlace]) -> Vec<u8> {

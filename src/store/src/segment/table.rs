@@ -1,6 +1,7 @@
 //! The block table: what each block holds, so that counts and pruning need no block.
 
 use super::block::{METADATA, RawColumn};
+use super::streams::{put_sizes, take_sizes};
 use crate::codec::Codec;
 use crate::wire::{Reader, put_bytes, put_signed, put_varint};
 use std::sync::Arc;
@@ -23,6 +24,9 @@ pub struct BlockRow {
     pub rows: u32,
     /// Bytes of the lines.
     pub line_bytes: u64,
+    /// Bytes of the structured metadata, names and values, without `detected_level`; 0 where the segment is of a time
+    /// before this was counted.
+    pub metadata_bytes: u64,
     /// Earliest and latest timestamp.
     pub time: (i64, i64),
     /// First and last stream ordinal.
@@ -103,6 +107,7 @@ impl BlockTable {
             encode_minutes(&mut out, &block.minutes);
             encode_places(&mut out, &block.columns);
         }
+        put_sizes(&mut out, self.blocks.iter().map(|block| block.metadata_bytes));
         out
     }
 
@@ -131,9 +136,20 @@ impl BlockTable {
             let minutes = decode_minutes(&mut reader)?;
             let columns = decode_places(&mut reader, names.len())?;
             let time = (time, last_time);
-            blocks.push(BlockRow { offset, rows, line_bytes, time, streams, levels, minutes, columns });
+            let metadata_bytes = 0;
+            blocks.push(BlockRow {
+                offset,
+                rows,
+                line_bytes,
+                metadata_bytes,
+                time,
+                streams,
+                levels,
+                minutes,
+                columns,
+            });
         }
-        reader.end()?;
+        take_sizes(&mut reader, &mut blocks, |block| &mut block.metadata_bytes)?;
         Some(Self { blocks, names })
     }
 

@@ -84,8 +84,8 @@ fn check_tables(segment: &Segment, streams: &BTreeMap<Labels, Vec<Entry>>) {
     };
     segment.each_selected(&all, each).unwrap();
     let as_counts = |row: &StreamRow| {
-        let StreamRow { labels: _, rows, line_bytes, time, blocks } = *row;
-        StreamCounts { rows, line_bytes, time, blocks }
+        let StreamRow { labels: _, rows, line_bytes, metadata_bytes, time, blocks } = *row;
+        StreamCounts { rows, line_bytes, metadata_bytes, time, blocks }
     };
     let wanted = (0..).zip(&rows).map(|(ordinal, row)| (ordinal, row.labels.clone(), as_counts(row)));
     assert_eq!(counted, wanted.collect::<Vec<_>>());

@@ -115,6 +115,7 @@ impl SegmentWriter {
             labels: labels.clone(),
             rows: 0,
             line_bytes: 0,
+            metadata_bytes: 0,
             time,
             blocks: (at, at),
         });
@@ -124,7 +125,7 @@ impl SegmentWriter {
 
     /// Adds a row to the stream begun last; rows come in the order of time.
     pub(crate) fn push(&mut self, ts: i64, line: &[u8], metadata: Metadata<'_>) -> Result<(), StoreError> {
-        self.name_row(metadata);
+        let metadata_bytes = self.name_row(metadata);
         if !self.block.has_room(&self.row_names, self.options.block_bytes) {
             self.cut_block()?;
         }
@@ -136,20 +137,24 @@ impl SegmentWriter {
         stream.blocks.1 = block;
         stream.rows += 1;
         stream.line_bytes += line.len() as u64;
+        stream.metadata_bytes += metadata_bytes;
         for time in [&mut stream.time, &mut self.time] {
             *time = (time.0.min(ts), time.1.max(ts));
         }
         self.rows += 1;
         self.raw_bytes += line.len() as u64;
-        self.block.push(self.stream_count - 1, ts, line, metadata, &self.row_names);
+        self.block.push(self.stream_count - 1, ts, line, metadata, (&self.row_names, metadata_bytes));
         Ok(())
     }
 
     /// Finds the ordinals of the row's metadata names. Rows next to each other mostly have the same names in the same
-    /// order, so the row before is asked first.
-    fn name_row(&mut self, metadata: Metadata<'_>) {
-        let mut count = 0;
-        for (name, _) in metadata.iter() {
+    /// order, so the row before is asked first. Returns the bytes of names and values, without the level.
+    fn name_row(&mut self, metadata: Metadata<'_>) -> u64 {
+        let (mut count, mut bytes) = (0, 0);
+        for (name, value) in metadata.iter() {
+            if name != LEVEL {
+                bytes += (name.len() + value.len()) as u64;
+            }
             let before = self.row_names.get(count).and_then(|i| self.table.names.get(*i as usize));
             if before.is_none_or(|before| **before != *name) {
                 let ordinal = self.name_ordinal(name);
@@ -159,6 +164,7 @@ impl SegmentWriter {
             count += 1;
         }
         self.row_names.truncate(count);
+        bytes
     }
 
     fn name_ordinal(&mut self, name: &str) -> u32 {
