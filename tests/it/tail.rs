@@ -180,7 +180,8 @@ fn a_slow_client_loses_lines_and_is_told_and_no_one_else_notices() {
 
 #[test]
 fn each_end_has_its_code_and_reason() {
-    let (_folder, rig) = server(&[("LIMITS__MAX_CONCURRENT_TAIL_REQUESTS", "2")]);
+    let settings = [("LIMITS__MAX_CONCURRENT_TAIL_REQUESTS", "2"), ("QUERY__LOKI_STRICT", "true")];
+    let (_folder, rig) = server(&settings);
     let of = |query: &str| format!("/loki/api/v1/tail?query={}", encoded(query));
     let mut numbers = connect(&rig, &of(r#"rate({app="a"}[1m])"#)).unwrap();
     assert_eq!(next(&mut numbers).unwrap_err(), (1011, "only log selector is supported".to_owned()));

@@ -10,6 +10,9 @@ const fail = (error) => {
   process.exit(1)
 }
 
+// pino's worker does not keep the process alive until it has delivered.
+const alive = setInterval(() => {}, 1000)
+
 const transport = pino.transport({
   target: 'pino-loki',
   options: { host: base, labels: { app: 'pino-loki', replica: 3 }, batching: { interval: 1 }, silenceErrors: false },
@@ -35,4 +38,5 @@ for (const [json, app] of [[true, 'winston-loki-json'], [false, 'winston-loki-pr
   await loki.flush()
   loki.close()
 }
+clearInterval(alive)
 process.exit(0)
