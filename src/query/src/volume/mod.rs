@@ -249,7 +249,7 @@ impl VolumeSink {
 
     fn volumes(&self) -> Vec<Volume> {
         let series = std::mem::take(&mut *self.table.lock()).into_series();
-        let volume = |(key, counts): (Box<[u8]>, table::Counts)| {
+        let volume = |(key, counts): (table::Key, table::Counts)| {
             let mut total = Count::default();
             counts.iter().for_each(|(_, count)| total += *count);
             let buckets =

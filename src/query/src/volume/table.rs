@@ -7,7 +7,7 @@ use std::ops::AddAssign;
 use strandline_model::TimeRange;
 
 /// Memory of a series beyond its key and its further buckets: its places in the list and the map, which grow by doubling.
-const SERIES_BYTES: usize = 2 * (size_of::<Counts>() + size_of::<(Box<[u8]>, u32)>()) + 16;
+const SERIES_BYTES: usize = 2 * (size_of::<Counts>() + size_of::<(Key, u32)>()) + 16;
 
 /// Entries, and the bytes of their lines and structured metadata.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,10 +61,13 @@ impl Buckets {
 /// The buckets of one series that hold anything, in order.
 pub(super) type Counts = SmallVec<[(u32, Count); 1]>;
 
+/// What tells series apart; short ones, as those of streams, lie in the map itself.
+pub(super) type Key = SmallVec<[u8; 16]>;
+
 /// Series by their keys.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    by_key: HashMap<Box<[u8]>, u32>,
+    by_key: HashMap<Key, u32>,
     series: Vec<Counts>,
     /// Series that hold anything.
     filled: usize,
@@ -77,7 +80,7 @@ impl Table {
         if let Some(at) = self.by_key.get(key) {
             return *at as usize;
         }
-        self.by_key.insert(key.into(), self.series.len() as u32);
+        self.by_key.insert(Key::from_slice(key), self.series.len() as u32);
         self.series.push(Counts::new());
         self.bytes += key.len() + SERIES_BYTES;
         self.series.len() - 1
@@ -142,7 +145,7 @@ impl Table {
     }
 
     /// The series with their keys.
-    pub(super) fn into_series(mut self) -> impl Iterator<Item = (Box<[u8]>, Counts)> {
+    pub(super) fn into_series(mut self) -> impl Iterator<Item = (Key, Counts)> {
         let mut series = std::mem::take(&mut self.series);
         self.by_key
             .into_iter()
