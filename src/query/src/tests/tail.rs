@@ -314,7 +314,7 @@ fn a_tail_shows_what_its_reader_may_see_and_tells_tenants_apart() {
         reader(&both, Some(r#"{n="1"}"#)),
         reader(&[tenant()], Some(r#"{n="1"}"#)),
         reader(&[tenant()], None),
-        reader(&[other.clone()], None),
+        reader(std::slice::from_ref(&other), None),
     ]
     .map(|reader| {
         rig.query.tail(
