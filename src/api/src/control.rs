@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use strandline_model::Limits;
-use strandline_model::time::{DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS};
+use strandline_query::reader::go_duration;
 
 /// What the process around the door can be asked for.
 pub trait Process: Send + Sync {
@@ -145,42 +145,16 @@ fn shown(limits: &Limits, retention_ns: i64, timeout_ns: i64) -> Value {
         "max_line_size": limits.max_line_bytes,
         "max_line_size_truncate": false,
         "max_query_bytes_read": "0B",
-        "max_query_length": duration(limits.max_query_length_ns),
-        "max_query_lookback": duration(limits.max_query_lookback_ns),
-        "max_query_range": duration(limits.max_query_range_ns),
+        "max_query_length": go_duration(limits.max_query_length_ns),
+        "max_query_lookback": go_duration(limits.max_query_lookback_ns),
+        "max_query_range": go_duration(limits.max_query_range_ns),
         "max_query_series": limits.max_series_per_query,
         "metric_aggregation_enabled": false,
         "otlp_config": {},
         "pattern_persistence_enabled": false,
-        "query_timeout": duration(if limits.query_timeout_ns > 0 { limits.query_timeout_ns } else { timeout_ns }),
-        "retention_period": duration(retention_ns),
+        "query_timeout": go_duration(if limits.query_timeout_ns > 0 { limits.query_timeout_ns } else { timeout_ns }),
+        "retention_period": go_duration(retention_ns),
         "volume_enabled": limits.volume_enabled,
         "volume_max_series": limits.volume_max_series,
     })
-}
-
-/// A duration in Prometheus' spelling, down to seconds.
-fn duration(ns: i64) -> String {
-    let mut text = String::new();
-    let mut rest = ns.max(0);
-    for (unit, name) in [(DAY_NS, "d"), (HOUR_NS, "h"), (MINUTE_NS, "m"), (SECOND_NS, "s")] {
-        if rest >= unit {
-            text.push_str(&format!("{}{name}", rest / unit));
-            rest %= unit;
-        }
-    }
-    if text.is_empty() { "0s".to_owned() } else { text }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_as_prometheus_writes_them() {
-        assert_eq!(duration(0), "0s");
-        assert_eq!(duration(60 * SECOND_NS), "1m");
-        assert_eq!(duration(30 * DAY_NS + HOUR_NS), "30d1h");
-        assert_eq!(duration(90_061 * SECOND_NS), "1d1h1m1s");
-    }
 }

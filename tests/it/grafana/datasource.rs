@@ -164,11 +164,15 @@ fn the_size_of_a_query_is_told_exactly() {
     let stats = |query: &str, start: &str, end: &str| {
         served.ok("index/stats", &[], &[("query", query), ("start", start), ("end", end)])
     };
-    let lines =
-        served.lines(&[("query", r#"{env="prod"}"#), ("start", &start), ("end", &end), ("limit", "5000")]);
+    let sent = served.sent_bytes(&[
+        ("query", r#"{env="prod"}"#),
+        ("start", &start),
+        ("end", &end),
+        ("limit", "5000"),
+    ]);
     let all = stats(r#"{env="prod"}"#, &start, &end);
     assert_eq!((&all["streams"], &all["entries"]), (&json!(2), &json!(480)));
-    assert_eq!(all["bytes"], lines.iter().map(|(_, line)| line.len()).sum::<usize>());
+    assert_eq!(all["bytes"], sent);
     assert!(all["chunks"].as_u64().unwrap() > 1);
     let none = json!({ "streams": 0, "chunks": 0, "bytes": 0, "entries": 0 });
     assert_eq!(stats(r#"{app="nosuch"}"#, &start, &end), none);

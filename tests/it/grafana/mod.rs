@@ -101,6 +101,21 @@ impl Served {
         let values = streams.iter().flat_map(|stream| stream["values"].as_array().unwrap());
         values.map(|v| (v[0].as_str().unwrap().parse().unwrap(), v[1].as_str().unwrap().to_owned())).collect()
     }
+
+    /// Bytes of the lines and the structured metadata that a log query finds, as they were sent.
+    pub fn sent_bytes(&self, query: &[(&str, &str)]) -> usize {
+        let answer =
+            self.ok("query_range", &[("X-Loki-Response-Encoding-Flags", "categorize-labels")], query);
+        let streams = answer["data"]["result"].as_array().unwrap();
+        let rows = streams.iter().flat_map(|stream| stream["values"].as_array().unwrap());
+        let bytes = |row: &Value| {
+            let metadata = row[2]["structuredMetadata"].as_object().into_iter().flatten();
+            let sent = metadata.filter(|(name, _)| *name != "detected_level");
+            let metadata: usize = sent.map(|(name, value)| name.len() + value.as_str().unwrap().len()).sum();
+            row[1].as_str().unwrap().len() + metadata
+        };
+        rows.map(bytes).sum()
+    }
 }
 
 /// Nanoseconds, as the datasource writes times.

@@ -5,24 +5,8 @@ use proptest::prelude::*;
 
 /// The rules again, byte by byte, without any of the shortcuts.
 mod reference {
-    use super::Level;
+    use super::{FIELDS, Level};
 
-    const FIELDS: [&str; 14] = [
-        "level",
-        "LEVEL",
-        "Level",
-        "log.level",
-        "severity",
-        "SEVERITY",
-        "Severity",
-        "SeverityText",
-        "lvl",
-        "LVL",
-        "Lvl",
-        "severity_text",
-        "Severity_Text",
-        "SEVERITY_TEXT",
-    ];
     const WORDS: [&str; 9] =
         ["trace", "debug", "fatal", "critical", "error", "err", "warning", "warn", "info"];
 

@@ -14,7 +14,8 @@ pub(super) struct Keys {
     names: Option<Vec<String>>,
     /// Whether a stream must have all of them to be counted.
     required: bool,
-    hasher: DefaultHashBuilder,
+    /// Where streams are only told apart: what their labels are, nobody asks, and there may be very many.
+    hasher: Option<DefaultHashBuilder>,
 }
 
 impl Keys {
@@ -30,12 +31,13 @@ impl Keys {
         names.sort_unstable();
         names.dedup();
         let required = !targets.is_empty();
-        Self {
-            by,
-            names: Some(names).filter(|names| !names.is_empty()),
-            required,
-            hasher: DefaultHashBuilder::default(),
-        }
+        Self { by, names: Some(names).filter(|names| !names.is_empty()), required, hasher: None }
+    }
+
+    /// Streams, by keys that tell them apart and say nothing of their labels.
+    pub(super) fn of_streams() -> Self {
+        let hasher = Some(DefaultHashBuilder::default());
+        Self { by: VolumeBy::Streams, names: None, required: false, hasher }
     }
 
     /// Calls `each` with every key under which a stream with these labels, by name, is counted.
@@ -54,10 +56,11 @@ impl Keys {
                     each(key);
                 }
             }
-            // Nobody asks for their labels, and there may be very many.
             VolumeBy::Streams => {
-                let hash = self.hasher.hash_one(pairs);
-                key.extend_from_slice(&hash.to_le_bytes());
+                match &self.hasher {
+                    Some(hasher) => key.extend_from_slice(&hasher.hash_one(pairs).to_le_bytes()),
+                    None => kept.for_each(|(name, value)| put_pair(key, name, value)),
+                }
                 each(key);
             }
             VolumeBy::Labels => kept.for_each(|(name, _)| {
@@ -110,7 +113,9 @@ mod tests {
         assert_eq!(labels(&[]), ["app=", "env=", "pod="]);
         assert_eq!(labels(&["pod", "env"]), ["env=", "pod="]);
         assert_eq!(labels(&["pod", "gone"]), [""; 0]);
-        let by = Keys::new(VolumeBy::Streams, &Selector::all(), &[]);
+        assert_eq!(keys(VolumeBy::Streams, &["app"], &[], &stream), ["app=a,env=e,pod=p"]);
+        assert_eq!(keys(VolumeBy::Streams, &["app"], &[], &[]), [""]);
+        let by = Keys::of_streams();
         let key = |pairs: &[(&str, &str)]| {
             let mut found = Vec::new();
             by.each(pairs, &mut Vec::new(), |key| found.push(key.to_vec()));

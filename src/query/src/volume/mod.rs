@@ -129,7 +129,13 @@ impl QueryEngine {
     /// Counts entries and line bytes. Blocks the calling thread; the work is done by the engine's own threads.
     pub fn volume(&self, request: &VolumeRequest) -> Result<VolumeResult, QueryError> {
         self.counted(&request.reader, &request.cancel, |deadline, stats| {
-            let Some((sink, warnings)) = self.count_volume(request, deadline, stats)? else {
+            let Some((sink, warnings)) = self.count_volume(
+                request,
+                Keys::new(request.by, &request.selector, &request.targets),
+                deadline,
+                stats,
+            )?
+            else {
                 return Ok(VolumeResult::default());
             };
             let volumes = sink.volumes();
@@ -157,7 +163,8 @@ impl QueryEngine {
             cancel: cancel.clone(),
         };
         self.counted(reader, cancel, |deadline, stats| {
-            let Some((sink, warnings)) = self.count_volume(&request, deadline, stats)? else {
+            let Some((sink, warnings)) = self.count_volume(&request, Keys::of_streams(), deadline, stats)?
+            else {
                 return Ok(StreamStats::default());
             };
             let (streams, total) = sink.table.lock().totals();
@@ -169,6 +176,7 @@ impl QueryEngine {
     fn count_volume(
         &self,
         request: &VolumeRequest,
+        keys: Keys,
         deadline: &Deadline,
         stats: &mut QueryStats,
     ) -> Result<Option<Counted>, QueryError> {
@@ -177,7 +185,7 @@ impl QueryEngine {
             return Ok(None);
         }
         let query = LogQuery::of_streams(request.selector.clone())?;
-        let sink = Arc::new(VolumeSink::new(self.store(), request, range));
+        let sink = Arc::new(VolumeSink::new(self.store(), request, keys, range));
         let mut warnings = Vec::new();
         // All tenants' counts go into one table.
         for part in request.reader.parts(&request.selector) {
@@ -213,11 +221,11 @@ struct VolumeSink {
 }
 
 impl VolumeSink {
-    fn new(engine: &Arc<Engine>, request: &VolumeRequest, range: TimeRange) -> Self {
+    fn new(engine: &Arc<Engine>, request: &VolumeRequest, keys: Keys, range: TimeRange) -> Self {
         Self {
             engine: Arc::clone(engine),
             buckets: Buckets::new(range, request.step_ns),
-            keys: Keys::new(request.by, &request.selector, &request.targets),
+            keys,
             max_series: request.max_series,
             table: Mutex::default(),
             bytes: AtomicUsize::new(0),
