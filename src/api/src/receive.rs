@@ -49,18 +49,24 @@ pub(crate) async fn receive(state: &Door, request: Request, decode: Decode) -> R
     let pause = state.config.body_pause;
     let body = body::read(body, &parts.headers, max, pause, |bytes| reserved.set(bytes)).await;
     let body = body.map_err(unread).map_err(refused)?;
-    let decoded = decoded(state, &pusher, decode, parts.headers, body, reserved).await;
-    let (accepted, reserved) = decoded.map_err(refused)?;
-    state.counts.received(&accepted);
-    let admitted = admit(state, &pusher, accepted.batch)?;
+    let decoded = decoded(state, &pusher, decode, parts.headers, body, reserved).await.map_err(refused)?;
+    let admitted = decoded.admitted?;
     let stored = admitted.batch.entries.len();
     if stored > 0 {
-        commit(state, admitted.batch, reserved).await.map_err(|f| refused(("not_stored", f)))?;
+        commit(state, admitted.batch, decoded.reserved).await.map_err(|f| refused(("not_stored", f)))?;
     }
-    Ok(Received { stored, rejected: accepted.rejected, over_limit: admitted.refused })
+    Ok(Received { stored, rejected: decoded.rejected, over_limit: admitted.refused })
 }
 
-/// Lets through what the tenant may send at the moment.
+/// A push that was understood.
+struct Decoded {
+    rejected: Rejections,
+    /// What the tenant may send at the moment.
+    admitted: Result<Admitted, Failure>,
+    reserved: Reserved,
+}
+
+/// Lets through what the tenant may send at the moment. Looks at each entry where there are rates: CPU work.
 fn admit(state: &Door, pusher: &Pusher, batch: Batch) -> Result<Admitted, Failure> {
     let now_ns = state.submitter.clock().monotonic_ns();
     let lines = batch.entries.len() as u64;
@@ -115,7 +121,7 @@ async fn decoded(
     headers: HeaderMap,
     body: Vec<u8>,
     mut reserved: Reserved,
-) -> Result<(Accepted, Reserved), Refused> {
+) -> Result<Decoded, Refused> {
     let broken = || ("internal", Failure::busy("internal error"));
     let _turn = state.decoding.acquire().await.map_err(|_| broken())?;
     let (shared, pusher) = (state.clone(), pusher.clone());
@@ -126,7 +132,10 @@ async fn decoded(
         drop(body);
         let accepted = intake.finish();
         reserved.set(accepted.batch.memory_bytes()).map_err(|Full| no_room())?;
-        Ok((accepted, reserved))
+        shared.counts.received(&accepted);
+        let Accepted { batch, rejected, .. } = accepted;
+        let admitted = admit(&shared, &pusher, batch);
+        Ok(Decoded { rejected, admitted, reserved })
     });
     decoding.await.unwrap_or_else(|_| {
         tracing::error!("decoding a push ended by a panic");

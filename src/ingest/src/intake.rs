@@ -3,12 +3,13 @@
 //! Decoders drive an [`Intake`] with borrowed data; a line is copied once, into the batch.
 
 use crate::label_cache::{HashedAlready, KnownStream, LabelCache};
-use crate::level::{self, DETECTED_LEVEL};
+use crate::level;
 use crate::metadata::{EntryMetadata, SharedMetadata, text_or_spaces};
 use crate::rejections::{Reason, Rejections, shortened};
 use crate::validate::{Refusal, check_entry, check_labels};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use strandline_model::metadata::DETECTED_LEVEL;
 use strandline_model::{Batch, BatchBuilder, LabelError, Labels, Limits, Selector, StreamId, TenantId};
 
 /// Longest label text that is parsed at all: far above what the label limits leave, and far below what would cost

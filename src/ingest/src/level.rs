@@ -7,9 +7,7 @@ mod logfmt;
 mod words;
 
 use strandline_model::Labels;
-
-/// Name of the structured metadata that carries the level.
-pub const DETECTED_LEVEL: &str = "detected_level";
+use strandline_model::metadata::DETECTED_LEVEL;
 
 /// A severity that strandline knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,6 +2,9 @@
 //!
 //! The packed form is what a batch, the WAL and the head hold; equal metadata has equal bytes.
 
+/// The metadata that holds an entry's level, as ingest found it (loki-surface 2.6).
+pub const DETECTED_LEVEL: &str = "detected_level";
+
 /// Appends `n` as LEB128.
 pub fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {

@@ -1,7 +1,7 @@
 //! Which kinds of lines are there? `patterns`.
 
 use super::json::{put_int, put_text, put_texts};
-use super::window;
+use super::{selector, window};
 use crate::access::Asker;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
@@ -19,19 +19,13 @@ pub(crate) async fn patterns(
     request: Request,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    let window = window::allowed(&state, &reader, &params)?;
-    if window.end < window.start {
-        return Err(Failure::bad_request("end timestamp must not be before or equal to start time"));
-    }
+    let window = window::ordered(&state, &reader, &params)?;
     let step_ns = window::step(&params, window)?;
-    let text = params.get("query").unwrap_or("");
-    // Refuses whatever is more than a selector.
-    reader.selector(text)?;
-    let query = reader.log_query(text)?;
+    let selector = selector::required(&reader, &params)?;
     let range = TimeRange::new(window.start, window.end.saturating_add(1));
     let (engine, gzip) = (state.query.clone(), takes_gzip(&headers));
     blocking::read(&state, move |cancel| {
-        let found = engine.patterns(&PatternRequest { reader, query, range, step_ns, cancel })?;
+        let found = engine.patterns(&PatternRequest { reader, selector, range, step_ns, cancel })?;
         Ok(Answer::json(encode(&found)).packed_if(gzip))
     })
     .await

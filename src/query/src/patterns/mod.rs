@@ -9,6 +9,7 @@ mod shape;
 use crate::engine::{Deadline, QueryEngine};
 use crate::error::QueryError;
 use crate::execute::{Run, Sink};
+use crate::fresh;
 use crate::language::LogQuery;
 use crate::plan::SegmentPlan;
 use crate::pool::Work;
@@ -25,21 +26,20 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use strandline_model::TimeRange;
+use strandline_model::metadata::DETECTED_LEVEL;
 use strandline_model::time::SECOND_NS;
-use strandline_store::StoreError;
+use strandline_model::{Selector, TimeRange};
 use strandline_store::head::Head;
+use strandline_store::{Engine, StoreError};
 
 /// Most lines that are brought to shapes.
 const MAX_LINES: u64 = 200_000;
 /// Most blocks that are read.
 const MAX_BLOCKS: u64 = 512;
-/// Most shapes of one level that are kept; with so many, new ones are single lines.
-const MAX_SHAPES: usize = 4096;
+/// Most shapes that are kept; with so many, new ones are single lines.
+const MAX_SHAPES: usize = 8192;
 /// Most patterns in an answer.
 const MAX_PATTERNS: usize = 500;
-/// The metadata that holds a line's level.
-pub(crate) const LEVEL: &str = "detected_level";
 /// What a count takes in memory, with its share of the tree.
 const COUNT_BYTES: usize = 32;
 
@@ -48,8 +48,8 @@ const COUNT_BYTES: usize = 32;
 pub struct PatternRequest {
     /// Who asks: whose lines, and which of them may be seen.
     pub reader: Reader,
-    /// Which lines.
-    pub query: LogQuery,
+    /// Of which streams.
+    pub selector: Selector,
     /// From when; the end is not inside.
     pub range: TimeRange,
     /// Width of a bucket of time (ns).
@@ -62,10 +62,11 @@ impl QueryEngine {
     /// Finds the patterns of lines, most frequent first. Blocks the calling thread.
     pub fn patterns(&self, request: &PatternRequest) -> Result<PatternResult, QueryError> {
         self.counted(&request.reader, &request.cancel, |deadline, stats| {
-            let weighed = self.weigh(request, deadline)?;
+            let query = LogQuery::of_streams(request.selector.clone())?;
+            let weighed = self.weigh(request, &query, deadline)?;
             let every = Every::of(&weighed);
-            let sink = Arc::new(PatternSink::new(request.step_ns, every));
-            let mut warnings = self.run_over(request, deadline, &sink, stats)?;
+            let sink = Arc::new(PatternSink::new(self.store(), request.step_ns, every));
+            let mut warnings = self.run_over(request, &query, deadline, &sink, stats)?;
             let levels = std::mem::take(&mut *sink.levels.lock());
             let patterns = patterns(levels, &|| deadline.passed().is_some());
             if let Some(error) = deadline.passed() {
@@ -78,10 +79,15 @@ impl QueryEngine {
     }
 
     /// How much there is to look at.
-    fn weigh(&self, request: &PatternRequest, deadline: &Deadline) -> Result<Weight, QueryError> {
+    fn weigh(
+        &self,
+        request: &PatternRequest,
+        query: &LogQuery,
+        deadline: &Deadline,
+    ) -> Result<Weight, QueryError> {
         let sink = Arc::new(Weight::default());
         // What this costs is not what the answer costs.
-        self.run_over(request, deadline, &sink, &mut QueryStats::default())?;
+        self.run_over(request, query, deadline, &sink, &mut QueryStats::default())?;
         Ok(Weight {
             rows: AtomicU64::new(sink.rows.load(Ordering::Relaxed)),
             blocks: AtomicU64::new(sink.blocks.load(Ordering::Relaxed)),
@@ -92,14 +98,15 @@ impl QueryEngine {
     fn run_over<S: Sink>(
         &self,
         request: &PatternRequest,
+        query: &LogQuery,
         deadline: &Deadline,
         sink: &Arc<S>,
         stats: &mut QueryStats,
     ) -> Result<Vec<String>, QueryError> {
         let range = self.seen_by(&request.reader, request.range);
         let mut warnings = Vec::new();
-        for part in request.reader.parts(request.query.selector()) {
-            let scope = self.scope(part, &request.query, range, deadline.clone());
+        for part in request.reader.parts(&request.selector) {
+            let scope = self.scope(part, query, range, deadline.clone());
             let run = Arc::new(Run::new(scope, Arc::clone(sink)));
             self.pool().offer(Arc::clone(&run) as Arc<dyn Work>);
             warnings.extend(run.wait()?);
@@ -169,6 +176,7 @@ type Shapes = HashMap<Vec<u8>, Counts>;
 /// Collects shapes.
 #[derive(Debug)]
 struct PatternSink {
+    engine: Arc<Engine>,
     step_ns: i64,
     every: Every,
     levels: Mutex<BTreeMap<String, Shapes>>,
@@ -176,23 +184,26 @@ struct PatternSink {
 }
 
 impl PatternSink {
-    fn new(step_ns: i64, every: Every) -> Self {
-        Self { step_ns: step_ns.max(1), every, levels: Mutex::default(), bytes: AtomicUsize::new(0) }
+    fn new(engine: &Arc<Engine>, step_ns: i64, every: Every) -> Self {
+        let (levels, bytes) = (Mutex::default(), AtomicUsize::new(0));
+        Self { engine: Arc::clone(engine), step_ns: step_ns.max(1), every, levels, bytes }
     }
 
     fn take(&self, found: Found) {
         let mut levels = self.levels.lock();
+        // Of all levels: what is a level, clients say.
+        let mut kept: usize = levels.values().map(Shapes::len).sum();
         let mut more = 0;
         for ((level, shape), counts) in found.shapes {
-            let shapes = levels.entry(level).or_default();
-            if !shapes.contains_key(&shape) && shapes.len() >= MAX_SHAPES {
-                continue;
+            let is_known = levels.get(&level).is_some_and(|shapes| shapes.contains_key(&shape));
+            if !is_known {
+                if kept >= MAX_SHAPES {
+                    continue;
+                }
+                kept += 1;
+                more += level.len() + 2 * shape.len();
             }
-            let len = shape.len();
-            let known = shapes.entry(shape).or_insert_with(|| {
-                more += 2 * len;
-                Counts::new()
-            });
+            let known = levels.entry(level).or_default().entry(shape).or_default();
             for (bucket, n) in counts {
                 let before = known.len();
                 *known.entry(bucket).or_default() += n;
@@ -208,20 +219,19 @@ struct Found {
     step_ns: i64,
     weight: u64,
     shapes: HashMap<(String, Vec<u8>), Counts>,
-    shape: Vec<u8>,
+    /// The level and the shape of the line at hand.
     key: (String, Vec<u8>),
 }
 
 impl Found {
     fn new(step_ns: i64, weight: u64) -> Self {
-        Self { step_ns, weight, shapes: HashMap::new(), shape: Vec::new(), key: Default::default() }
+        Self { step_ns, weight, shapes: HashMap::new(), key: Default::default() }
     }
 
     fn add(&mut self, ts: i64, line: &[u8], level: Option<&str>) {
-        shape::of(line, &mut self.shape);
         self.key.0.clear();
         self.key.0.push_str(level.unwrap_or_default());
-        self.key.1.clone_from(&self.shape);
+        shape::of(line, &mut self.key.1);
         let bucket = ts.div_euclid(self.step_ns).saturating_mul(self.step_ns);
         let counts = match self.shapes.entry_ref(&self.key) {
             EntryRef::Occupied(known) => known.into_mut(),
@@ -236,17 +246,23 @@ impl Sink for PatternSink {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    fn head(&self, scope: &Scope, _source: usize, head: &Arc<Head>) -> Result<(), StoreError> {
-        for rows in scope.select(head, scope.range) {
+    fn head(&self, scope: &Scope, source: usize, head: &Arc<Head>) -> Result<(), StoreError> {
+        // Of the lines in memory all blocks' worth is there: they are thinned by both.
+        let each = self.every.line * self.every.block;
+        let mut seen = 0u64;
+        for rows in fresh::select(&self.engine, scope, source, head) {
             if scope.is_over() {
                 return Ok(());
             }
-            // Of the lines in memory all blocks' worth is there: they are thinned by both.
-            let each = (self.every.line * self.every.block).max(1);
             let mut found = Found::new(self.step_ns, each);
-            for i in (0..rows.len()).step_by(usize::try_from(each).unwrap_or(usize::MAX)) {
+            for i in 0..rows.len() {
+                // Counted on from stream to stream, or the first line of each would stand for many.
+                seen += 1;
+                if !seen.is_multiple_of(each) {
+                    continue;
+                }
                 let (line, metadata) = rows.content(i);
-                let level = metadata.iter().find(|(name, _)| *name == LEVEL).map(|(_, value)| value);
+                let level = metadata.iter().find(|(name, _)| *name == DETECTED_LEVEL).map(|(_, value)| value);
                 found.add(rows.ts(i), line, level);
             }
             count(&scope.counters.head_lines, rows.len() as u64);
@@ -267,7 +283,7 @@ impl Sink for PatternSink {
         }
         count(&scope.counters.blocks, 1);
         let lines = plan.segment.block(index as usize, LINES)?;
-        let metadata = plan.segment.metadata(index as usize, |name| name == LEVEL)?;
+        let metadata = plan.segment.metadata(index as usize, |name| name == DETECTED_LEVEL)?;
         let mut found = Found::new(self.step_ns, self.every.block * self.every.line);
         let search = scope.query.search(plan.of_lines);
         let each = usize::try_from(self.every.line).unwrap_or(usize::MAX);
@@ -311,5 +327,28 @@ impl Answer for PatternResult {
 
     fn with_stats(self, stats: QueryStats) -> Self {
         Self { stats, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_much_data_a_part_is_looked_at_and_that_is_said() {
+        let weight = |rows, blocks| Weight { rows: AtomicU64::new(rows), blocks: AtomicU64::new(blocks) };
+        let every = |rows, blocks| Every::of(&weight(rows, blocks));
+        assert_eq!(every(0, 0), Every { block: 1, line: 1 });
+        assert_eq!(every(MAX_LINES, MAX_BLOCKS), Every { block: 1, line: 1 });
+        assert_eq!(every(MAX_LINES + 1, 1), Every { block: 1, line: 2 });
+        assert_eq!(every(30 * MAX_LINES, 3 * MAX_BLOCKS), Every { block: 3, line: 10 });
+        assert_eq!(every(5, 1).warning(&weight(5, 1)), None);
+        let told = every(30 * MAX_LINES, 3 * MAX_BLOCKS).warning(&weight(30 * MAX_LINES, 3 * MAX_BLOCKS));
+        assert_eq!(told.unwrap(), "patterns were counted from about one of 30 of up to 6000000 lines");
+        // About one of three blocks, wherever they lie.
+        let third = Every { block: 3, line: 1 };
+        let taken = (0..10).flat_map(|s| (0..300).map(move |b| (s, b)));
+        let taken = taken.filter(|(segment, block)| third.takes_block(*segment, *block)).count();
+        assert!((800..1200).contains(&taken), "{taken}");
     }
 }

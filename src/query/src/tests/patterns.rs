@@ -1,7 +1,7 @@
 //! Are lines counted by pattern, level and time, wherever they lie?
 
 use super::rig::{Rig, Row, row, tenant};
-use crate::{CancelFlag, LogQuery, Pattern, PatternRequest};
+use crate::{CancelFlag, Pattern, PatternRequest};
 use strandline_model::TimeRange;
 use strandline_model::time::SECOND_NS;
 
@@ -17,7 +17,7 @@ fn lines(from: i64, n: i64) -> Vec<Row> {
 fn patterns(rig: &Rig, selector: &str, range: TimeRange) -> Vec<Pattern> {
     let request = PatternRequest {
         reader: crate::Reader::of(tenant()),
-        query: LogQuery::parse(selector).unwrap(),
+        selector: crate::parse_selector(selector).unwrap(),
         range,
         step_ns: 10 * SECOND_NS,
         cancel: CancelFlag::default(),

@@ -13,7 +13,6 @@ use crate::error::QueryError;
 use crate::execute::{Run, Sink};
 use crate::fresh;
 use crate::language::LogQuery;
-use crate::patterns::LEVEL;
 use crate::plan::SegmentPlan;
 use crate::pool::Work;
 use crate::reader::Reader;
@@ -26,6 +25,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use strandline_model::metadata::DETECTED_LEVEL;
 use strandline_model::{Selector, TimeRange};
 use strandline_store::engine::SegmentHandle;
 use strandline_store::head::Head;
@@ -201,7 +201,7 @@ impl QueryEngine {
 
 /// Whether structured metadata of this name counts as bytes that somebody sent.
 fn counts(name: &str) -> bool {
-    name != LEVEL
+    name != DETECTED_LEVEL
 }
 
 /// A sink with what it collected, and what it lacks.

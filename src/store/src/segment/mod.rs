@@ -24,9 +24,6 @@ pub(crate) use writer::{Origin, SegmentWriter, WriterOptions};
 use crate::manifest::SegmentId;
 use crc32c::crc32c_append;
 
-/// The metadata name whose values are counted per block.
-pub(crate) const LEVEL: &str = "detected_level";
-
 /// What a part of a segment is; the number stands in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]

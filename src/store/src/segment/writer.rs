@@ -4,7 +4,7 @@ use super::block::{BlockBuilder, RawColumn};
 use super::footer::{Footer, PartPlace};
 use super::streams::{CHUNK, ChunkPlace, StreamRow, encode_chunk, encode_directory};
 use super::table::{BlockTable, ColumnPlace};
-use super::{LEVEL, Part, part_crc};
+use super::{Part, part_crc};
 use crate::codec::{Compression, compress};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AtPath, StoreError};
@@ -12,6 +12,7 @@ use crate::manifest::{SegmentId, SegmentMeta};
 use crate::text::TextIndexBuilder;
 use std::collections::HashMap;
 use std::sync::Arc;
+use strandline_model::metadata::DETECTED_LEVEL;
 use strandline_model::{Day, Labels, Metadata, TenantId};
 
 /// Written in pieces of this size.
@@ -152,7 +153,7 @@ impl SegmentWriter {
     fn name_row(&mut self, metadata: Metadata<'_>) -> u64 {
         let (mut count, mut bytes) = (0, 0);
         for (name, value) in metadata.iter() {
-            if name != LEVEL {
+            if name != DETECTED_LEVEL {
                 bytes += (name.len() + value.len()) as u64;
             }
             let before = self.row_names.get(count).and_then(|i| self.table.names.get(*i as usize));
@@ -201,7 +202,7 @@ impl SegmentWriter {
             let named = |(name, value)| names.get(name as usize).map(|n: &Arc<str>| (&**n, value));
             text.add_block(self.block.lines(), self.block.metadata().filter_map(named));
         }
-        let level = self.name_ordinals.get(LEVEL).copied();
+        let level = self.name_ordinals.get(DETECTED_LEVEL).copied();
         let (columns, mut row) = self.block.finish(level);
         row.offset = self.written + self.buffer.len() as u64;
         let block = self.table.blocks.len() as u64;
