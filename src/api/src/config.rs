@@ -4,7 +4,7 @@ use crate::access::Credentials;
 use crate::http::tls::Tls;
 use std::sync::Arc;
 use std::time::Duration;
-use strandline_model::{Limits, TenantLimits};
+use strandline_model::{Limits, MemoryBudget, TenantLimits};
 
 /// Settings of the door.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct ApiConfig {
     pub max_connections: usize,
     /// Most bytes of pushes that are being read, decoded or committed; more are refused with 503.
     pub max_inflight_push_bytes: usize,
+    /// What all requests of the process may hold together: `Ingest` for pushes, `Answer` for what is on its way out.
+    pub memory: MemoryBudget,
     /// `server.max_tails`: most live tails of all tenants.
     pub max_tails: usize,
     /// Bytes of parsed labels kept from push to push.
@@ -53,6 +55,7 @@ impl Default for ApiConfig {
             drain_timeout: Duration::from_secs(10),
             max_connections: 1024,
             max_inflight_push_bytes: 128 << 20,
+            memory: MemoryBudget::unlimited(),
             max_tails: 4000,
             label_cache_bytes: strandline_ingest::label_cache::DEFAULT_CACHE_BYTES,
             auth_enabled: false,

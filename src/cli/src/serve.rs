@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use strandline_api::{ApiConfig, ApiError, ApiState};
 use strandline_ingest::Submitter;
+use strandline_model::MemoryBudget;
 use strandline_query::QueryEngine;
 use strandline_store::Runtime;
 use tokio::net::TcpListener;
@@ -49,7 +50,8 @@ pub fn run(loaded: &Loaded, log_level: LogLevel) -> Result<(), ServeError> {
         let shutdown = Shutdown::on_signals().map_err(ServeError::Start)?;
         let process = Arc::new(Controls::new(loaded, log_level, shutdown.clone()));
         let reload = Reload::begin(config).map_err(ServeError::Part)?;
-        let api_config = wiring::api_config(config, &reload).map_err(ServeError::Part)?;
+        let api_config =
+            wiring::api_config(config, &reload, &MemoryBudget::unlimited()).map_err(ServeError::Part)?;
         reload.keep_looking().map_err(ServeError::Start)?;
         let http = listen(config.server.http_listen).await?;
         let otlp_grpc = listen_for_otlp(config.server.otlp_grpc_listen).await;
@@ -135,7 +137,8 @@ async fn serve(
     let opened = tokio::task::spawn_blocking(move || wiring::open(&data_dir, engine_config)).await;
     let engine = opened.map_err(|e| part(&e))?.map_err(|e| part(&e))?;
     let runtime = Arc::new(Runtime::start(Arc::clone(&engine)).map_err(ServeError::Start)?);
-    let query = QueryEngine::new(engine, wiring::query_config(config)).map_err(ServeError::Start)?;
+    let query_config = wiring::query_config(config, &api_config.memory);
+    let query = QueryEngine::new(engine, query_config).map_err(ServeError::Start)?;
     let submitter = Submitter::new(Arc::clone(&runtime));
     let state = ApiState::new(submitter, Arc::new(query), api_config, prometheus, Some(process));
     let served = serve_doors(listeners, state, shutdown).await;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use strandline_api::ApiConfig;
 use strandline_api::access::{Credentials, Grant};
-use strandline_model::SystemClock;
+use strandline_model::{MemoryBudget, SystemClock};
 use strandline_query::{LabelFilter, LogQlDeletes, QueryConfig};
 use strandline_store::disk::RealDisk;
 use strandline_store::engine::{EngineConfig, OpenReport, Retention, StreamRetention, TenantRetention};
@@ -128,17 +128,18 @@ fn retention(config: &Config) -> Result<Retention, String> {
 }
 
 /// The query room's settings.
-pub fn query_config(config: &Config) -> QueryConfig {
+pub fn query_config(config: &Config, memory: &MemoryBudget) -> QueryConfig {
     QueryConfig {
         threads: config.query.threads,
         timeout_ns: nanoseconds(config.query.timeout),
         max_concurrent: config.query.max_concurrent.unwrap_or(0),
         max_memory_bytes: bytes(config.query.max_memory),
+        memory: memory.clone(),
     }
 }
 
 /// The door's settings; an error names the setting that is wrong.
-pub fn api_config(config: &Config, reload: &Reload) -> Result<ApiConfig, String> {
+pub fn api_config(config: &Config, reload: &Reload, memory: &MemoryBudget) -> Result<ApiConfig, String> {
     Ok(ApiConfig {
         max_body_bytes: bytes(config.server.max_body_bytes),
         max_decompressed_bytes: bytes(config.server.max_decompressed_bytes),
@@ -151,6 +152,7 @@ pub fn api_config(config: &Config, reload: &Reload) -> Result<ApiConfig, String>
         tls: reload.tls(),
         limits: reload.limits(),
         max_tails: config.server.max_tails,
+        memory: memory.clone(),
         ..ApiConfig::default()
     })
 }

@@ -17,7 +17,7 @@ use crate::tail::{Hub, HubThread};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::time::SECOND_NS;
-use strandline_model::{Clock, Labels, Selector, TimeRange};
+use strandline_model::{Clock, Labels, MemoryBudget, Selector, TimeRange};
 use strandline_store::Engine;
 
 /// With at most this many selected streams, segments are asked for each instead of for all they have.
@@ -37,11 +37,19 @@ pub struct QueryConfig {
     pub max_concurrent: usize,
     /// `query.max_memory` (bytes): most that one query may hold for its answer.
     pub max_memory_bytes: usize,
+    /// What all requests of the process may hold together: classes `Query` and `Tail` are for what happens here.
+    pub memory: MemoryBudget,
 }
 
 impl Default for QueryConfig {
     fn default() -> Self {
-        Self { threads: 0, timeout_ns: 60 * SECOND_NS, max_concurrent: 0, max_memory_bytes: 256 << 20 }
+        Self {
+            threads: 0,
+            timeout_ns: 60 * SECOND_NS,
+            max_concurrent: 0,
+            max_memory_bytes: 256 << 20,
+            memory: MemoryBudget::unlimited(),
+        }
     }
 }
 
