@@ -13,7 +13,8 @@ const POSIX: [&str; 14] = [
 
 /// `pattern` in Rust's syntax, or what Go says about it.
 pub(crate) fn translate(pattern: &str) -> Result<String, String> {
-    let mut state = Translation { rest: pattern, out: String::with_capacity(pattern.len() + 16) };
+    let mut state =
+        Translation { rest: pattern, out: String::with_capacity(pattern.len() + 16), no_posix_end: false };
     while let Some(c) = state.next() {
         match c {
             '\\' => state.escape()?,
@@ -39,6 +40,8 @@ enum Item {
 struct Translation<'a> {
     rest: &'a str,
     out: String,
+    /// Whether no `:]` is left, so that it is looked for once only.
+    no_posix_end: bool,
 }
 
 impl<'a> Translation<'a> {
@@ -205,7 +208,13 @@ impl<'a> Translation<'a> {
 
     /// Behind `{`: a count, or else a literal brace.
     fn brace(&mut self) -> Result<(), String> {
-        let Some((count, rest)) = self.rest.split_once('}') else {
+        // No further than what can be a count, or many braces would be searched for their ends many times.
+        let length = self.rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b',').count();
+        let Some((count, rest)) = self
+            .rest
+            .split_at_checked(length)
+            .and_then(|(count, rest)| Some((count, rest.strip_prefix('}')?)))
+        else {
             self.literal('{');
             return Ok(());
         };
@@ -289,7 +298,11 @@ impl<'a> Translation<'a> {
 
     /// `[:name:]` inside brackets, if one stands next.
     fn posix_class(&mut self) -> Result<bool, String> {
-        let Some((name, rest)) = self.rest.strip_prefix("[:").and_then(|rest| rest.split_once(":]")) else {
+        let Some(inside) = self.rest.strip_prefix("[:").filter(|_| !self.no_posix_end) else {
+            return Ok(false);
+        };
+        let Some((name, rest)) = inside.split_once(":]") else {
+            self.no_posix_end = true;
             return Ok(false);
         };
         if !POSIX.contains(&name.trim_start_matches('^')) || name.starts_with("^^") {

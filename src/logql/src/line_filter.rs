@@ -6,13 +6,11 @@ use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand};
 use crate::error::ParseError;
 use crate::needle;
 use crate::pattern::Pattern;
+use crate::patterns::{Extent, Patterns};
 use crate::pipeline::{IpRange, LineShape};
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 use strandline_model::Needle;
-
-/// Most regexes of one query: each may take 2 MiB compiled.
-const MAX_REGEXES: usize = 50;
 
 /// A text to find.
 #[derive(Debug, Clone)]
@@ -132,26 +130,18 @@ impl LineFilters {
             Stage::LineFilter(expr) => Some(expr),
             _ => None,
         });
-        Self::of(exprs)
+        Self::of(exprs, &mut Patterns::default())
     }
 
     /// Compiles line filters.
-    pub(crate) fn of<'e>(exprs: impl Iterator<Item = &'e LineFilterExpr>) -> Result<Self, ParseError> {
-        let mut regexes = 0;
-        let mut filters = Vec::new();
-        for expr in exprs {
-            let filter = line_filter(expr).map_err(|e| ParseError::whole(format!("stage '{expr}' : {e}")))?;
-            if let LineFilter::Regex(patterns) | LineFilter::NotRegex(patterns) = &filter {
-                regexes += patterns.len();
-            }
-            if regexes > MAX_REGEXES {
-                return Err(ParseError::whole(format!(
-                    "more than {MAX_REGEXES} regular expressions in one query"
-                )));
-            }
-            filters.push(filter);
-        }
-        Ok(Self { filters })
+    pub(crate) fn of<'e>(
+        exprs: impl Iterator<Item = &'e LineFilterExpr>,
+        patterns: &mut Patterns,
+    ) -> Result<Self, ParseError> {
+        let filters = exprs.map(|expr| {
+            line_filter(expr, patterns).map_err(|e| ParseError::whole(format!("stage '{expr}' : {e}")))
+        });
+        Ok(Self { filters: filters.collect::<Result<_, _>>()? })
     }
 
     /// The conditions, in the query's order.
@@ -175,10 +165,10 @@ impl LineFilters {
     }
 }
 
-fn line_filter(expr: &LineFilterExpr) -> Result<LineFilter, String> {
+fn line_filter(expr: &LineFilterExpr, patterns: &mut Patterns) -> Result<LineFilter, String> {
     match expr.op {
         LineFilterOp::Contains | LineFilterOp::NotContains => text_filter(expr),
-        LineFilterOp::Matches | LineFilterOp::NotMatches => pattern_filter(expr),
+        LineFilterOp::Matches | LineFilterOp::NotMatches => pattern_filter(expr, patterns),
         LineFilterOp::Pattern | LineFilterOp::NotPattern => shape_filter(expr),
     }
 }
@@ -220,25 +210,22 @@ fn texts(expr: &LineFilterExpr) -> Result<Vec<&[u8]>, String> {
 }
 
 /// A filter by patterns. Patterns that are plain text become texts: finding these is several times faster.
-fn pattern_filter(expr: &LineFilterExpr) -> Result<LineFilter, String> {
-    if expr.operands.len() > MAX_REGEXES {
-        return Err(format!("more than {MAX_REGEXES} patterns"));
-    }
-    let patterns = texts(expr)?.into_iter().map(|operand| {
+fn pattern_filter(expr: &LineFilterExpr, patterns: &mut Patterns) -> Result<LineFilter, String> {
+    let parsed = texts(expr)?.into_iter().map(|operand| {
         let text =
             std::str::from_utf8(operand).map_err(|_| "error parsing regexp: invalid UTF-8".to_owned())?;
         Pattern::parse(text)
     });
-    let patterns: Vec<Pattern> = patterns.collect::<Result<_, _>>()?;
-    let literals: Option<Vec<Vec<u8>>> = patterns.iter().map(Pattern::as_literal).collect();
+    let parsed: Vec<Pattern> = parsed.collect::<Result<_, _>>()?;
+    let literals: Option<Vec<Vec<u8>>> = parsed.iter().map(Pattern::as_literal).collect();
     let negative = expr.op == LineFilterOp::NotMatches;
     if let Some(texts) = literals {
         let texts = texts.iter().map(|text| Literal::new(text)).collect();
         return Ok(if negative { LineFilter::NotContains(texts) } else { LineFilter::Contains(texts) });
     }
-    let compiled = patterns.iter().map(|pattern| {
+    let compiled = parsed.iter().map(|pattern| {
         Ok(LinePattern {
-            regex: pattern.unanchored()?,
+            regex: patterns.compile(pattern, Extent::Part)?,
             needle: needle::of_pattern(&pattern.hir),
             looks_around: !pattern.hir.properties().look_set().is_empty(),
         })
@@ -304,7 +291,5 @@ mod tests {
             error(r#"|~ "\xff""#),
             "parse error : stage '|~ \"\\xff\"' : error parsing regexp: invalid UTF-8"
         );
-        let many = "|~ `a.b` ".repeat(51);
-        assert_eq!(error(&many), "parse error : more than 50 regular expressions in one query");
     }
 }

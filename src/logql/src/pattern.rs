@@ -2,46 +2,89 @@
 
 use crate::error::ParseError;
 use crate::go_regex::translate;
+use crate::pattern_size;
+use crate::patterns::{Extent, MAX_COMPILED_BYTES, Patterns};
 use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::ParserBuilder;
+use regex_syntax::ast::Ast;
+use regex_syntax::ast::parse::ParserBuilder;
+use regex_syntax::hir::translate::TranslatorBuilder;
 use regex_syntax::hir::{Hir, HirKind};
 
-/// Longest pattern in bytes.
-pub const MAX_PATTERN_BYTES: usize = 16 * 1024;
-const PROGRAM_BYTES: usize = 2 << 20;
-const DFA_CACHE_BYTES: usize = 4 << 20;
 const MAX_NESTING: u32 = 100;
+/// What a program may take beyond its estimate.
+const SPARE_PROGRAM_BYTES: usize = 256 << 10;
+/// Bytes of the cache of a search that stands alone, for each thread.
+const CACHE_BYTES: usize = 1 << 20;
 
 /// A checked pattern: its structure, and its text in Rust's syntax.
 #[derive(Debug, Clone)]
 pub(crate) struct Pattern {
     pub(crate) hir: Hir,
     translated: String,
+    /// Bytes that it will take compiled.
+    bytes: u64,
+}
+
+/// A pattern in Rust's syntax and what it consists of.
+fn read(text: &str) -> Result<(String, Ast), String> {
+    let translated = translate(text)?;
+    let mut parser = ParserBuilder::new().nest_limit(MAX_NESTING).build();
+    let ast = parser.parse(&translated).map_err(|e| in_go_words(&e.into(), text))?;
+    Ok((translated, ast))
+}
+
+/// Bytes that a pattern will take compiled; `None` if it is none.
+pub(crate) fn estimated_bytes(text: &str) -> Option<u64> {
+    read(text).ok().map(|(_, ast)| pattern_size::of_search(&ast))
 }
 
 impl Pattern {
     /// Reads a pattern of Go's syntax. The error is in Go's words.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let checked = || {
-            if text.len() > MAX_PATTERN_BYTES {
-                return Err(format!("expression of {} bytes is longer than {MAX_PATTERN_BYTES}", text.len()));
+            let (translated, ast) = read(text)?;
+            let bytes = pattern_size::of_search(&ast);
+            if bytes > MAX_COMPILED_BYTES {
+                return Err("expression is too large".to_owned());
             }
-            let translated = translate(text)?;
-            let mut parser = ParserBuilder::new().utf8(false).nest_limit(MAX_NESTING).build();
-            let hir = parser.parse(&translated).map_err(|e| in_go_words(&e, text))?;
-            Ok(Self { hir, translated })
+            let mut translator = TranslatorBuilder::new().utf8(false).build();
+            let hir = translator.translate(&translated, &ast).map_err(|e| in_go_words(&e.into(), text))?;
+            Ok(Self { hir, translated, bytes })
         };
-        checked().map_err(|e| format!("error parsing regexp: {e}"))
+        checked().map_err(|e: String| format!("error parsing regexp: {e}"))
     }
 
-    /// The pattern as a search anywhere in a line.
+    /// The pattern in Rust's syntax.
+    pub(crate) fn translated(&self) -> &str {
+        &self.translated
+    }
+
+    /// Bytes that it will take compiled.
+    pub(crate) fn estimated_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The pattern as a search; its cache takes so many bytes in each thread. As a condition on a whole label value `.`
+    /// matches newlines too, as in Prometheus.
+    pub(crate) fn compile(&self, extent: Extent, cache_bytes: usize) -> Result<Regex, String> {
+        let whole = || format!("^(?s:{})$", self.translated);
+        let program_bytes = usize::try_from(self.bytes).unwrap_or(usize::MAX);
+        let mut builder = match extent {
+            Extent::Part => RegexBuilder::new(&self.translated),
+            Extent::Whole => RegexBuilder::new(&whole()),
+        };
+        builder
+            .size_limit(program_bytes.saturating_add(SPARE_PROGRAM_BYTES))
+            .dfa_size_limit(cache_bytes)
+            // What encloses a label's pattern comes on top.
+            .nest_limit(MAX_NESTING + 4)
+            .build()
+            .map_err(|_| "error parsing regexp: expression is too large".to_owned())
+    }
+
+    /// The pattern as a search anywhere, for who has no other.
     pub(crate) fn unanchored(&self) -> Result<Regex, String> {
-        build(&self.translated)
-    }
-
-    /// The pattern as a condition on a whole label value; `.` matches newlines too, as in Prometheus.
-    pub(crate) fn anchored(&self) -> Result<Regex, String> {
-        build(&format!("^(?s:{})$", self.translated))
+        self.compile(Extent::Part, CACHE_BYTES)
     }
 
     /// The text that the pattern matches, when an unanchored search for it is a search for that text alone.
@@ -60,17 +103,10 @@ impl Pattern {
 
 /// A pattern of Go's syntax as a condition on a whole label value, for whoever needs its groups.
 pub fn whole_value_regex(text: &str) -> Result<Regex, ParseError> {
-    Pattern::parse(text).and_then(|pattern| pattern.anchored()).map_err(ParseError::Whole)
-}
-
-fn build(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(pattern)
-        .size_limit(PROGRAM_BYTES)
-        .dfa_size_limit(DFA_CACHE_BYTES)
-        // What encloses a label's pattern comes on top.
-        .nest_limit(MAX_NESTING + 4)
-        .build()
-        .map_err(|_| "error parsing regexp: expression is too large".to_owned())
+    let pattern = Pattern::parse(text);
+    pattern
+        .and_then(|pattern| Patterns::default().compile(&pattern, Extent::Whole))
+        .map_err(ParseError::Whole)
 }
 
 fn in_go_words(error: &regex_syntax::Error, text: &str) -> String {

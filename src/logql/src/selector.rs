@@ -3,6 +3,7 @@
 use crate::ast::MatcherExpr;
 use crate::error::ParseError;
 use crate::pattern::Pattern;
+use crate::patterns::{Extent, Patterns};
 use regex::bytes::Regex;
 use std::sync::Arc;
 use strandline_model::{MatchOp, Matcher, Selector, ValuePattern};
@@ -28,12 +29,12 @@ impl ValuePattern for LabelPattern {
 }
 
 /// Compiles `matchers`. Patterns match whole values, and `.` matches newlines, as in Prometheus.
-pub fn compile(matchers: &[MatcherExpr]) -> Result<Selector, ParseError> {
+pub fn compile(matchers: &[MatcherExpr], patterns: &mut Patterns) -> Result<Selector, ParseError> {
     let matchers = matchers.iter().map(|m| {
         let pattern: Option<Arc<dyn ValuePattern>> = match m.op {
             MatchOp::Equal | MatchOp::NotEqual => None,
             MatchOp::Regex | MatchOp::NotRegex => {
-                Some(Arc::new(label_pattern(&m.value).map_err(ParseError::Whole)?))
+                Some(Arc::new(label_pattern(&m.value, patterns).map_err(ParseError::Whole)?))
             }
         };
         Ok(Matcher { name: m.name.clone(), op: m.op, value: m.value.clone(), pattern })
@@ -41,7 +42,7 @@ pub fn compile(matchers: &[MatcherExpr]) -> Result<Selector, ParseError> {
     Ok(Selector { matchers: matchers.collect::<Result<_, ParseError>>()? })
 }
 
-fn label_pattern(text: &str) -> Result<LabelPattern, String> {
+fn label_pattern(text: &str, patterns: &mut Patterns) -> Result<LabelPattern, String> {
     match text {
         ".*" => return Ok(LabelPattern::Anything),
         ".+" => return Ok(LabelPattern::NotEmpty),
@@ -50,7 +51,7 @@ fn label_pattern(text: &str) -> Result<LabelPattern, String> {
     let pattern = Pattern::parse(text)?;
     Ok(match pattern.as_alternatives() {
         Some(texts) => LabelPattern::OneOf(texts),
-        None => LabelPattern::Regex(pattern.anchored()?),
+        None => LabelPattern::Regex(patterns.compile(&pattern, Extent::Whole)?),
     })
 }
 
@@ -74,7 +75,7 @@ mod tests {
 
     fn selects(selector: &str, labels: &str) -> bool {
         let expr = parse(selector).unwrap();
-        compile(&expr.matchers).unwrap().matches(&Labels::parse(labels).unwrap())
+        compile(&expr.matchers, &mut Patterns::default()).unwrap().matches(&Labels::parse(labels).unwrap())
     }
 
     #[test]
@@ -110,8 +111,7 @@ mod tests {
             (r#"{app=~"a{2000}"}"#, "parse error : error parsing regexp: invalid repeat count: `{2000}`"),
             (r#"{app=~"a)|(b"}"#, "parse error : error parsing regexp: unexpected ): `a)|(b`"),
         ] {
-            let error = compile(&parse(selector).unwrap().matchers).unwrap_err();
-            assert_eq!(error.to_string(), wanted, "{selector}");
+            assert_eq!(parse(selector).unwrap_err().to_string(), wanted, "{selector}");
         }
     }
 
@@ -131,7 +131,7 @@ mod tests {
             (r#"{a!~".*"}"#, true),
             (r#"{a=~".*", b="x"}"#, true),
         ] {
-            let selector = compile(&parse(selector).unwrap().matchers).unwrap();
+            let selector = compile(&parse(selector).unwrap().matchers, &mut Patterns::default()).unwrap();
             let outcome = require_non_empty_matcher(&selector);
             assert_eq!(outcome.is_ok(), wanted, "{selector:?}");
             if let Err(e) = outcome {

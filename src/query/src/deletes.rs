@@ -6,7 +6,7 @@
 use crate::engine::QueryEngine;
 use std::collections::BTreeSet;
 use strandline_logql::ast::Expr;
-use strandline_logql::{Needed, Pipeline, Row, compile_matchers};
+use strandline_logql::{Needed, Patterns, Pipeline, Row, compile_matchers};
 use strandline_model::{Labels, Metadata, Selector, TenantId};
 pub use strandline_store::engine::DeleteError;
 use strandline_store::{DeleteFilter, DeleteLanguage};
@@ -19,9 +19,10 @@ impl DeleteLanguage for LogQlDeletes {
     fn compile(&self, query: &str, now_ns: i64) -> Result<Box<dyn DeleteFilter>, String> {
         let parsed = strandline_logql::parse_query(query).map_err(|e| e.to_string())?;
         let Expr::Log(expr) = parsed else { return Err("only log queries say what to delete".to_owned()) };
-        let selector = compile_matchers(&expr.matchers).map_err(|e| e.to_string())?;
+        let mut patterns = Patterns::default();
+        let selector = compile_matchers(&expr.matchers, &mut patterns).map_err(|e| e.to_string())?;
         let needed = Needed::Only(BTreeSet::new());
-        let pipeline = Pipeline::compile(&expr.stages, &needed).map_err(|e| e.to_string())?;
+        let pipeline = Pipeline::compile(&expr.stages, &needed, &mut patterns).map_err(|e| e.to_string())?;
         Ok(Box::new(Meant { selector, pipeline, now_ns }))
     }
 }

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_logql::ast::{Expr, LabelFilterExpr, LogExpr, MetricExpr, Stage};
 use strandline_logql::{
-    LabelNeedle, LineFilter, LineFilters, Needed, ParseError, Pipeline, Unwrapped, compile_matchers, row,
+    LabelNeedle, LineFilter, LineFilters, Needed, ParseError, Patterns, Pipeline, Unwrapped,
+    compile_matchers, row,
 };
 use strandline_model::{Needle, Selector};
 
@@ -44,7 +45,10 @@ struct Metric {
 
 impl MetricQuery {
     fn new(expr: MetricExpr) -> Result<Self, QueryError> {
-        let leaves = metric::leaves(&expr).iter().map(LogQuery::of_leaf).collect::<Result<_, _>>()?;
+        let mut patterns = Patterns::default();
+        let leaves = metric::leaves(&expr);
+        let leaves =
+            leaves.iter().map(|leaf| LogQuery::of_leaf(leaf, &mut patterns)).collect::<Result<_, _>>()?;
         Ok(Self(Arc::new(Metric { expr, leaves })))
     }
 
@@ -116,12 +120,13 @@ impl LogQuery {
     }
 
     fn new(expr: &LogExpr) -> Result<Self, QueryError> {
-        Self::compile(expr, &Needed::All, None)
+        Self::compile(expr, &Needed::All, None, &mut Patterns::default())
     }
 
     /// What the range aggregation of a metric query reads.
-    fn of_leaf(leaf: &Leaf<'_>) -> Result<Self, QueryError> {
-        let unwrapped = leaf.aggregation.unwrap.as_ref().map(Unwrapped::compile).transpose()?;
+    fn of_leaf(leaf: &Leaf<'_>, patterns: &mut Patterns) -> Result<Self, QueryError> {
+        let unwrap = leaf.aggregation.unwrap.as_ref();
+        let unwrapped = unwrap.map(|unwrap| Unwrapped::compile(unwrap, patterns)).transpose()?;
         let errors = Errors::of_leaf(leaf);
         let needed = match metric::needed_labels(leaf) {
             NeededLabels::All => Needed::All,
@@ -134,12 +139,18 @@ impl LogQuery {
                 Needed::Only(names)
             }
         };
-        Self::compile(&leaf.aggregation.log, &needed, unwrapped).map(|query| Self { errors, ..query })
+        Self::compile(&leaf.aggregation.log, &needed, unwrapped, patterns)
+            .map(|query| Self { errors, ..query })
     }
 
-    fn compile(expr: &LogExpr, needed: &Needed, unwrapped: Option<Unwrapped>) -> Result<Self, QueryError> {
-        let selector = compile_matchers(&expr.matchers)?;
-        let pipeline = Pipeline::compile(&expr.stages, needed)?;
+    fn compile(
+        expr: &LogExpr,
+        needed: &Needed,
+        unwrapped: Option<Unwrapped>,
+        patterns: &mut Patterns,
+    ) -> Result<Self, QueryError> {
+        let selector = compile_matchers(&expr.matchers, patterns)?;
+        let pipeline = Pipeline::compile(&expr.stages, needed, patterns)?;
         let needle = pipeline.needle();
         let search = search(pipeline.line_filters(), &needle);
         let labels = pipeline.label_needles().iter();
@@ -161,7 +172,7 @@ impl LogQuery {
 
     /// All lines of the selected streams; unlike a query that is read, it may select every stream.
     pub(crate) fn of_streams(selector: Selector) -> Result<Self, QueryError> {
-        let pipeline = Pipeline::compile(&[], &Needed::All)?;
+        let pipeline = Pipeline::compile(&[], &Needed::All, &mut Patterns::default())?;
         let (text, unwrapped) = (String::new(), None);
         let (needle, entry_needle) = (Needle::Any, Needle::Any);
         let (search, search_of_lines) = (Search::All, Search::All);

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use strandline_logql::ast::{Expr, LogExpr, MetricExpr};
-use strandline_logql::{MAX_QUERY_BYTES, Needed, Pipeline, Unwrapped, compile_matchers, parse_query, pretty};
+use strandline_logql::{MAX_QUERY_BYTES, Needed, Patterns, Pipeline, Unwrapped, compile_matchers, parse_query, pretty};
 
 fuzz_target!(init: strandline_fuzz::seeds::plant("query"), |data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -43,9 +43,9 @@ fn has_sizes(text: &str) -> bool {
 }
 
 fn compile(log: &LogExpr) {
-    let _ = compile_matchers(&log.matchers);
+    let _ = compile_matchers(&log.matchers, &mut Patterns::default());
     for needed in [Needed::All, Needed::Only(["a".to_owned()].into())] {
-        if let Ok(pipeline) = Pipeline::compile(&log.stages, &needed) {
+        if let Ok(pipeline) = Pipeline::compile(&log.stages, &needed, &mut Patterns::default()) {
             let _ = (pipeline.needle(), pipeline.label_needles(), pipeline.decisive(), pipeline.keeps_all());
         }
     }
@@ -56,7 +56,7 @@ fn each_log(metric: &MetricExpr, each: &mut dyn FnMut(&LogExpr)) {
         MetricExpr::Range(range) => {
             each(&range.log);
             if let Some(unwrap) = &range.unwrap {
-                let _ = Unwrapped::compile(unwrap);
+                let _ = Unwrapped::compile(unwrap, &mut Patterns::default());
             }
         }
         MetricExpr::Vector(vector) => each_log(&vector.inner, each),

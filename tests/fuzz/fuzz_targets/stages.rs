@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use strandline_fuzz::{PIPELINES, Parts, SAMPLE};
 use strandline_logql::ast::{Expr, MetricExpr, Stage, Unwrap};
-use strandline_logql::{Needed, Pipeline, Row, Unwrapped, parse_query};
+use strandline_logql::{Needed, Patterns, Pipeline, Row, Unwrapped, parse_query};
 use strandline_model::{Labels, Metadata, Needle};
 
 /// Labels that a pipeline may be asked for.
@@ -43,7 +43,7 @@ struct Chain {
 
 impl Chain {
     fn new(stages: &[Stage], unwrap: Option<Unwrap>) -> Self {
-        let unwrap = unwrap.map(|unwrap| Unwrapped::compile(&unwrap).unwrap());
+        let unwrap = unwrap.map(|unwrap| Unwrapped::compile(&unwrap, &mut Patterns::default()).unwrap());
         let few = (0..MASKS).map(|i| {
             // None, each single one in turn, and mixtures.
             let mask = if i == 0 {
@@ -58,9 +58,9 @@ impl Chain {
             // The number's own labels are needed, as the query room asks for them.
             let mut wanted = asked.clone();
             wanted.extend(unwrap.iter().flat_map(|unwrap| unwrap.reads().iter().cloned()));
-            (asked, Pipeline::compile(stages, &Needed::Only(wanted)).unwrap())
+            (asked, Pipeline::compile(stages, &Needed::Only(wanted), &mut Patterns::default()).unwrap())
         });
-        Self { all: Pipeline::compile(stages, &Needed::All).unwrap(), few: few.collect(), unwrap }
+        Self { all: Pipeline::compile(stages, &Needed::All, &mut Patterns::default()).unwrap(), few: few.collect(), unwrap }
     }
 }
 

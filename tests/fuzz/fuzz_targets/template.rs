@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use strandline_fuzz::{Parts, SAMPLE};
 use strandline_logql::ast::{LabelFormatExpr, LabelFormatValue, Stage};
-use strandline_logql::{Needed, Pipeline, Row};
+use strandline_logql::{Needed, Patterns, Pipeline, Row};
 use strandline_model::Labels;
 
 /// What a template may write at most.
@@ -22,7 +22,7 @@ fuzz_target!(init: strandline_fuzz::seeds::plant("template"), |data: &[u8]| {
     let metadata = [("trace_id", "1f0a"), ("user", value.as_str())];
 
     let stages = [Stage::LineFormat(template.clone())];
-    let Ok(pipeline) = Pipeline::compile(&stages, &Needed::All) else { return };
+    let Ok(pipeline) = Pipeline::compile(&stages, &Needed::All, &mut Patterns::default()) else { return };
     let mut row = Row::new(TIMES.0, TIMES.1, line, &stream, metadata);
     assert!(pipeline.process_all(&mut row), "a format drops nothing");
     let first = row.line().to_vec();
@@ -37,7 +37,7 @@ fuzz_target!(init: strandline_fuzz::seeds::plant("template"), |data: &[u8]| {
 
     // As a label it makes the same text, as far as it is one.
     let format = LabelFormatExpr { name: "made".into(), value: LabelFormatValue::Template(template) };
-    let Ok(pipeline) = Pipeline::compile(&[Stage::LabelFormat(vec![format])], &Needed::All) else {
+    let Ok(pipeline) = Pipeline::compile(&[Stage::LabelFormat(vec![format])], &Needed::All, &mut Patterns::default()) else {
         panic!("a template for a line is one for a label");
     };
     row.reset(TIMES.0, line, &stream, metadata);

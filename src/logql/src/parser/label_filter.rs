@@ -2,7 +2,6 @@
 
 use super::{Parser, Tree, number};
 use crate::ast::{CompareOp, LabelFilterExpr, MatcherExpr, Quantity};
-use crate::check;
 use crate::error::ParseError;
 use crate::lexer::Token;
 use strandline_model::MatchOp;
@@ -80,8 +79,7 @@ impl Parser {
         }
         self.at += 1;
         if let (Some(op), true) = (text, quantity.is_none() || matches!(self.peek(), Token::Text(_))) {
-            let value = self.text("STRING")?;
-            check::label_text(op, &value)?;
+            let value = self.label_value(op)?;
             return Ok(LabelFilterExpr::Text(MatcherExpr { name, op, value }));
         }
         let op = quantity.unwrap_or(CompareOp::Equal);

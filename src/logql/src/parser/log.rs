@@ -4,6 +4,7 @@ use super::{Parser, Tree};
 use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand, LogExpr, MatcherExpr};
 use crate::error::ParseError;
 use crate::lexer::Token;
+use crate::patterns::Extent;
 
 impl Parser {
     /// `selector stage*`
@@ -29,7 +30,7 @@ impl Parser {
         loop {
             let name = self.ident(if matchers.is_empty() { "IDENTIFIER or }" } else { "IDENTIFIER" })?;
             let op = self.match_op().ok_or_else(|| self.unexpected("= or =~ or !~ or !="))?;
-            let value = self.text("STRING")?;
+            let value = self.label_value(op)?;
             matchers.push(MatcherExpr { name, op, value });
             if self.eat("}") {
                 return Ok(matchers);
@@ -50,6 +51,7 @@ impl Parser {
             _ => return Ok(None),
         };
         self.at += 1;
+        let is_regex = matches!(op, LineFilterOp::Matches | LineFilterOp::NotMatches);
         let takes_ip = matches!(op, LineFilterOp::Contains | LineFilterOp::NotContains);
         let mut operands = Vec::new();
         loop {
@@ -58,6 +60,11 @@ impl Parser {
                 Some(range) => LineOperand::Ip(range),
                 None => LineOperand::Text(self.bytes(if takes_ip { "STRING or ip" } else { "STRING" })?),
             });
+            if let (true, Some(LineOperand::Text(text))) = (is_regex, operands.last())
+                && let Ok(text) = std::str::from_utf8(text)
+            {
+                self.patterns.count(text, Extent::Part)?;
+            }
             if !self.eat_keyword("or") {
                 return Ok(Some(LineFilterExpr { op, operands }));
             }

@@ -231,6 +231,8 @@ impl Parser {
         };
         let (destination, replacement, source, regex) = (next()?, next()?, next()?, next()?);
         self.expect(")", ")")?;
+        // It is compiled while the query is evaluated.
+        self.patterns.count_again(&regex)?;
         check::label_replace(&regex)?;
         let expr = LabelReplace { inner: *inner.root, destination, replacement, source, regex };
         Ok(Tree::new(MetricExpr::LabelReplace(Box::new(expr)), self.checked_height(inner.height)?))

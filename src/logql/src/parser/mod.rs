@@ -8,8 +8,11 @@ mod range;
 mod stage;
 
 use crate::ast::{Expr, LogExpr, MetricExpr};
+use crate::check;
 use crate::error::{ParseError, Place};
 use crate::lexer::{Token, tokens};
+use crate::patterns::{Budget, Extent};
+use crate::template::Template;
 use strandline_model::MatchOp;
 
 /// How high a query's tree may be. It grows with what stands in brackets and with each step of a chain like `a + b + c`.
@@ -22,7 +25,7 @@ const MAX_DEPTH: usize = 2 * MAX_HEIGHT + 8;
 
 /// Reads any query.
 pub fn parse_query(text: &str) -> Result<Expr, ParseError> {
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0 };
+    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0, patterns: Budget::default() };
     let expr = parser.expr()?;
     match parser.peek() {
         Token::End => Ok(expr),
@@ -55,6 +58,8 @@ struct Parser {
     at: usize,
     /// How many parts are being read inside each other.
     depth: usize,
+    /// What is left for regular expressions.
+    patterns: Budget,
 }
 
 impl Parser {
@@ -176,6 +181,27 @@ impl Parser {
             Ok(text) => text,
             Err(e) => String::from_utf8_lossy(e.as_bytes()).replace(char::REPLACEMENT_CHARACTER, " "),
         })
+    }
+
+    /// The value of a condition on a label: a regex must be one.
+    fn label_value(&mut self, op: MatchOp) -> Result<String, ParseError> {
+        let value = self.text("STRING")?;
+        if matches!(op, MatchOp::Regex | MatchOp::NotRegex) {
+            self.patterns.count(&value, Extent::Whole)?;
+        }
+        check::label_text(op, &value)?;
+        Ok(value)
+    }
+
+    /// A template. What is wrong with it is told when it is compiled.
+    fn template(&mut self, expecting: &str) -> Result<String, ParseError> {
+        let text = self.text(expecting)?;
+        if let Ok(template) = Template::parse(&text) {
+            for pattern in template.patterns() {
+                self.patterns.count_again(pattern)?;
+            }
+        }
+        Ok(text)
     }
 
     /// `= != =~ !~`, if one of them is next.

@@ -134,7 +134,12 @@ fn stage() -> impl Strategy<Value = Stage> {
 }
 
 fn log() -> impl Strategy<Value = LogExpr> {
-    let matcher = (name(), match_op(), text()).prop_map(|(name, op, value)| MatcherExpr { name, op, value });
+    let plain = text().prop_map(|value| (MatchOp::Equal, value));
+    let matcher = (name(), prop_oneof![plain, condition()]).prop_map(|(name, (op, value))| MatcherExpr {
+        name,
+        op,
+        value,
+    });
     // No text means these: `drop a != "x"` is a condition on `a`.
     let reachable = |stages: &Vec<Stage>| {
         stages.windows(2).all(|pair| {

@@ -5,6 +5,7 @@ use crate::ast::{Extraction, LabelChoice, LabelFormatExpr, LabelFormatValue, Sta
 use crate::check;
 use crate::error::ParseError;
 use crate::lexer::Token;
+use crate::patterns::Extent;
 
 impl Parser {
     /// All stages that follow, and the height of the highest. An `unwrap` is none, and is left.
@@ -42,6 +43,7 @@ impl Parser {
             "logfmt" => self.logfmt()?,
             "regexp" => {
                 let pattern = self.text("STRING")?;
+                self.patterns.count(&pattern, Extent::Part)?;
                 check::regexp(&pattern)?;
                 Stage::Regexp(pattern)
             }
@@ -52,7 +54,7 @@ impl Parser {
             }
             "unpack" => Stage::Unpack,
             "decolorize" => Stage::Decolorize,
-            "line_format" => Stage::LineFormat(self.text("STRING")?),
+            "line_format" => Stage::LineFormat(self.template("STRING")?),
             "label_format" => Stage::LabelFormat(self.label_formats()?),
             "drop" => Stage::Drop(self.label_choices()?),
             "keep" => Stage::Keep(self.label_choices()?),
@@ -99,7 +101,7 @@ impl Parser {
             self.expect("=", "=")?;
             let value = match self.peek() {
                 Token::Ident(_) => LabelFormatValue::Label(self.ident("")?),
-                _ => LabelFormatValue::Template(self.text("IDENTIFIER or STRING")?),
+                _ => LabelFormatValue::Template(self.template("IDENTIFIER or STRING")?),
             };
             formats.push(LabelFormatExpr { name, value });
             if !self.eat(",") {
@@ -115,8 +117,7 @@ impl Parser {
             let condition = match self.match_op() {
                 None => None,
                 Some(op) => {
-                    let value = self.text("STRING")?;
-                    check::label_text(op, &value)?;
+                    let value = self.label_value(op)?;
                     Some((op, value))
                 }
             };

@@ -3,6 +3,7 @@
 use super::label_filter::TextFilter;
 use super::row::Row;
 use crate::ast::LabelChoice;
+use crate::patterns::Patterns;
 
 /// Labels that are named, always or when they compare so.
 #[derive(Debug, Clone)]
@@ -11,10 +12,10 @@ pub(super) struct Choices {
 }
 
 impl Choices {
-    pub(super) fn compile(choices: &[LabelChoice]) -> Result<Self, String> {
+    pub(super) fn compile(choices: &[LabelChoice], patterns: &mut Patterns) -> Result<Self, String> {
         let choices = choices.iter().map(|choice| {
             let condition = choice.condition.as_ref();
-            let filter = condition.map(|(op, value)| TextFilter::compile(&choice.name, *op, value));
+            let filter = condition.map(|(op, value)| TextFilter::compile(&choice.name, *op, value, patterns));
             Ok((choice.name.clone(), filter.transpose()?))
         });
         Ok(Self { choices: choices.collect::<Result<_, String>>()? })

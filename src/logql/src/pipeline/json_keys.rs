@@ -54,7 +54,7 @@ impl Walk<'_, '_> {
 mod tests {
     use super::*;
     use crate::ast::Stage;
-    use crate::{Category, Needed, Pipeline, Row};
+    use crate::{Category, Needed, Patterns, Pipeline, Row};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
     use strandline_model::Labels;
@@ -91,7 +91,7 @@ mod tests {
     proptest! {
         #[test]
         fn names_are_those_of_the_parser(line in object()) {
-            let pipeline = Pipeline::compile(&[Stage::Json(Vec::new())], &Needed::All).unwrap();
+            let pipeline = Pipeline::compile(&[Stage::Json(Vec::new())], &Needed::All, &mut Patterns::default()).unwrap();
             let labels = Labels::default();
             let mut row = Row::new(0, 0, line.as_bytes(), &labels, []);
             pipeline.process(&mut row);

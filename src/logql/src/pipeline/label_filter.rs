@@ -5,6 +5,7 @@ use super::row::{FILTER_ERROR, Row};
 use super::units::{parse_bytes, parse_duration, parse_float};
 use crate::ast::{CompareOp, LabelFilterExpr, MatcherExpr, Quantity};
 use crate::error::ParseError;
+use crate::patterns::Patterns;
 use crate::selector;
 use strandline_model::{MatchOp, Matcher};
 
@@ -28,9 +29,14 @@ pub(super) struct TextFilter {
 
 impl TextFilter {
     /// Compiles a comparison; patterns match whole values.
-    pub(super) fn compile(name: &str, op: MatchOp, value: &str) -> Result<Self, String> {
+    pub(super) fn compile(
+        name: &str,
+        op: MatchOp,
+        value: &str,
+        patterns: &mut Patterns,
+    ) -> Result<Self, String> {
         let expr = MatcherExpr { name: name.to_owned(), op, value: value.to_owned() };
-        let selector = selector::compile(std::slice::from_ref(&expr)).map_err(|e| match e {
+        let selector = selector::compile(std::slice::from_ref(&expr), patterns).map_err(|e| match e {
             ParseError::Whole(text) | ParseError::At { text, .. } => text,
         })?;
         let matcher = selector.matchers.into_iter().next().unwrap_or_else(|| Matcher::equal(name, value));
@@ -45,15 +51,15 @@ impl TextFilter {
 }
 
 impl LabelFilter {
-    pub(super) fn compile(expr: &LabelFilterExpr) -> Result<Self, String> {
+    pub(super) fn compile(expr: &LabelFilterExpr, patterns: &mut Patterns) -> Result<Self, String> {
         Ok(match expr {
             LabelFilterExpr::And(left, right) => {
-                Self::And(Box::new(Self::compile(left)?), Box::new(Self::compile(right)?))
+                Self::And(Box::new(Self::compile(left, patterns)?), Box::new(Self::compile(right, patterns)?))
             }
             LabelFilterExpr::Or(left, right) => {
-                Self::Or(Box::new(Self::compile(left)?), Box::new(Self::compile(right)?))
+                Self::Or(Box::new(Self::compile(left, patterns)?), Box::new(Self::compile(right, patterns)?))
             }
-            LabelFilterExpr::Text(m) => Self::Text(TextFilter::compile(&m.name, m.op, &m.value)?),
+            LabelFilterExpr::Text(m) => Self::Text(TextFilter::compile(&m.name, m.op, &m.value, patterns)?),
             LabelFilterExpr::Quantity { name, op, value } => {
                 Self::Quantity { name: name.clone(), op: *op, value: *value }
             }

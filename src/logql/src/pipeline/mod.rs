@@ -34,6 +34,7 @@ pub use unwrap::Unwrapped;
 use crate::ast::{LabelFilterExpr, LineFilterExpr, Stage};
 use crate::error::ParseError;
 use crate::line_filter::LineFilters;
+use crate::patterns::Patterns;
 use crate::template::Template;
 use drop_keep::Choices;
 use extract::Wanted;
@@ -89,14 +90,14 @@ enum Step {
 
 impl Pipeline {
     /// Compiles `stages`. Parsers then make only the labels that are `needed` or that a later stage reads.
-    pub fn compile(stages: &[Stage], needed: &Needed) -> Result<Self, ParseError> {
+    pub fn compile(stages: &[Stage], needed: &Needed, patterns: &mut Patterns) -> Result<Self, ParseError> {
         let (leading, mut rest) = split_line_filters(stages);
         drop_idle(&mut rest);
-        let line_filters = LineFilters::of(leading.into_iter())?;
+        let line_filters = LineFilters::of(leading.into_iter(), patterns)?;
         let mut reads = Reads::new(needed);
         let mut steps = Vec::with_capacity(rest.len());
         for stage in rest.iter().rev() {
-            let step = compile_stage(stage, &mut reads);
+            let step = compile_stage(stage, &mut reads, patterns);
             steps.push(step.map_err(|e| in_stage(stage, e))?);
         }
         steps.reverse();
@@ -107,7 +108,7 @@ impl Pipeline {
             label_needles: label_needle::of_stages(&rest, &steps),
             steps,
             reads: reads.needed(),
-            probe: probe(&rest, needed)?.map(Box::new),
+            probe: probe(&rest, needed, patterns)?.map(Box::new),
             probes: rest.iter().any(|stage| makes_labels(stage)),
         })
     }
@@ -214,7 +215,11 @@ fn makes_labels(stage: &Stage) -> bool {
 
 /// The same stages with only those labels that decide whether a row is dropped: less work than to make all of them for
 /// rows that are dropped then.
-fn probe(stages: &[&Stage], needed: &Needed) -> Result<Option<Pipeline>, ParseError> {
+fn probe(
+    stages: &[&Stage],
+    needed: &Needed,
+    patterns: &mut Patterns,
+) -> Result<Option<Pipeline>, ParseError> {
     let is_filter = |stage: &&Stage| matches!(stage, Stage::LabelFilter(_));
     let Some(last) = stages.iter().rposition(is_filter) else { return Ok(None) };
     let stages = stages.get(..=last).unwrap_or_default();
@@ -222,7 +227,7 @@ fn probe(stages: &[&Stage], needed: &Needed) -> Result<Option<Pipeline>, ParseEr
         return Ok(None);
     }
     let stages: Vec<Stage> = stages.iter().map(|stage| (*stage).clone()).collect();
-    Pipeline::compile(&stages, &Needed::Only(BTreeSet::new())).map(Some)
+    Pipeline::compile(&stages, &Needed::Only(BTreeSet::new()), patterns).map(Some)
 }
 
 fn changes_line(stage: &Stage) -> bool {
@@ -253,23 +258,23 @@ fn split_line_filters(stages: &[Stage]) -> (Vec<&LineFilterExpr>, Vec<&Stage>) {
 }
 
 /// Compiles one stage; `reads` is what is looked at behind it, and then in front of it.
-fn compile_stage(stage: &Stage, reads: &mut Reads) -> Result<Step, ParseError> {
+fn compile_stage(stage: &Stage, reads: &mut Reads, patterns: &mut Patterns) -> Result<Step, ParseError> {
     let wanted = Wanted::new(reads);
     let whole = ParseError::Whole;
     Ok(match stage {
-        Stage::LineFilter(expr) => Step::LineFilter(LineFilters::of(std::iter::once(expr))?),
+        Stage::LineFilter(expr) => Step::LineFilter(LineFilters::of(std::iter::once(expr), patterns)?),
         Stage::Json(fields) if fields.is_empty() => Step::Json(wanted),
         Stage::Json(fields) => Step::JsonPlaces(Places::compile(fields).map_err(whole)?, wanted),
         Stage::Logfmt { strict, keep_empty, extractions } => {
             Step::Logfmt(Logfmt::compile(*strict, *keep_empty, extractions).map_err(whole)?, wanted)
         }
-        Stage::Regexp(pattern) => Step::Regexp(Regexp::compile(pattern).map_err(whole)?, wanted),
+        Stage::Regexp(pattern) => Step::Regexp(Regexp::compile(pattern, patterns).map_err(whole)?, wanted),
         Stage::Pattern(pattern) => Step::Pattern(LineShape::parser(pattern).map_err(whole)?, wanted),
         Stage::Unpack => Step::Unpack(wanted),
         Stage::Decolorize => Step::Decolorize,
         Stage::LabelFilter(filter) => {
             reads.through_filter(filter);
-            Step::LabelFilter(LabelFilter::compile(filter).map_err(whole)?)
+            Step::LabelFilter(LabelFilter::compile(filter, patterns).map_err(whole)?)
         }
         Stage::LineFormat(text) => {
             let template = Template::parse(text).map_err(whole)?;
@@ -286,11 +291,11 @@ fn compile_stage(stage: &Stage, reads: &mut Reads) -> Result<Step, ParseError> {
         }
         Stage::Drop(choices) => {
             reads.through_drop(choices);
-            Step::Drop(Choices::compile(choices).map_err(whole)?)
+            Step::Drop(Choices::compile(choices, patterns).map_err(whole)?)
         }
         Stage::Keep(choices) => {
             reads.through_keep(choices);
-            Step::Keep(Choices::compile(choices).map_err(whole)?)
+            Step::Keep(Choices::compile(choices, patterns).map_err(whole)?)
         }
     })
 }

@@ -123,7 +123,7 @@ fn packed() -> Vec<u8> {
 
 /// The line and the labels that the stages show; those that the entry came with are left out.
 fn run_with(text: &str, line: &[u8], needed: &Needed) -> String {
-    let pipeline = Pipeline::compile(&stages(text), needed).unwrap();
+    let pipeline = Pipeline::compile(&stages(text), needed, &mut Patterns::default()).unwrap();
     let stream = Labels::parse(STREAM).unwrap();
     let metadata = packed();
     let mut row = Row::new(0, 0, line, &stream, Metadata(&metadata));
@@ -305,7 +305,7 @@ fn mistakes_name_their_stage() {
         "drop a",
         "logfmt a==",
     ] {
-        let outcome = Pipeline::compile(&stages(text), &Needed::All);
+        let outcome = Pipeline::compile(&stages(text), &Needed::All, &mut Patterns::default());
         match outcome {
             Ok(_) => assert_eq!(text, "drop a"),
             Err(e) => assert!(e.to_string().starts_with("parse error : stage '"), "{e}"),
@@ -317,7 +317,7 @@ fn mistakes_name_their_stage() {
 fn the_planner_learns_what_is_read() {
     let only = |names: &[&str]| Needed::Only(names.iter().map(|n| (*n).to_owned()).collect());
     let facts = |text: &str, needed: &[&str]| {
-        let pipeline = Pipeline::compile(&stages(text), &only(needed)).unwrap();
+        let pipeline = Pipeline::compile(&stages(text), &only(needed), &mut Patterns::default()).unwrap();
         let Needed::Only(reads) = pipeline.reads() else { return ("all".to_owned(), pipeline.needs_line()) };
         (reads.iter().cloned().collect::<Vec<_>>().join(" "), pipeline.needs_line())
     };
@@ -327,13 +327,13 @@ fn the_planner_learns_what_is_read() {
     assert_eq!(facts("json | where a=1 | keep b", &["b", "c"]), ("a b".to_owned(), true));
     assert_eq!(facts("json", &["a_extracted"]), ("a a_extracted".to_owned(), true));
     assert_eq!(facts("rename a=b", &["a"]), ("a b".to_owned(), false));
-    assert!(Pipeline::compile(&[], &Needed::All).unwrap().is_empty());
+    assert!(Pipeline::compile(&[], &Needed::All, &mut Patterns::default()).unwrap().is_empty());
 }
 
 #[test]
 fn labels_ask_lines_for_their_values() {
     let needles = |text: &str| {
-        let pipeline = Pipeline::compile(&stages(text), &Needed::All).unwrap();
+        let pipeline = Pipeline::compile(&stages(text), &Needed::All, &mut Patterns::default()).unwrap();
         let all = pipeline.label_needles().iter();
         all.map(|n| format!("{}: {:?}", n.label, n.line.as_ref()?).replace("Literal", "").into())
             .collect::<Option<Vec<String>>>()
@@ -345,7 +345,7 @@ fn labels_ask_lines_for_their_values() {
     assert_eq!(needles(r"regexp xy=(?P<u>\d+) | where u!="), [format!("u: {}", bytes("xy="))]);
     assert_eq!(needles("pattern x=<u>. | where u=ana"), [format!("u: All([{ana}, {}])", bytes("x="))]);
     let entry = |text: &str| {
-        let pipeline = Pipeline::compile(&stages(text), &Needed::All).unwrap();
+        let pipeline = Pipeline::compile(&stages(text), &Needed::All, &mut Patterns::default()).unwrap();
         pipeline.label_needles().iter().map(LabelNeedle::entry).collect::<Vec<_>>()
     };
     let metadata = Needle::Metadata { name: "user".to_owned(), value: "ana".to_owned() };
@@ -378,9 +378,10 @@ fn samples_of_rows() {
             conversion,
             filters: filters.iter().map(|f| condition(f)).collect(),
         };
-        let unwrapped = Unwrapped::compile(&unwrap).unwrap();
+        let unwrapped = Unwrapped::compile(&unwrap, &mut Patterns::default()).unwrap();
         let needed = unwrapped.reads().iter().cloned().chain(["__error__".to_owned()]).collect();
-        let pipeline = Pipeline::compile(&stages("logfmt"), &Needed::Only(needed)).unwrap();
+        let pipeline =
+            Pipeline::compile(&stages("logfmt"), &Needed::Only(needed), &mut Patterns::default()).unwrap();
         let stream = Labels::parse(STREAM).unwrap();
         let mut row = Row::new(0, 0, line.as_bytes(), &stream, Metadata(&[]));
         assert!(pipeline.process(&mut row));

@@ -95,7 +95,7 @@ const NAMES: [&str; 12] = [
 ];
 
 fn outcome(text: &str, line: &[u8], needed: &Needed) -> Option<(Vec<u8>, BTreeMap<String, String>)> {
-    let pipeline = Pipeline::compile(&stages(text), needed).unwrap();
+    let pipeline = Pipeline::compile(&stages(text), needed, &mut Patterns::default()).unwrap();
     let stream = Labels::parse(STREAM).unwrap();
     let mut row = Row::new(0, 0, b"before", &stream, Metadata(&[]));
     pipeline.process_all(&mut row);
@@ -144,7 +144,7 @@ proptest! {
         parser in proptest::sample::select(&["json", "logfmt", "json a=b, b=a", "unpack", "regexp (?P<a>[a-z]+)=(?P<b>.)", "pattern <a>=<b> <_>", "json | logfmt"][..]),
         filter in proptest::sample::select(&["a=1", "a!=", "b=x y", "b=~x|y", "a==1", "a=x and b=1", "a=a", "a=", "b=~.+", "a=a/b", "a=x", "a=~x|y|12"][..]),
     ) {
-        let pipeline = Pipeline::compile(&stages(&format!("{parser} | where {filter}")), &Needed::All).unwrap();
+        let pipeline = Pipeline::compile(&stages(&format!("{parser} | where {filter}")), &Needed::All, &mut Patterns::default()).unwrap();
         let stream = Labels::parse("{z=\"1\"}").unwrap();
         let mut row = Row::new(0, 0, &line, &stream, Metadata(&[]));
         // Nothing that is looked at beforehand changes what the steps themselves say.
@@ -168,14 +168,14 @@ proptest! {
         let mut leaves = BTreeMap::new();
         flatten("", &object, &mut leaves);
         let stream = Labels::parse("{}").unwrap();
-        let pipeline = Pipeline::compile(&stages("json"), &Needed::All).unwrap();
+        let pipeline = Pipeline::compile(&stages("json"), &Needed::All, &mut Patterns::default()).unwrap();
         let mut row = Row::new(0, 0, line.as_bytes(), &stream, Metadata(&[]));
         prop_assert!(pipeline.process_all(&mut row));
         let found: BTreeMap<_, _> = row.labels().map(|l| (l.name.to_owned(), l.value.to_owned())).collect();
         prop_assert_eq!(found, leaves, "{}", line);
         // Each leaf can be asked for by its path, too.
         let extraction = Extraction { name: "b".into(), expression: "b".into() };
-        let pipeline = Pipeline::compile(&[Stage::Json(vec![extraction])], &Needed::All).unwrap();
+        let pipeline = Pipeline::compile(&[Stage::Json(vec![extraction])], &Needed::All, &mut Patterns::default()).unwrap();
         let mut row = Row::new(0, 0, line.as_bytes(), &stream, Metadata(&[]));
         prop_assert!(pipeline.process_all(&mut row));
         let mut whole = String::new();
@@ -219,7 +219,7 @@ proptest! {
         });
         let stage = Stage::Pattern(format!("{first}<x>{between}<y>"));
         let stream = Labels::parse("{}").unwrap();
-        let pipeline = Pipeline::compile(&[stage], &Needed::All).unwrap();
+        let pipeline = Pipeline::compile(&[stage], &Needed::All, &mut Patterns::default()).unwrap();
         let mut row = Row::new(0, 0, line.as_bytes(), &stream, Metadata(&[]));
         prop_assert!(pipeline.process_all(&mut row));
         prop_assert_eq!(row.get("x").map(str::to_owned), wanted.clone().map(|(x, _)| x));

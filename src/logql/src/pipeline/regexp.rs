@@ -4,6 +4,7 @@ use super::extract::{Clash, Wanted, add};
 use super::row::{Row, Text};
 use crate::needle;
 use crate::pattern::Pattern;
+use crate::patterns::{Extent, Patterns};
 use regex::bytes::Regex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use strandline_model::Needle;
@@ -22,9 +23,9 @@ pub(super) struct Regexp {
 }
 
 impl Regexp {
-    pub(super) fn compile(pattern: &str) -> Result<Self, String> {
+    pub(super) fn compile(pattern: &str, patterns: &mut Patterns) -> Result<Self, String> {
         let parsed = Pattern::parse(pattern)?;
-        let regex = parsed.unanchored()?;
+        let regex = patterns.compile(&parsed, Extent::Part)?;
         let mut groups: Vec<(usize, String)> = Vec::new();
         for (i, name) in regex.capture_names().enumerate() {
             let Some(name) = name else { continue };

@@ -6,6 +6,7 @@ use super::row::Row;
 use super::units::{parse_bytes, parse_duration, parse_float, seconds};
 use crate::ast::{Conversion, Unwrap};
 use crate::error::ParseError;
+use crate::patterns::Patterns;
 use std::collections::BTreeSet;
 
 /// The error of values that are no numbers.
@@ -22,8 +23,8 @@ pub struct Unwrapped {
 
 impl Unwrapped {
     /// Compiles the filters behind the label.
-    pub fn compile(unwrap: &Unwrap) -> Result<Self, ParseError> {
-        let filters = unwrap.filters.iter().map(LabelFilter::compile);
+    pub fn compile(unwrap: &Unwrap, patterns: &mut Patterns) -> Result<Self, ParseError> {
+        let filters = unwrap.filters.iter().map(|filter| LabelFilter::compile(filter, patterns));
         Ok(Self {
             label: unwrap.label.clone(),
             conversion: unwrap.conversion,

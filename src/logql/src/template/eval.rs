@@ -2,6 +2,7 @@
 
 use super::Source;
 use super::functions::{Body, Call, Function};
+use super::pipes::ConstantPattern;
 use super::tree::{Choice, Command, List, Loop, Node, Operand, OperandKind, Pipe, Span, Tree};
 use super::value::{Map, Sink, Value};
 use std::rc::Rc;
@@ -347,7 +348,8 @@ impl<'a> Run<'a, '_> {
         if function.takes_pattern && command.pattern.is_none() {
             self.step(PATTERN_STEPS)?;
         }
-        self.invoke(function, &mut arguments, command.pattern.as_ref(), command.span)
+        let pattern = command.pattern.as_ref().map(ConstantPattern::regex);
+        self.invoke(function, &mut arguments, pattern, command.span)
     }
 
     fn invoke(

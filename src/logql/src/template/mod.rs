@@ -59,6 +59,11 @@ impl Template {
         self.0.fields.as_deref()
     }
 
+    /// The constant patterns in it, each as often as it stands there. What is no UTF-8 is no pattern.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.0.tree.patterns.iter().filter_map(|pattern| std::str::from_utf8(pattern).ok())
+    }
+
     /// Appends the text that it makes. What stands in `out` after an error is of no use.
     pub fn render(&self, source: &dyn Source, out: &mut Vec<u8>) -> Result<(), String> {
         eval::render(&self.0.tree, source, out)

@@ -34,10 +34,13 @@ fn tree(text: &str, tokens: Vec<Token<'_>>) -> Result<Tree, Mistake> {
         nesting: 0,
         loops: 0,
         defined: BTreeMap::new(),
+        patterns: Vec::new(),
     };
     let (body, stop) = parser.list(true)?;
     match stop.kind {
-        Kind::End => Ok(Tree { text: text.to_owned(), body, defined: parser.defined }),
+        Kind::End => {
+            Ok(Tree { text: text.to_owned(), body, defined: parser.defined, patterns: parser.patterns })
+        }
         _ => fail(stop, format!("unexpected {{{{{}}}}}", stop.text)),
     }
 }
@@ -73,6 +76,8 @@ pub(super) struct Parser<'t> {
     /// Ranges around this place.
     loops: usize,
     defined: BTreeMap<String, List>,
+    /// The constant patterns so far.
+    pub(super) patterns: Vec<Vec<u8>>,
 }
 
 impl<'t> Parser<'t> {

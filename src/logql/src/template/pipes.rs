@@ -7,6 +7,24 @@ use super::parser::{Parser, fail, unexpected};
 use super::tree::{Command, Operand, OperandKind, Pipe, Span};
 use crate::pattern::Pattern;
 use regex::bytes::Regex;
+use std::sync::OnceLock;
+
+/// Largest pattern, in bytes compiled, that is made anew for each line.
+const MAX_PATTERN_OF_LINE: u64 = 1 << 20;
+
+/// A pattern that stands in the template, compiled when it is needed first.
+#[derive(Debug)]
+pub(super) struct ConstantPattern {
+    text: Vec<u8>,
+    compiled: OnceLock<Result<Regex, String>>,
+}
+
+impl ConstantPattern {
+    /// The pattern. A bad one is an error only when it is used.
+    pub(super) fn regex(&self) -> &Result<Regex, String> {
+        self.compiled.get_or_init(|| parse(&self.text)?.unanchored())
+    }
+}
 
 impl Parser<'_> {
     /// A pipeline and the token that ends it.
@@ -90,6 +108,7 @@ impl Parser<'_> {
         }
         let span = Span { start: head.span.start, end };
         let pattern = constant_pattern(&head, &arguments);
+        self.patterns.extend(pattern.iter().map(|pattern| pattern.text.clone()));
         Ok(Command { head, arguments, pattern, span })
     }
 
@@ -176,15 +195,24 @@ fn is_executable(command: &Command) -> bool {
     !matches!(command.head.kind, Bool(_) | Dot | Nil | Number(_) | Text(_))
 }
 
-/// What a constant pattern compiles to. A bad one is an error only when it is used.
-fn constant_pattern(head: &Operand, arguments: &[Operand]) -> Option<Result<Regex, String>> {
+/// The pattern, if it is a constant.
+fn constant_pattern(head: &Operand, arguments: &[Operand]) -> Option<ConstantPattern> {
     let OperandKind::Function(function) = &head.kind else { return None };
-    let OperandKind::Text(pattern) = &arguments.first()?.kind else { return None };
-    function.takes_pattern.then(|| compile(pattern))
+    let OperandKind::Text(text) = &arguments.first()?.kind else { return None };
+    function.takes_pattern.then(|| ConstantPattern { text: text.clone(), compiled: OnceLock::new() })
 }
 
-/// Compiles a pattern of Go's syntax.
+fn parse(pattern: &[u8]) -> Result<Pattern, String> {
+    Pattern::parse(
+        std::str::from_utf8(pattern).map_err(|_| "error parsing regexp: invalid UTF-8".to_owned())?,
+    )
+}
+
+/// Compiles a pattern of Go's syntax that a line made.
 pub(super) fn compile(pattern: &[u8]) -> Result<Regex, String> {
-    let text = std::str::from_utf8(pattern).map_err(|_| "error parsing regexp: invalid UTF-8".to_owned())?;
-    Pattern::parse(text)?.unanchored()
+    let pattern = parse(pattern)?;
+    match pattern.estimated_bytes() <= MAX_PATTERN_OF_LINE {
+        true => pattern.unanchored(),
+        false => Err("error parsing regexp: expression is too large".to_owned()),
+    }
 }

@@ -1,7 +1,7 @@
 //! What does a template consist of, once it is read?
 
 use super::functions::Function;
-use regex::bytes::Regex;
+use super::pipes::ConstantPattern;
 use std::collections::BTreeMap;
 
 /// Where a part of a template stands in its text, in bytes.
@@ -17,6 +17,8 @@ pub(super) struct Tree {
     pub(super) text: String,
     pub(super) body: List,
     pub(super) defined: BTreeMap<String, List>,
+    /// The constant patterns in all of it.
+    pub(super) patterns: Vec<Vec<u8>>,
 }
 
 /// Nodes that follow each other.
@@ -70,7 +72,7 @@ pub(super) struct Command {
     pub(super) head: Operand,
     pub(super) arguments: Vec<Operand>,
     /// The pattern of a regex function, when it is a constant: then it is compiled once.
-    pub(super) pattern: Option<Result<Regex, String>>,
+    pub(super) pattern: Option<ConstantPattern>,
     pub(super) span: Span,
 }
 

@@ -8,7 +8,7 @@ use crate::result::{ResultEntry, ResultStream};
 use hashbrown::{HashMap, HashSet};
 use std::collections::BTreeMap;
 use strandline_logql::ast::Stage;
-use strandline_logql::{Category, Needed, Pipeline, Row, json_keys, row};
+use strandline_logql::{Category, Needed, Patterns, Pipeline, Row, json_keys, row};
 use strandline_model::Labels;
 
 /// Labels that tell of errors, and no fields.
@@ -60,7 +60,7 @@ struct Found {
 impl Sample {
     /// No lines yet; of more than `limit` fields those that come first are kept.
     pub(super) fn new(limit: usize, max_bytes: usize) -> Result<Self, QueryError> {
-        let compile = |stage: Stage| Pipeline::compile(&[stage], &Needed::All);
+        let compile = |stage: Stage| Pipeline::compile(&[stage], &Needed::All, &mut Patterns::default());
         let logfmt = Stage::Logfmt { strict: false, keep_empty: false, extractions: Vec::new() };
         Ok(Self {
             json: compile(Stage::Json(Vec::new()))?,
