@@ -144,9 +144,14 @@ fn scopes_and_tenants_hold_on_every_path() {
             assert_eq!(rig.post("/ingester/shutdown", &of(&headers), b"").status, 403, "{name}");
         }
     }
-    for path in
-        ["/config", "/services", "/log_level", "/config/tenant/v1/limits", "/loki/api/v1/drilldown-limits"]
-    {
+    for path in [
+        "/config",
+        "/services",
+        "/log_level",
+        "/config/tenant/v1/limits",
+        "/loki/api/v1/drilldown-limits",
+        "/loki/api/v1/format_query",
+    ] {
         assert_eq!(rig.get(path, &[]).status, 401, "{path}");
     }
     assert_eq!(rig.post("/ingester/shutdown", &[], b"").status, 401);

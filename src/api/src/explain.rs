@@ -20,12 +20,13 @@ pub(crate) async fn explain(
     request: Request,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    let question = match params.get("time") {
-        Some(_) => logs::at_time(&state, reader, &params, &headers)?,
-        None => logs::over_range(&state, reader, &params, &headers)?,
-    };
-    let (query, gzip) = (state.query.clone(), takes_gzip(&headers));
+    let (shared, gzip) = (state.clone(), takes_gzip(&headers));
     blocking::read(&state, move |cancel| {
+        let question = match params.get("time") {
+            Some(_) => logs::at_time(&shared, reader, &params, &headers)?,
+            None => logs::over_range(&shared, reader, &params, &headers)?,
+        };
+        let query = &shared.query;
         let account = match question {
             Question::Log(mut request) => {
                 request.cancel = cancel;

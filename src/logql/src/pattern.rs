@@ -9,6 +9,7 @@ use regex_syntax::ast::Ast;
 use regex_syntax::ast::parse::ParserBuilder;
 use regex_syntax::hir::translate::TranslatorBuilder;
 use regex_syntax::hir::{Hir, HirKind};
+use strandline_model::polling;
 
 const MAX_NESTING: u32 = 100;
 /// What a program may take beyond its estimate.
@@ -67,6 +68,7 @@ impl Pattern {
     /// The pattern as a search; its cache takes so many bytes in each thread. As a condition on a whole label value `.`
     /// matches newlines too, as in Prometheus.
     pub(crate) fn compile(&self, extent: Extent, cache_bytes: usize) -> Result<Regex, String> {
+        polling::assert_none("compiling a pattern");
         let whole = || format!("^(?s:{})$", self.translated);
         let program_bytes = usize::try_from(self.bytes).unwrap_or(usize::MAX);
         let mut builder = match extent {

@@ -10,6 +10,7 @@ pub mod memory;
 pub mod metadata;
 pub mod needle;
 pub mod otlp;
+pub mod polling;
 pub mod selector;
 pub mod tenant;
 pub mod time;

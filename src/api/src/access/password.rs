@@ -86,6 +86,7 @@ impl Passwords {
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Failure::internal())?;
         let (checked, password) = (Arc::clone(user), password.as_bytes().to_vec());
         let check = tokio::task::spawn_blocking(move || {
+            strandline_model::polling::assert_none("checking a password");
             let is_right =
                 Argon2::default().verify_password(&password, &checked.hash.password_hash()).is_ok();
             // Not before, even if the client has gone: the thread is busy until now.

@@ -33,6 +33,7 @@ impl Answer {
         if !takes_gzip || self.gzip || self.body.len() < MIN_PACKED_BYTES {
             return self;
         }
+        strandline_model::polling::assert_none("packing an answer");
         let mut encoder = GzEncoder::new(Vec::with_capacity(self.body.len() / 4), Compression::fast());
         // Writing to memory does not fail; if it did, the plain body would still be right.
         match encoder.write_all(&self.body).and_then(|()| encoder.finish()) {

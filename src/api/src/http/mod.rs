@@ -6,6 +6,7 @@ pub(crate) mod body;
 pub(crate) mod failure;
 pub(crate) mod inflight;
 pub(crate) mod params;
+pub(crate) mod polling;
 pub(crate) mod respond;
 pub(crate) mod serve;
 pub(crate) mod tls;

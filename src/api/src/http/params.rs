@@ -1,5 +1,6 @@
 //! What did the client ask for? Parameters of the URL and of a form in the body, merged as Go merges them.
 
+use crate::http::blocking;
 use crate::http::body::{self, BodyError};
 use crate::http::failure::Failure;
 use crate::state::Door;
@@ -10,6 +11,10 @@ use std::convert::Infallible;
 
 /// Largest form.
 const MAX_FORM_BYTES: usize = 4 << 20;
+/// Larger forms are decoded on a blocking thread.
+const MAX_INLINE_BYTES: usize = 64 << 10;
+/// Most parameters of one request: each takes more memory than it takes bytes of a form.
+const MAX_PARAMS: usize = 10_000;
 
 /// Names and values, those of the body before those of the URL.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,14 +29,28 @@ impl Params {
             let no_bound = |_| Ok::<(), Infallible>(());
             let form =
                 body::read(body, &parts.headers, MAX_FORM_BYTES, state.config.body_pause, no_bound).await;
-            params.add(&form.map_err(unread)?);
+            let form = form.map_err(unread)?;
+            params = match form.len() {
+                0..=MAX_INLINE_BYTES => params.with(&form)?,
+                _ => blocking::read(state, move |_| params.with(&form)).await?,
+            };
         }
-        params.add(parts.uri.query().unwrap_or("").as_bytes());
+        let params = params.with(parts.uri.query().unwrap_or("").as_bytes())?;
         Ok((params, parts.headers))
     }
 
+    fn with(mut self, encoded: &[u8]) -> Result<Self, Failure> {
+        self.add(encoded);
+        match self.0.len() {
+            0..=MAX_PARAMS => Ok(self),
+            _ => Err(Failure::bad_request(format_args!("more than {MAX_PARAMS} parameters"))),
+        }
+    }
+
+    /// Adds what is encoded; one more than the most, so that the excess shows.
     fn add(&mut self, encoded: &[u8]) {
-        for pair in encoded.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
+        let left = (MAX_PARAMS + 1).saturating_sub(self.0.len());
+        for pair in encoded.split(|b| *b == b'&').filter(|pair| !pair.is_empty()).take(left) {
             let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
             let value = pair.get(at + 1..).unwrap_or_default();
             self.0.push((decoded(pair.get(..at).unwrap_or_default()), decoded(value)));
@@ -117,6 +136,15 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameters_are_bounded_in_number() {
+        let all = |n: usize| Params::default().with("a&".repeat(n).as_bytes()).map(|params| params.0.len());
+        assert_eq!(all(MAX_PARAMS), Ok(MAX_PARAMS));
+        assert_eq!(all(2 * MAX_PARAMS).unwrap_err().text(), "more than 10000 parameters");
+        let first = Params::default().with("a&".repeat(MAX_PARAMS).as_bytes()).unwrap();
+        assert!(first.with(b"b").is_err());
+    }
 
     #[test]
     fn forms_are_decoded_and_the_first_value_counts() {

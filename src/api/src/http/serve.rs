@@ -4,13 +4,14 @@
 //! server stops, no connection is taken any more, those there are finish what they have begun.
 
 use crate::config::ApiConfig;
+use crate::http::polling::{self, MarkedTasks};
 use crate::router::{otlp_grpc_router, router};
 use crate::state::{ApiState, Door, Shared};
 use axum::Router;
 use axum::body::Body;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use std::pin::pin;
@@ -96,10 +97,10 @@ async fn accept(
         };
         let Some(stream) = stream else { break };
         let connection = taken(stream, app.clone(), config.clone(), closed.clone());
-        connections.spawn(async move {
+        connections.spawn(polling::marked(async move {
             connection.await;
             drop(permit);
-        });
+        }));
     }
     state.stopping.store(true, Ordering::Relaxed);
     drop(listener);
@@ -187,8 +188,8 @@ where
     }
 }
 
-fn builder(config: &ApiConfig) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder(config: &ApiConfig) -> Builder<MarkedTasks> {
+    let mut builder = Builder::new(MarkedTasks);
     builder
         .http1()
         .timer(TokioTimer::new())

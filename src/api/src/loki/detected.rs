@@ -9,7 +9,6 @@ use crate::http::failure::Failure;
 use crate::http::params::Params;
 use crate::state::Door;
 use axum::extract::{Path, Request, State};
-use axum::http::HeaderMap;
 use std::collections::BTreeMap;
 use strandline_model::TimeRange;
 use strandline_query::detected::{Detected, Field};
@@ -27,9 +26,9 @@ pub(crate) async fn labels(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = labels::Question::of(&state, reader, request).await?;
-    let selector = selector::optional(&question.reader, &question.params)?;
     let engine = state.query.clone();
     blocking::read(&state, move |_| {
+        let selector = selector::optional(&question.reader, &question.params)?;
         let found = engine.detected_labels(&question.reader, question.range, &selector)?;
         Ok(Answer::json(encode_labels(&found)).packed_if(takes_gzip(&question.headers)))
     })
@@ -42,9 +41,7 @@ pub(crate) async fn fields(
     Asker(reader): Asker,
     request: Request,
 ) -> Result<Answer, Failure> {
-    let question = Question::of(&state, reader, request).await?;
-    let limit = question.limit;
-    answer(&state, question, move |engine, request| {
+    answer(&state, reader, request, |engine, request, limit| {
         let found = engine.detected_fields(request, limit)?;
         Ok(encode(&found, "fields", limit, put_field))
     })
@@ -58,9 +55,7 @@ pub(crate) async fn values(
     Asker(reader): Asker,
     request: Request,
 ) -> Result<Answer, Failure> {
-    let question = Question::of(&state, reader, request).await?;
-    let limit = question.limit;
-    answer(&state, question, move |engine, request| {
+    answer(&state, reader, request, move |engine, request, limit| {
         let found = engine.detected_values(request, &name, limit)?;
         Ok(encode(&found, "values", limit, |out, value| put_text(out, value)))
     })
@@ -71,23 +66,22 @@ pub(crate) async fn values(
 struct Question {
     request: LogRequest,
     limit: usize,
-    headers: HeaderMap,
 }
 
 impl Question {
-    async fn of(state: &Door, reader: Reader, request: Request) -> Result<Self, Failure> {
-        let (params, headers) = Params::of(state, request).await?;
-        let window = window::ordered(state, &reader, &params)?;
+    /// Reads the question; CPU work, for patterns are compiled.
+    fn of(state: &Door, reader: Reader, params: &Params) -> Result<Self, Failure> {
+        let window = window::ordered(state, &reader, params)?;
         // Checked as Loki does, though nothing here has steps.
-        window::step(&params, window)?;
+        window::step(params, window)?;
         let max = reader.rules().limits.max_entries_per_query;
-        let lines = positive(&params, "line_limit")?.unwrap_or(DEFAULT_LINES.min(max));
+        let lines = positive(params, "line_limit")?.unwrap_or(DEFAULT_LINES.min(max));
         if lines > max {
             return Err(logs::too_many_entries(lines, max));
         }
-        let limit = match positive(&params, "limit")? {
+        let limit = match positive(params, "limit")? {
             Some(limit) => limit,
-            None => positive(&params, "field_limit")?.unwrap_or(DEFAULT_LIMIT),
+            None => positive(params, "field_limit")?.unwrap_or(DEFAULT_LIMIT),
         };
         let request = LogRequest {
             query: reader.log_query(params.get("query").unwrap_or(""))?,
@@ -99,7 +93,7 @@ impl Question {
             categorize: true,
             cancel: CancelFlag::default(),
         };
-        Ok(Self { request, limit, headers })
+        Ok(Self { request, limit })
     }
 }
 
@@ -113,13 +107,16 @@ fn positive(params: &Params, name: &str) -> Result<Option<usize>, Failure> {
 
 async fn answer(
     state: &Door,
-    question: Question,
-    ask: impl FnOnce(&QueryEngine, &LogRequest) -> Result<Vec<u8>, QueryError> + Send + 'static,
+    reader: Reader,
+    request: Request,
+    ask: impl FnOnce(&QueryEngine, &LogRequest, usize) -> Result<Vec<u8>, QueryError> + Send + 'static,
 ) -> Result<Answer, Failure> {
-    let (engine, gzip) = (state.query.clone(), takes_gzip(&question.headers));
+    let (params, headers) = Params::of(state, request).await?;
+    let shared = state.clone();
     blocking::read(state, move |cancel| {
-        let request = LogRequest { cancel, ..question.request };
-        Ok(Answer::json(ask(&engine, &request)?).packed_if(gzip))
+        let Question { request, limit } = Question::of(&shared, reader, &params)?;
+        let request = LogRequest { cancel, ..request };
+        Ok(Answer::json(ask(&shared.query, &request, limit)?).packed_if(takes_gzip(&headers)))
     })
     .await
 }

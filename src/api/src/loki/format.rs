@@ -1,6 +1,8 @@
 //! How is a query laid out for reading?
 
+use crate::access::Known;
 use crate::http::answer::{Answer, takes_gzip};
+use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
 use crate::http::respond;
@@ -10,9 +12,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 /// `GET|POST /loki/api/v1/format_query`. Unlike everywhere else, a mistake in the query is told in JSON (loki-surface 3.7).
-pub(crate) async fn format_query(State(state): State<Door>, request: Request) -> Result<Response, Failure> {
+pub(crate) async fn format_query(
+    State(state): State<Door>,
+    _: Known,
+    request: Request,
+) -> Result<Response, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    match strandline_query::pretty(params.get("query").unwrap_or("")) {
+    blocking::read(&state, move |_| match strandline_query::pretty(params.get("query").unwrap_or("")) {
         Ok(text) => {
             let body = serde_json::json!({ "status": "success", "data": text });
             Ok(Answer::json(body.to_string().into_bytes()).packed_if(takes_gzip(&headers)).into_response())
@@ -21,5 +27,6 @@ pub(crate) async fn format_query(State(state): State<Door>, request: Request) ->
             let body = serde_json::json!({ "status": "invalid-query", "error": error.to_string() });
             Ok(respond::json(StatusCode::BAD_REQUEST, body.to_string()))
         }
-    }
+    })
+    .await
 }

@@ -13,7 +13,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use std::collections::BTreeSet;
 use strandline_model::{Labels, TimeRange};
-use strandline_query::{QueryEngine, QueryError, Reader};
+use strandline_query::{QueryEngine, Reader};
 
 /// What all questions for labels have in common.
 pub(super) struct Question {
@@ -43,8 +43,11 @@ pub(crate) async fn names(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
-    let selector = selector::optional(&question.reader, &question.params)?;
-    texts(&state, question, move |engine, q| engine.label_names(&q.reader, q.range, &selector)).await
+    texts(&state, question, |engine, q| {
+        let selector = selector::optional(&q.reader, &q.params)?;
+        Ok(engine.label_names(&q.reader, q.range, &selector)?)
+    })
+    .await
 }
 
 /// `GET|POST /loki/api/v1/label/{name}/values` and its older name.
@@ -55,14 +58,17 @@ pub(crate) async fn values(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
-    let selector = selector::optional(&question.reader, &question.params)?;
-    texts(&state, question, move |engine, q| engine.label_values(&q.reader, &name, q.range, &selector)).await
+    texts(&state, question, move |engine, q| {
+        let selector = selector::optional(&q.reader, &q.params)?;
+        Ok(engine.label_values(&q.reader, &name, q.range, &selector)?)
+    })
+    .await
 }
 
 async fn texts(
     state: &Door,
     question: Question,
-    ask: impl FnOnce(&QueryEngine, &Question) -> Result<BTreeSet<String>, QueryError> + Send + 'static,
+    ask: impl FnOnce(&QueryEngine, &Question) -> Result<BTreeSet<String>, Failure> + Send + 'static,
 ) -> Result<Answer, Failure> {
     let engine = state.query.clone();
     blocking::read(state, move |_| {
@@ -86,9 +92,9 @@ pub(crate) async fn series(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
-    let selectors = selector::all_of_match(&question.reader, &question.params)?;
     let engine = state.query.clone();
     blocking::read(&state, move |_| {
+        let selectors = selector::all_of_match(&question.reader, &question.params)?;
         let found = engine.series(&question.reader, question.range, &selectors)?;
         Ok(Answer::json(encode_series(&found)).packed_if(takes_gzip(&question.headers)))
     })

@@ -13,7 +13,7 @@ use axum::extract::{Request, State};
 use std::fmt::Write;
 use strandline_model::labels::write_quoted;
 use strandline_model::time::Rfc3339Nano;
-use strandline_query::LogResult;
+use strandline_query::{LogRequest, LogResult};
 
 /// `GET|POST /api/prom/query`: lines; `regexp` is one more filter.
 pub(crate) async fn query(
@@ -28,13 +28,13 @@ pub(crate) async fn query(
         let _ = write_quoted(&mut text, regexp);
         params.set("query", text);
     }
-    let Question::Log(mut request) = logs::over_range(&state, reader, &params, &headers)? else {
-        return Err(Failure::bad_request("legacy endpoints only support streams result type"));
-    };
-    let (query, gzip) = (state.query.clone(), takes_gzip(&headers));
+    let shared = state.clone();
     blocking::read(&state, move |cancel| {
-        request.cancel = cancel;
-        Ok(Answer::json(encode(&*query.logs_shared(&request)?)).packed_if(gzip))
+        let Question::Log(request) = logs::over_range(&shared, reader, &params, &headers)? else {
+            return Err(Failure::bad_request("legacy endpoints only support streams result type"));
+        };
+        let result = shared.query.logs_shared(&LogRequest { cancel, ..request })?;
+        Ok(Answer::json(encode(&result)).packed_if(takes_gzip(&headers)))
     })
     .await
 }

@@ -36,8 +36,7 @@ pub(crate) async fn query_range(
     request: Request,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    let question = over_range(&state, reader, &params, &headers)?;
-    answer(state, question, &headers).await
+    answer(&state, headers, move |state, headers| over_range(state, reader, &params, headers)).await
 }
 
 /// `GET|POST /loki/api/v1/query`: numbers at `time`, or the newest lines up to it.
@@ -47,8 +46,7 @@ pub(crate) async fn query(
     request: Request,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    let question = at_time(&state, reader, &params, &headers)?;
-    answer(state, question, &headers).await
+    answer(&state, headers, move |state, headers| at_time(state, reader, &params, headers)).await
 }
 
 /// A question with `start`, `end` and `step`.
@@ -97,12 +95,30 @@ pub(crate) fn at_time(
     })
 }
 
-/// Runs the query and writes its answer, all on one blocking thread.
-async fn answer(state: Door, question: Question, headers: &HeaderMap) -> Result<Answer, Failure> {
-    match question {
-        Question::Log(request) => answer_log(state, request, headers).await,
-        Question::Metric(request) => answer_metric(state, request, headers).await,
-    }
+/// Reads the question, runs it and writes its answer, all on one blocking thread: patterns are compiled while a question
+/// is read.
+async fn answer(
+    state: &Door,
+    headers: HeaderMap,
+    read: impl FnOnce(&Door, &HeaderMap) -> Result<Question, Failure> + Send + 'static,
+) -> Result<Answer, Failure> {
+    let shared = state.clone();
+    blocking::read(state, move |cancel| {
+        let body = match read(&shared, &headers)? {
+            Question::Log(request) => {
+                let flags = encoding_flags(&headers);
+                let categorize = flags.iter().any(|flag| flag == CATEGORIZE);
+                let result = shared.query.logs_shared(&LogRequest { categorize, cancel, ..request })?;
+                streams::encode(&result, &flags)
+            }
+            Question::Metric(request) => {
+                let request = MetricRequest { cancel, ..request };
+                metrics::encode(&*shared.query.metrics_shared(&request)?, &request.steps)
+            }
+        };
+        Ok(Answer::json(body).packed_if(takes_gzip(&headers)))
+    })
+    .await
 }
 
 fn metric_request(reader: Reader, query: MetricQuery, steps: Steps, headers: &HeaderMap) -> MetricRequest {
@@ -115,20 +131,6 @@ fn metric_request(reader: Reader, query: MetricQuery, steps: Steps, headers: &He
 fn is_drilldown(headers: &HeaderMap) -> bool {
     let tags = headers.get_all(QUERY_TAGS).iter().filter_map(|v| v.to_str().ok());
     tags.flat_map(|tags| tags.split(',')).any(|tag| tag.trim() == DRILLDOWN)
-}
-
-async fn answer_metric(
-    state: Door,
-    mut request: MetricRequest,
-    headers: &HeaderMap,
-) -> Result<Answer, Failure> {
-    let (query, gzip) = (state.query.clone(), takes_gzip(headers));
-    blocking::read(&state, move |cancel| {
-        request.cancel = cancel;
-        let result = query.metrics_shared(&request)?;
-        Ok(Answer::json(metrics::encode(&result, &request.steps)).packed_if(gzip))
-    })
-    .await
 }
 
 fn log_request(
@@ -147,18 +149,6 @@ fn log_request(
         categorize: false,
         cancel: CancelFlag::default(),
     })
-}
-
-async fn answer_log(state: Door, mut request: LogRequest, headers: &HeaderMap) -> Result<Answer, Failure> {
-    let query = state.query.clone();
-    let (flags, gzip) = (encoding_flags(headers), takes_gzip(headers));
-    request.categorize = flags.iter().any(|flag| flag == CATEGORIZE);
-    blocking::read(&state, move |cancel| {
-        request.cancel = cancel;
-        let result = query.logs_shared(&request)?;
-        Ok(Answer::json(streams::encode(&result, &flags)).packed_if(gzip))
-    })
-    .await
 }
 
 /// `limit`, no more than `max`.

@@ -21,10 +21,10 @@ pub(crate) async fn patterns(
     let (params, headers) = Params::of(&state, request).await?;
     let window = window::ordered(&state, &reader, &params)?;
     let step_ns = window::step(&params, window)?;
-    let selector = selector::required(&reader, &params)?;
     let range = TimeRange::new(window.start, window.end.saturating_add(1));
     let (engine, gzip) = (state.query.clone(), takes_gzip(&headers));
     blocking::read(&state, move |cancel| {
+        let selector = selector::required(&reader, &params)?;
         let found = engine.patterns(&PatternRequest { reader, selector, range, step_ns, cancel })?;
         Ok(Answer::json(encode(&found)).packed_if(gzip))
     })

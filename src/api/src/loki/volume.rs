@@ -50,9 +50,9 @@ pub(crate) async fn index_stats(
     let question = Question::of(&state, reader, request).await?;
     // Checked as Loki does, though nothing here has steps.
     window::step(&question.params, question.window)?;
-    let selector = selector::required(&question.reader, &question.params)?;
     let (query, gzip) = (state.query.clone(), takes_gzip(&question.headers));
     blocking::read(&state, move |cancel| {
+        let selector = selector::required(&question.reader, &question.params)?;
         let found = query.stream_stats(&question.reader, &selector, question.range(), &cancel)?;
         Ok(Answer::json(encode_stats(&found)).packed_if(gzip))
     })
@@ -66,10 +66,8 @@ pub(crate) async fn index_volume(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
-    let (request, limit) = volumes(&question)?;
-    let end = question.window.end;
-    answer(&state, request, &question.headers, move |found| encode(found, limit, Form::Vector { at: end }))
-        .await
+    let form = Form::Vector { at: question.window.end };
+    answer(&state, question, None, form).await
 }
 
 /// `GET|POST /loki/api/v1/index/volume_range`: the same, step by step.
@@ -80,10 +78,8 @@ pub(crate) async fn index_volume_range(
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
     let step_ns = window::step(&question.params, question.window)?;
-    let (request, limit) = volumes(&question)?;
-    let request = VolumeRequest { step_ns: Some(step_ns), ..request };
-    let end = question.window.end;
-    answer(&state, request, &question.headers, move |found| encode(found, limit, Form::Matrix { end })).await
+    let form = Form::Matrix { end: question.window.end };
+    answer(&state, question, Some(step_ns), form).await
 }
 
 /// What is asked, and how many of the largest are wanted.
@@ -119,14 +115,15 @@ fn volumes(question: &Question) -> Result<(VolumeRequest, usize), Failure> {
 
 async fn answer(
     state: &Door,
-    mut request: VolumeRequest,
-    headers: &HeaderMap,
-    encode: impl FnOnce(&VolumeResult) -> Vec<u8> + Send + 'static,
+    question: Question,
+    step_ns: Option<i64>,
+    form: Form,
 ) -> Result<Answer, Failure> {
-    let (query, gzip) = (state.query.clone(), takes_gzip(headers));
+    let query = state.query.clone();
     blocking::read(state, move |cancel| {
-        request.cancel = cancel;
-        Ok(Answer::json(encode(&query.volume(&request)?)).packed_if(gzip))
+        let (request, limit) = volumes(&question)?;
+        let found = query.volume(&VolumeRequest { step_ns, cancel, ..request })?;
+        Ok(Answer::json(encode(&found, limit, form)).packed_if(takes_gzip(&question.headers)))
     })
     .await
 }

@@ -3,4 +3,5 @@
 mod ask;
 mod limits;
 mod rig;
+mod routes;
 mod write;

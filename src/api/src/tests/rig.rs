@@ -134,6 +134,12 @@ impl Rig {
         Self::reply(request.send(body))
     }
 
+    /// A request of any method without a body.
+    pub(super) fn request(&self, method: &str, path: &str) -> Reply {
+        let request = ureq::http::Request::builder().method(method).uri(self.url(path)).body(()).unwrap();
+        Self::reply(Self::agent().run(request))
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://{}{}", self.address, encoded(path))
     }

@@ -13,7 +13,7 @@ use crate::error::{ParseError, Place};
 use crate::lexer::{Token, tokens};
 use crate::patterns::{Budget, Extent};
 use crate::template::Template;
-use strandline_model::MatchOp;
+use strandline_model::{MatchOp, polling};
 
 /// How high a query's tree may be. It grows with what stands in brackets and with each step of a chain like `a + b + c`.
 /// Printing, copying and dropping a tree recurse, on stacks of 2 MiB.
@@ -25,6 +25,7 @@ const MAX_DEPTH: usize = 2 * MAX_HEIGHT + 8;
 
 /// Reads any query.
 pub fn parse_query(text: &str) -> Result<Expr, ParseError> {
+    polling::assert_none("parsing a query");
     let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0, patterns: Budget::default() };
     let expr = parser.expr()?;
     match parser.peek() {

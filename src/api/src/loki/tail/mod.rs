@@ -10,6 +10,7 @@ use super::logs::{encoding_flags, limit};
 use super::streams::CATEGORIZE;
 use super::window;
 use crate::access::Asker;
+use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
 use crate::state::Door;
@@ -62,7 +63,9 @@ pub(crate) async fn legacy_tail(
 async fn open(state: Door, reader: Reader, request: Request, legacy: bool) -> Result<Response, Failure> {
     let (mut parts, _) = request.into_parts();
     let params = Params::from_query(parts.uri.query().unwrap_or(""));
-    let question = question(&state, reader, &params, &parts.headers, legacy)?;
+    let (shared, headers) = (state.clone(), parts.headers.clone());
+    let question =
+        blocking::read(&state, move |_| question(&shared, reader, &params, &headers, legacy)).await?;
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &());
     let upgrade = upgrade.await.map_err(|_| Failure::bad_request("Bad Request"))?;
     let place = state.tails.enter().ok_or_else(|| {
@@ -76,7 +79,7 @@ async fn open(state: Door, reader: Reader, request: Request, legacy: bool) -> Re
     Ok(upgrade.on_upgrade(move |socket| session::run(state, question, socket, place)))
 }
 
-/// Reads the request.
+/// Reads the request; CPU work, for patterns are compiled.
 fn question(
     state: &Door,
     reader: Reader,

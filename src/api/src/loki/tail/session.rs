@@ -4,6 +4,7 @@ use super::frames::{self, Form};
 use super::{Question, room};
 use crate::http::blocking;
 use crate::http::failure::{Failure, one_line};
+use crate::http::polling;
 use crate::state::Door;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use bytes::Bytes;
@@ -55,8 +56,13 @@ struct Session {
     form: Form,
 }
 
-/// Serves a tail to its end. `_place` is held until then.
-pub(super) async fn run(state: Door, question: Question, socket: WebSocket, _place: OwnedSemaphorePermit) {
+/// Serves a tail to its end. `place` is held until then.
+pub(super) async fn run(state: Door, question: Question, socket: WebSocket, place: OwnedSemaphorePermit) {
+    polling::marked(serve(state, question, socket)).await;
+    drop(place);
+}
+
+async fn serve(state: Door, question: Question, socket: WebSocket) {
     let mut ping = tokio::time::interval(PING);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ping.reset();
@@ -102,9 +108,10 @@ impl Session {
     ) -> Result<(Tail, History), End> {
         let engine = state.query.clone();
         let form = question.form;
-        let tail = engine.tail(&question.reader, query, form.live_encoder(query.is_bare()));
+        let (reader, query) = (question.reader.clone(), query.clone());
         let (start, limit) = (question.start, question.limit);
         let mut reading = pin!(blocking::read(state, move |cancel| {
+            let tail = engine.tail(&reader, &query, form.live_encoder(query.is_bare()));
             let history = engine.tail_history(&tail, form.encoder(), start, limit, &cancel)?;
             Ok((tail, history))
         }));
