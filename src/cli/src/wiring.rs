@@ -89,6 +89,7 @@ pub fn engine_config(config: &Config) -> Result<EngineConfig, String> {
         zstd_level: config.settle.zstd_level,
         min_free_bytes: config.storage.min_free_bytes,
         cache_bytes: bytes(config.storage.cache_bytes),
+        label_index_bytes: bytes(config.storage.label_index_bytes),
         retention: retention(config)?,
         delete_cancel_period_ns: config.deletes.cancel_period.map_or(0, nanoseconds),
         delete_language: Some(Arc::new(LogQlDeletes)),

@@ -13,6 +13,7 @@ mod frame;
 pub mod fuzzing;
 pub mod head;
 pub mod labels;
+mod lookup;
 mod manifest;
 pub mod runtime;
 pub mod segment;
@@ -23,8 +24,10 @@ mod wal;
 mod wire;
 
 pub use deletes::{Delete, DeleteFilter, DeleteLanguage};
+pub use engine::Lookup;
 pub use engine::{EncodedBatch, Engine, EngineConfig, View};
 pub use error::{Corruption, StoreError};
+pub use lookup::{Found, LookupError, LookupLimits, UnreadSegment};
 pub use manifest::{DeleteRecord, SegmentId, SegmentMeta};
 pub use runtime::Runtime;
 pub use text::BlockSet;

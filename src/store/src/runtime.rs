@@ -89,9 +89,7 @@ impl Runtime {
         spawn("flush", flush_loop)?;
         spawn("settle", settle_loop)?;
         spawn("labels", |shared| {
-            if let Err(error) = shared.engine.load_labels() {
-                tracing::error!(%error, "the label index could not be rebuilt; stream tables answer instead");
-            }
+            shared.engine.load_labels_until(&|| shared.stopping());
         })?;
         Ok(Self { shared, threads: Mutex::new(threads) })
     }

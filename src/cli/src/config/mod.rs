@@ -107,6 +107,8 @@ pub struct StorageConfig {
     pub min_free_bytes: u64,
     /// Memory for tables and text indexes of open segments.
     pub cache_bytes: u64,
+    /// Most memory of the label index; beyond it stream tables of segments answer.
+    pub label_index_bytes: u64,
 }
 
 impl Default for StorageConfig {
@@ -115,6 +117,7 @@ impl Default for StorageConfig {
             data_dir: PathBuf::from("./strandline-data"),
             min_free_bytes: 256 * MIB,
             cache_bytes: 48 * MIB,
+            label_index_bytes: 256 * MIB,
         }
     }
 }

@@ -140,6 +140,12 @@ pub const SETTINGS: &[Setting] = &[
         "memory for tables and text indexes of open segments"
     ),
     row!(
+        "storage.label_index_bytes",
+        size,
+        storage.label_index_bytes,
+        "memory for the label index (about 120 bytes a stream); beyond it stream tables of segments answer, slower"
+    ),
+    row!(
         "wal.sync",
         wal_sync,
         wal.sync,

@@ -7,11 +7,14 @@ use crate::segment::Segment;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use strandline_model::{Day, TenantId, TimeRange};
 
 /// Most segments open at once: a file descriptor each.
 const MAX_OPEN: usize = 256;
+
+/// No look was taken at the streams' ages yet.
+const UNKNOWN_EXPIRY: i64 = i64::MIN;
 
 /// A listed segment; opened when first needed, its file removed when the last reader of a dropped one is done.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct SegmentHandle {
     damaged: AtomicBool,
     /// No line here is meant by a delete up to this number, or none of it is left.
     clean_of: AtomicU64,
+    /// When retention takes the first of the streams (ns); [`UNKNOWN_EXPIRY`] before anyone looked.
+    expires_ns: AtomicI64,
 }
 
 impl SegmentHandle {
@@ -35,7 +40,8 @@ impl SegmentHandle {
     ) -> Arc<Self> {
         let (disk, open) = (Arc::clone(disk), Arc::clone(open));
         let (doomed, damaged) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { meta, disk, open, doomed, damaged, clean_of: AtomicU64::new(clean_of) })
+        let (clean_of, expires_ns) = (AtomicU64::new(clean_of), AtomicI64::new(UNKNOWN_EXPIRY));
+        Arc::new(Self { meta, disk, open, doomed, damaged, clean_of, expires_ns })
     }
 
     /// The latest delete that is known to mean no line here.
@@ -46,6 +52,16 @@ impl SegmentHandle {
     /// Notes that no line is meant by deletes up to `number`.
     pub(crate) fn note_clean(&self, number: u64) {
         self.clean_of.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// When retention takes the first of the streams (ns), if that was looked up since the start.
+    pub(super) fn expires_ns(&self) -> Option<i64> {
+        Some(self.expires_ns.load(Ordering::Relaxed)).filter(|ns| *ns != UNKNOWN_EXPIRY)
+    }
+
+    /// Remembers when retention takes the first of the streams: neither streams nor rules change under a running store.
+    pub(super) fn note_expiry(&self, ns: i64) {
+        self.expires_ns.store(ns.max(UNKNOWN_EXPIRY + 1), Ordering::Relaxed);
     }
 
     /// What the manifest says of the segment.

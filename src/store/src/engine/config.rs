@@ -30,6 +30,8 @@ pub struct EngineConfig {
     pub min_free_bytes: u64,
     /// `storage.cache_bytes`: memory for tables and text indexes of open segments.
     pub cache_bytes: usize,
+    /// `storage.label_index_bytes`: most memory of the label index; beyond it stream tables of segments answer, slower.
+    pub label_index_bytes: usize,
     /// `retention.*`
     pub retention: Retention,
     /// `deletes.cancel_period`: what is deleted by request is hidden at once, and stays on the disk for this long (ns).
@@ -87,6 +89,7 @@ impl Default for EngineConfig {
             zstd_level: 1,
             min_free_bytes: 256 << 20,
             cache_bytes: 48 << 20,
+            label_index_bytes: 256 << 20,
             retention: Retention::default(),
             delete_cancel_period_ns: 0,
             delete_language: None,

@@ -59,8 +59,6 @@ impl Engine {
         let created_ns = self.clock.now_ns();
         deletes::compile(self.config.delete_language.as_ref(), query, created_ns)
             .map_err(DeleteError::Query)?;
-        // Before the edit: the image on the disk is that of the generation before.
-        self.labels();
         let mut manifest = self.manifest.lock();
         let records = manifest.deletes().records();
         if records.filter(|r| !r.processed && r.tenant == *tenant).count() >= MAX_PENDING_DELETES {
@@ -95,7 +93,6 @@ impl Engine {
 
     /// Takes a pending delete back. What of its lines is still there is seen again.
     pub fn cancel_delete(&self, tenant: &TenantId, number: u64) -> Result<(), DeleteError> {
-        self.labels();
         let mut manifest = self.manifest.lock();
         let own = manifest.deletes().records().find(|r| r.number == number && r.tenant == *tenant);
         match own.map(|record| record.processed) {

@@ -80,7 +80,6 @@ impl Engine {
 
     /// Publishes a merge, unless a delete was taken back of which it leaves lines out: then its outputs go.
     pub(super) fn publish_merge(&self, edit: &Edit, erased: &BTreeMap<u64, u64>) -> Result<bool, StoreError> {
-        self.labels();
         let mut manifest = self.manifest.lock();
         let pending = |number: &u64| manifest.deletes().records().any(|r| r.number == *number);
         if !erased.keys().all(pending) {

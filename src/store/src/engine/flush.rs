@@ -135,7 +135,10 @@ impl Engine {
             let place = flushed.partition(meta.tenant.as_str(), meta.day);
             let wanted = |id, latest| flushed.note(place, id, latest);
             let fresh = head.streams_between(&meta.tenant, meta.time, wanted);
-            labels.add(&meta.tenant, meta.day, fresh.iter().map(AsRef::as_ref));
+            // An index that is being filled finds the segment when it catches up.
+            if labels.is_complete() {
+                labels.add(&meta.tenant, meta.day, fresh.iter().map(AsRef::as_ref));
+            }
         }
     }
 

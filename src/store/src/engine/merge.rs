@@ -137,7 +137,7 @@ pub(super) fn merge(
 ) -> Result<Option<Merged>, StoreError> {
     let mut merged = Merged::default();
     let mut sources = segments.into_iter().map(Source::new).collect::<Result<Vec<_>, _>>()?;
-    let mut rows_until_pause = PACE_ROWS;
+    let mut until_pause = PACE_ROWS;
     while let Some(first) = first_by_labels(&sources) {
         let labels = sources.get_mut(first).map(Source::take_labels).unwrap_or_default();
         let same = sources.iter_mut().enumerate().filter(|(i, s)| *i == first || s.labels() == Some(&labels));
@@ -146,20 +146,13 @@ pub(super) fn merge(
             labels: &labels,
             cutoff: cutoff(&labels),
             begun: false,
-            rows: 0,
+            until_pause: &mut until_pause,
             erased: &mut merged.erased,
         };
-        stream.run(&mut same, sink)?;
-        let (rows, begun) = (stream.rows, stream.begun);
-        merged.vanished |= !begun;
-        if rows >= rows_until_pause {
-            if !sink.pace() {
-                return Ok(None);
-            }
-            rows_until_pause = PACE_ROWS;
-        } else {
-            rows_until_pause -= rows;
+        if !stream.run(&mut same, sink)? {
+            return Ok(None);
         }
+        merged.vanished |= !stream.begun;
         for source in same {
             source.next_stream()?;
         }
@@ -177,13 +170,15 @@ struct StreamMerge<'a> {
     labels: &'a Labels,
     cutoff: i64,
     begun: bool,
-    rows: usize,
+    /// Rows until the sink is asked again, whatever streams they are of.
+    until_pause: &'a mut usize,
     erased: &'a mut BTreeMap<u64, u64>,
 }
 
 impl StreamMerge<'_> {
-    /// Takes, again and again, all rows with the earliest time: one in the usual case, which is not copied.
-    fn run(&mut self, sources: &mut [&mut Source], sink: &mut impl Sink) -> Result<(), StoreError> {
+    /// Takes, again and again, all rows with the earliest time: one in the usual case, which is not copied. False when
+    /// the sink stopped the merge.
+    fn run(&mut self, sources: &mut [&mut Source], sink: &mut impl Sink) -> Result<bool, StoreError> {
         loop {
             let mut earliest: Option<i64> = None;
             for source in sources.iter_mut() {
@@ -191,12 +186,19 @@ impl StreamMerge<'_> {
                     earliest = Some(earliest.map_or(source.ts(), |t| t.min(source.ts())));
                 }
             }
-            let Some(ts) = earliest else { return Ok(()) };
-            self.take(ts, sources, sink)?;
+            let Some(ts) = earliest else { return Ok(true) };
+            if !self.take(ts, sources, sink)? {
+                return Ok(false);
+            }
         }
     }
 
-    fn take(&mut self, ts: i64, sources: &mut [&mut Source], sink: &mut impl Sink) -> Result<(), StoreError> {
+    fn take(
+        &mut self,
+        ts: i64,
+        sources: &mut [&mut Source],
+        sink: &mut impl Sink,
+    ) -> Result<bool, StoreError> {
         let mut seen: HashSet<u128> = HashSet::new();
         let several = sources.iter().filter(|s| !s.rows.is_empty() && s.ts() == ts).count() > 1;
         for source in sources.iter_mut() {
@@ -205,15 +207,22 @@ impl StreamMerge<'_> {
                 // Rows of one segment are distinct already; only rows of different ones can repeat. One that is deleted
                 // does not count: the same line can have been pushed again since.
                 if let Some(number) = deleted {
-                    self.rows += 1;
                     *self.erased.entry(number).or_default() += 1;
                 } else if !several || seen.insert(super::flush::identity(ts, line, metadata)) {
                     self.emit(ts, line, metadata, sink)?;
                 }
                 source.rows.start += 1;
+                // Here and not between streams alone: one stream can be all that a day has.
+                *self.until_pause -= 1;
+                if *self.until_pause == 0 {
+                    *self.until_pause = PACE_ROWS;
+                    if !sink.pace() {
+                        return Ok(false);
+                    }
+                }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn emit(
@@ -223,7 +232,6 @@ impl StreamMerge<'_> {
         metadata: Metadata<'_>,
         sink: &mut impl Sink,
     ) -> Result<(), StoreError> {
-        self.rows += 1;
         if ts < self.cutoff {
             return Ok(());
         }

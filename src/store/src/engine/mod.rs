@@ -13,18 +13,24 @@ mod delete;
 mod erase;
 mod flush;
 mod flushed;
+mod label_load;
+mod lookup;
 mod merge;
 mod observe;
 mod open;
 mod read;
 mod retain;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use catalog::SegmentHandle;
 pub use commit::EncodedBatch;
 pub use config::{EngineConfig, Planted, Retention, StreamRetention, TenantRetention};
 pub use delete::{DeleteError, MAX_PENDING_DELETES};
+pub use label_load::LabelLoad;
+pub use lookup::{LabelSets, Lookup};
 pub use observe::CommitObserver;
 pub use open::OpenReport;
 pub use read::{PartitionStats, View};
@@ -39,6 +45,7 @@ use crate::manifest::{Edit, Manifest, SegmentId, SegmentMeta};
 use crate::wal::Wal;
 use catalog::{Catalog, OpenSegments};
 use flushed::Flushed;
+use label_load::LabelChanges;
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -54,10 +61,13 @@ pub struct Engine {
     config: EngineConfig,
     wal: Mutex<Wal>,
     manifest: Mutex<Manifest>,
-    /// Read when first needed: a start does not wait for it.
-    labels: OnceLock<LabelIndex>,
+    /// Empty and incomplete until it is loaded: a start does not wait for it. A new one takes its place in one step.
+    labels: RwLock<Arc<LabelIndex>>,
     /// Where the index' image lies, and the manifest's generation at start, which it must have seen.
     labels_image: (Option<PathBuf>, u64),
+    label_changes: Mutex<LabelChanges>,
+    /// One index is read or built at a time.
+    loading_labels: Mutex<()>,
     /// Streams that the label index holds for certain, and up to when they are in segments; forgotten whenever the
     /// index loses any.
     flushed: Mutex<Flushed>,
@@ -99,19 +109,6 @@ impl Engine {
         &self.clock
     }
 
-    /// The label index; the first caller reads its image from the disk.
-    fn labels(&self) -> &LabelIndex {
-        self.labels.get_or_init(|| {
-            let (dir, generation) = self.labels_image.clone();
-            LabelIndex::open(dir, generation).0
-        })
-    }
-
-    /// The label index, if it is there and knows all streams.
-    fn complete_labels(&self) -> Option<&LabelIndex> {
-        self.labels.get().filter(|labels| labels.is_complete())
-    }
-
     fn new_segment_id(&self) -> SegmentId {
         let ms = (self.clock.now_ns() / 1_000_000).max(0) as u128 & 0xffff_ffff_ffff;
         let n = self.counter.fetch_add(1, Ordering::Relaxed);
@@ -127,12 +124,10 @@ impl Engine {
         flushed: Option<&Arc<Head>>,
         index: impl FnOnce(&LabelIndex),
     ) -> Result<(), StoreError> {
-        // Before the edit: the image on the disk is that of the generation before.
-        self.labels();
         self.publish_to(&mut self.manifest.lock(), edit, flushed, index)
     }
 
-    /// The same with the manifest locked already, and the label index read before that.
+    /// The same with the manifest locked already.
     fn publish_to(
         &self,
         manifest: &mut Manifest,
@@ -142,7 +137,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let labels = self.labels();
         let generation = manifest.commit(edit)?;
-        index(labels);
+        index(&labels);
         let deletes = (!edit.deletes.is_empty()).then(|| self.pending_deletes(manifest));
         let clean_of = |id| manifest.deletes().clean_of(id);
         let handle =
@@ -169,6 +164,7 @@ impl Engine {
         if labels.is_complete() {
             labels.commit(generation);
         }
+        self.show_label_metrics();
         Ok(())
     }
 }

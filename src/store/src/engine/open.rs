@@ -2,12 +2,14 @@
 
 use super::catalog::{Catalog, OpenSegments, SegmentHandle};
 use super::flushed::Flushed;
+use super::label_load::LabelChanges;
 use super::{Engine, EngineConfig, State, delete, retain, settle};
 use crate::deletes::Delete;
 use crate::disk::{Disk, parent, read_all, replace_file};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::format;
 use crate::head::Head;
+use crate::labels::LabelIndex;
 use crate::manifest::{Edit, Manifest, Opened, SegmentId, SegmentMeta};
 use crate::segment::Segment;
 use crate::wal::{self, ReplayReport, Wal};
@@ -66,6 +68,8 @@ impl Engine {
         };
         let handles: Vec<_> = manifest.segments().map(handle).collect();
         report.segments = handles.len();
+        let at_start = handles.iter().map(|handle| handle.meta().id).collect();
+        let label_index_bytes = config.label_index_bytes;
         let catalog = Arc::new(Catalog::default().with(&handles, &[]));
         let newest = handles.iter().map(|h| h.meta().seq.1).fold(wal.last_seq(), u64::max);
         let now = clock.monotonic_ns();
@@ -75,8 +79,10 @@ impl Engine {
             config,
             wal: Mutex::new(wal),
             manifest: Mutex::new(manifest),
-            labels: OnceLock::new(),
+            labels: RwLock::new(Arc::new(LabelIndex::empty(label_index_bytes))),
             labels_image,
+            label_changes: Mutex::new(LabelChanges { at_start, lost: Some(BTreeSet::new()) }),
+            loading_labels: Mutex::new(()),
             flushed: Mutex::new(Flushed::new(newest)),
             state: RwLock::new(State { active, sealed, catalog, deletes: Arc::new(deletes) }),
             open,

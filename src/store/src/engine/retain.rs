@@ -1,11 +1,12 @@
 //! Retention: what is too old or too much goes, whole days by unlinking, single streams by rewriting.
 
-use super::{Engine, SegmentHandle, flush};
+use super::catalog::Catalog;
+use super::{Engine, SegmentHandle};
 use crate::error::StoreError;
 use crate::manifest::Edit;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use strandline_model::{Day, Labels, TenantId, time};
+use strandline_model::{Day, Labels, Selector, TenantId, time};
 
 /// How far the wall clock may run ahead of the monotonic one between two runs before it is not believed.
 const MAX_CLOCK_JUMP_NS: i64 = time::HOUR_NS;
@@ -22,8 +23,12 @@ impl Engine {
     /// Applies all retention rules once. Returns the number of segments dropped or rewritten.
     pub fn retain(&self, pace: &mut dyn FnMut() -> bool) -> Result<usize, StoreError> {
         let now = self.retention_now();
-        let mut dropped = self.drop_partitions(&self.expired(now))?;
-        dropped += self.drop_over_budget()?;
+        let mut dropped = self.drop_partitions(|catalog| {
+            let partitions = catalog.partitions().map(|(partition, _)| partition);
+            partitions.filter(|partition| self.is_expired(partition, now)).cloned().collect()
+        })?;
+        let free = self.disk.free_bytes().unwrap_or(u64::MAX);
+        dropped += self.drop_partitions(|catalog| self.over_budget(catalog, free))?;
         // A merge and a rewrite of the same segments must not overlap.
         let _one_at_a_time = self.settling.lock();
         for (partition, segments) in self.partitions() {
@@ -83,51 +88,52 @@ impl Engine {
         own.chain([self.tenant_age(tenant)])
     }
 
-    /// Partitions in which every stream must be expired.
-    fn expired(&self, now: i64) -> Vec<Partition> {
-        let is_expired = |(tenant, day): &Partition| {
-            self.ages(tenant).all(|age| age > 0 && day.end_ns() <= now.saturating_sub(age))
-        };
-        self.partitions().into_iter().map(|(key, _)| key).filter(is_expired).collect()
+    /// Whether every stream of a partition must be expired.
+    fn is_expired(&self, (tenant, day): &Partition, now: i64) -> bool {
+        self.ages(tenant).all(|age| age > 0 && day.end_ns() <= now.saturating_sub(age))
     }
 
-    fn drop_partitions(&self, partitions: &[Partition]) -> Result<usize, StoreError> {
+    /// Removes the partitions that `choose` names. The look at the catalog, the edit and the removal from the label index
+    /// are one step under the manifest's lock: a flush into one of these days comes before it, and its segment goes too,
+    /// or after it, and its streams stay in the index.
+    pub(super) fn drop_partitions(
+        &self,
+        choose: impl FnOnce(&Catalog) -> Vec<Partition>,
+    ) -> Result<usize, StoreError> {
+        // With the merges' lock: a merge of these very segments must not publish them again.
+        let _no_merge = self.settling.lock();
+        let mut manifest = self.manifest.lock();
         let catalog = Arc::clone(&self.state.read().catalog);
+        let partitions = choose(&catalog);
         let segments = partitions.iter().flat_map(|(tenant, day)| catalog.partition(tenant, *day));
         let drop: Vec<_> = segments.map(|s| s.meta().id).collect();
         if drop.is_empty() {
             return Ok(0);
         }
-        // With the merges' lock: a merge of these very segments must not publish them again.
-        let _no_merge = self.settling.lock();
-        let still_there = Arc::clone(&self.state.read().catalog);
-        let drop: Vec<_> = partitions
-            .iter()
-            .flat_map(|(tenant, day)| still_there.partition(tenant, *day))
-            .map(|s| s.meta().id)
-            .collect();
         let count = drop.len();
-        self.publish(&Edit { drop, ..Edit::default() }, None, |labels| {
+        self.publish_to(&mut manifest, &Edit { drop, ..Edit::default() }, None, |labels| {
             self.flushed.lock().forget();
-            for (tenant, day) in partitions {
+            for (tenant, day) in &partitions {
                 tracing::info!(%tenant, %day, "retention dropped a day");
-                labels.drop_day(tenant, *day);
+                match labels.is_complete() {
+                    true => labels.drop_day(tenant, *day),
+                    false => self.note_lost_labels(tenant, *day),
+                }
             }
         })?;
         metrics::counter!("strandline_retention_segments_dropped_total").increment(count as u64);
         Ok(count)
     }
 
-    /// Oldest days go while there is too much, per tenant, in all, or on the disk. The newest day always stays.
-    fn drop_over_budget(&self) -> Result<usize, StoreError> {
+    /// Oldest days that are too much, per tenant, in all, or on the disk. The newest day always stays.
+    fn over_budget(&self, catalog: &Catalog, mut free: u64) -> Vec<Partition> {
         let rules = &self.config.retention;
         let mut sizes: BTreeMap<(Day, TenantId), u64> = BTreeMap::new();
-        for ((tenant, day), segments) in self.partitions() {
-            sizes.insert((day, tenant), segments.iter().map(|s| s.meta().file_bytes).sum());
+        for ((tenant, day), segments) in catalog.partitions() {
+            sizes.insert((*day, tenant.clone()), segments.iter().map(|s| s.meta().file_bytes).sum());
         }
-        let Some(newest) = sizes.keys().next_back().map(|(day, _)| *day) else { return Ok(0) };
+        let Some(newest) = sizes.keys().next_back().map(|(day, _)| *day) else { return Vec::new() };
         let mut total: u64 = sizes.values().sum();
-        let mut free = self.disk.free_bytes().unwrap_or(u64::MAX);
         let mut by_tenant: BTreeMap<TenantId, u64> = BTreeMap::new();
         for ((_, tenant), size) in &sizes {
             *by_tenant.entry(tenant.clone()).or_default() += size;
@@ -146,7 +152,7 @@ impl Engine {
                 drop.push((tenant.clone(), *day));
             }
         }
-        self.drop_partitions(&drop)
+        drop
     }
 
     /// Rewrites a closed day's segments without the streams whose own age has passed.
@@ -168,10 +174,10 @@ impl Engine {
         };
         let mut rewritten = 0;
         for handle in segments.iter().filter(|s| !s.is_damaged()) {
-            let labels = handle.open().and_then(|segment| flush::labels_of(&segment));
-            match labels {
-                Ok(labels) if labels.iter().any(is_expired) => {}
-                Ok(_) => continue,
+            match self.first_expiry(tenant, handle, pace) {
+                Ok(Some(expires_ns)) if expires_ns <= now => {}
+                Ok(Some(_)) => continue,
+                Ok(None) => break,
                 Err(e) => {
                     handle.note_damage(&e);
                     continue;
@@ -185,5 +191,33 @@ impl Engine {
             self.reindex_partition(tenant, *day)?;
         }
         Ok(rewritten)
+    }
+
+    /// When the first stream of a segment expires (ns; `i64::MAX` is never). The stream table is read the first time only.
+    /// `None` when there is no time to find out.
+    fn first_expiry(
+        &self,
+        tenant: &TenantId,
+        handle: &SegmentHandle,
+        pace: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<i64>, StoreError> {
+        if let Some(known) = handle.expires_ns() {
+            return Ok(Some(known));
+        }
+        let (segment, end) = (handle.open()?, handle.meta().day.end_ns());
+        let mut first = i64::MAX;
+        for chunk in 0..segment.chunk_count()? {
+            if !pace() {
+                return Ok(None);
+            }
+            segment.selected_in_chunk(chunk, &Selector::all(), |labels, _| {
+                let age = self.stream_age(tenant, labels);
+                if age > 0 {
+                    first = first.min(end.saturating_add(age));
+                }
+            })?;
+        }
+        handle.note_expiry(first);
+        Ok(Some(first))
     }
 }

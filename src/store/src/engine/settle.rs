@@ -241,7 +241,19 @@ impl Outputs<'_> {
             writer.close_group(replaces);
             self.done.extend(writer.finish()?);
         }
-        Ok(self.done)
+        Ok(std::mem::take(&mut self.done))
+    }
+}
+
+impl Drop for Outputs<'_> {
+    /// What a merge that stopped or failed has written goes at once, and not at the next start: a merge is tried again and
+    /// again on a full disk.
+    fn drop(&mut self) {
+        for meta in &self.done {
+            if let Err(error) = self.engine.disk.remove(&meta.path()) {
+                tracing::warn!(%error, "an output of an unfinished merge stays until the next start");
+            }
+        }
     }
 }
 

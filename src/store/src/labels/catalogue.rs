@@ -33,6 +33,8 @@ pub(super) struct Catalogue {
     pub(super) days: Vec<Days>,
     by_pairs: HashTable<u32>,
     n_live: usize,
+    /// Memory of days that do not fit into their places.
+    day_bytes: usize,
     /// Streams whose labels the image has.
     saved_streams: usize,
     dirty_day_pages: BTreeSet<u32>,
@@ -67,6 +69,7 @@ impl Catalogue {
     }
 
     /// Streams with at least one day.
+    #[cfg(test)]
     pub(super) fn n_live(&self) -> usize {
         self.n_live
     }
@@ -117,6 +120,7 @@ impl Catalogue {
         self.pairs.extend_from_slice(pairs);
         self.ends.push(end);
         self.n_live += usize::from(!days.is_empty());
+        self.day_bytes += days.heap_bytes();
         self.days.push(days);
         let (all, ends) = (&self.pairs, &self.ends);
         let hash = |stream: &u32| pairs_hash(pairs_of(all, ends, *stream));
@@ -128,7 +132,9 @@ impl Catalogue {
     fn add_day(&mut self, stream: u32, day: Day) {
         let Some(days) = self.days.get_mut(stream as usize) else { return };
         self.n_live += usize::from(days.is_empty());
+        let before = days.heap_bytes();
         if days.insert(day.0) {
+            self.day_bytes = (self.day_bytes + days.heap_bytes()).saturating_sub(before);
             self.dirty_day_pages.insert(stream / DAY_PAGE as u32);
         }
     }
@@ -161,7 +167,9 @@ impl Catalogue {
 
     fn remove_day(&mut self, stream: usize, day: Day) {
         let Some(days) = self.days.get_mut(stream) else { return };
+        let before = days.heap_bytes();
         if days.remove(day.0) {
+            self.day_bytes = (self.day_bytes + days.heap_bytes()).saturating_sub(before);
             self.n_live -= usize::from(days.is_empty());
             self.dirty_day_pages.insert((stream / DAY_PAGE) as u32);
         }
@@ -174,6 +182,7 @@ impl Catalogue {
             let stream = new.intern(self.label_texts(stream as u32))?;
             if let Some(to) = new.days.get_mut(stream as usize) {
                 *to = days.clone();
+                new.day_bytes += to.heap_bytes();
             }
         }
         new.n_live = self.n_live;
@@ -209,13 +218,25 @@ impl Catalogue {
     pub(super) fn set_days(&mut self, days: Vec<Days>) -> bool {
         let fits = days.len() == self.n_streams();
         self.n_live = days.iter().filter(|days| !days.is_empty()).count();
+        self.day_bytes = days.iter().map(Days::heap_bytes).sum();
         self.days = days;
         self.saved_streams = self.n_streams();
         self.dirty_day_pages.clear();
         fits
     }
 
+    /// Bytes of memory, roughly and not too few, from counts alone: cheap enough to ask after every few streams.
+    pub(super) fn estimated_bytes(&self) -> usize {
+        // Each pair of a stream is also a number in the postings of the pair, which may have room to spare.
+        (3 * self.pairs.capacity() + self.ends.capacity()) * size_of::<u32>()
+            + self.days.capacity() * size_of::<Days>()
+            + self.day_bytes
+            + self.by_pairs.allocation_size()
+            + self.symbols.estimated_bytes()
+    }
+
     /// Bytes of memory, roughly.
+    #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         (self.pairs.capacity() + self.ends.capacity()) * size_of::<u32>()
             + self.days.capacity() * size_of::<Days>()

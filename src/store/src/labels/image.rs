@@ -8,6 +8,7 @@
 //!
 //! sled's `flush` writes without `fsync`; what makes an image durable is [`Image::save`]'s own sync of its files.
 
+use super::Bounds;
 use super::guard::guarded;
 use crate::disk::{Disk, RealDisk};
 use std::collections::BTreeMap;
@@ -47,6 +48,12 @@ pub enum ImageError {
     /// Its content is not what was saved.
     #[error("the saved label index is damaged: {0}")]
     Damaged(&'static str),
+    /// What it holds would take more memory than the index may.
+    #[error("the saved label index would take more than {0} bytes of memory (storage.label_index_bytes)")]
+    TooLarge(usize),
+    /// The store is stopping.
+    #[error("the saved label index was not read to its end: the store stops")]
+    Stopped,
     /// sled refused.
     #[error("the saved label index cannot be used: {0}")]
     Sled(String),
@@ -154,15 +161,15 @@ impl Image {
         Ok(Self { db: open_sled(path)?, files, pieces: BTreeMap::new() })
     }
 
-    /// Opens the image at `path` if it is whole and has this generation; with all its records in order of their keys.
-    pub(super) fn open(path: &Path, wanted: u64) -> Result<(Self, Vec<Record>), ImageError> {
+    /// Opens the image at `path` if it is whole, has this generation and takes no more bytes than it may; with all its
+    /// records in order of their keys.
+    pub(super) fn open(
+        path: &Path,
+        wanted: u64,
+        bounds: Bounds<'_>,
+    ) -> Result<(Self, Vec<Record>), ImageError> {
         let db = open_sled(path)?;
-        let found = attempt(|| db.iter().collect::<sled::Result<Vec<_>>>());
-        let checked = found.and_then(|found| {
-            let all = found.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
-            check(all, wanted)
-        });
-        match checked {
+        match read_all(&db, wanted, bounds) {
             Ok((pieces, records)) => Ok((Self { db, files: RealDisk::new(path)?, pieces }, records)),
             Err(e) => {
                 close_sled(db);
@@ -260,32 +267,75 @@ fn sync_files(files: &RealDisk) -> Result<(), ImageError> {
 
 type Checked = (BTreeMap<Vec<u8>, u64>, Vec<Record>);
 
-/// Puts the pieces together if they are the ones that were saved last, under this generation.
-fn check<'a>(all: impl Iterator<Item = (&'a [u8], &'a [u8])>, wanted: u64) -> Result<Checked, ImageError> {
-    let mut pieces = BTreeMap::new();
-    let mut records: Vec<Record> = Vec::new();
-    let mut found_meta = None;
-    for (key, value) in all {
+/// Memory of a piece beside its bytes: its key, its hash and their place in the tree.
+const PIECE_OVERHEAD: usize = 96;
+
+/// Reads all pieces, if they are those of the wanted generation and not more than may be held.
+fn read_all(db: &sled::Db, wanted: u64, bounds: Bounds<'_>) -> Result<Checked, ImageError> {
+    // Of an image that is too old no more than this is read.
+    if let Some(meta) = attempt(|| db.get(META_KEY))? {
+        right_generation(&meta, wanted)?;
+    }
+    let mut pieces = Pieces::default();
+    let mut bytes = 0usize;
+    let mut refused = Ok(());
+    attempt(|| {
+        for piece in db.iter() {
+            let (key, value) = piece?;
+            bytes = bytes.saturating_add(key.len() + value.len() + PIECE_OVERHEAD);
+            refused = if (bounds.stop)() {
+                Err(ImageError::Stopped)
+            } else if bytes > bounds.max_bytes {
+                Err(ImageError::TooLarge(bounds.max_bytes))
+            } else {
+                pieces.add(&key, &value)
+            };
+            if refused.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    })?;
+    refused.and_then(|()| pieces.finish(wanted))
+}
+
+fn right_generation(meta: &[u8], wanted: u64) -> Result<(), ImageError> {
+    let found = generation_of(meta).ok_or(ImageError::Damaged("its meta record is not ours"))?;
+    if found == wanted { Ok(()) } else { Err(ImageError::Stale { found, wanted }) }
+}
+
+/// Puts pieces together, which come in the order of their keys.
+#[derive(Default)]
+struct Pieces {
+    hashes: BTreeMap<Vec<u8>, u64>,
+    records: Vec<Record>,
+    meta: Option<Vec<u8>>,
+}
+
+impl Pieces {
+    fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), ImageError> {
         if key == META_KEY {
-            found_meta = Some(value.to_vec());
-            continue;
+            self.meta = Some(value.to_vec());
+            return Ok(());
         }
         let (record, _) = RecordKey::parse(key).ok_or(ImageError::Damaged("a key is not ours"))?;
-        pieces.insert(key.to_vec(), piece_hash(key, value));
-        match records.last_mut() {
+        self.hashes.insert(key.to_vec(), piece_hash(key, value));
+        match self.records.last_mut() {
             Some((last, content)) if *last == record => content.extend_from_slice(value),
-            _ => records.push((record, value.to_vec())),
+            _ => self.records.push((record, value.to_vec())),
         }
+        Ok(())
     }
-    let found_meta = found_meta.ok_or(ImageError::Damaged("it has no meta record"))?;
-    let found = generation_of(&found_meta).ok_or(ImageError::Damaged("its meta record is not ours"))?;
-    if found != wanted {
-        return Err(ImageError::Stale { found, wanted });
+
+    /// The records, if their pieces are the ones that were saved last, under this generation.
+    fn finish(self, wanted: u64) -> Result<Checked, ImageError> {
+        let found = self.meta.ok_or(ImageError::Damaged("it has no meta record"))?;
+        right_generation(&found, wanted)?;
+        if found != meta(wanted, &self.hashes) {
+            return Err(ImageError::Damaged("its records are not those that were saved"));
+        }
+        Ok((self.hashes, self.records))
     }
-    if found_meta != meta(found, &pieces) {
-        return Err(ImageError::Damaged("its records are not those that were saved"));
-    }
-    Ok((pieces, records))
 }
 
 #[cfg(test)]
@@ -309,7 +359,11 @@ mod tests {
     }
 
     fn checked(all: &BTreeMap<Vec<u8>, Vec<u8>>, wanted: u64) -> Result<Vec<Record>, ImageError> {
-        check(all.iter().map(|(k, v)| (k.as_slice(), v.as_slice())), wanted).map(|(_, records)| records)
+        let mut pieces = Pieces::default();
+        for (key, value) in all {
+            pieces.add(key, value)?;
+        }
+        pieces.finish(wanted).map(|(_, records)| records)
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::catalogue::Catalogue;
 use super::symbols::Name;
+use crate::lookup::{LookupError, Meter};
 use roaring::RoaringBitmap;
 use std::collections::BTreeSet;
 use strandline_model::{Day, Labels, MatchOp, Matcher, Selector, TimeRange};
@@ -56,12 +57,29 @@ impl Catalogue {
     }
 
     /// Up to `limit` of the selected streams.
-    pub(super) fn streams(&self, span: Span, selector: &Selector, limit: usize) -> Vec<u32> {
-        let seen = |stream: &u32| self.is_seen(*stream, span);
-        match self.slots(selector) {
-            Slots::All => (0..self.n_streams() as u32).filter(seen).take(limit).collect(),
-            Slots::Some(set) => set.into_iter().filter(seen).take(limit).collect(),
+    pub(super) fn streams(
+        &self,
+        span: Span,
+        selector: &Selector,
+        limit: usize,
+        meter: &Meter<'_>,
+    ) -> Result<Vec<u32>, LookupError> {
+        let mut found = Vec::new();
+        let mut take = |stream: u32| {
+            meter.step()?;
+            if self.is_seen(stream, span) {
+                found.push(stream);
+            }
+            Ok(found.len() < limit)
+        };
+        if limit == 0 {
+            return Ok(found);
         }
+        match self.slots(selector, meter)? {
+            Slots::All => each_while(0..self.n_streams() as u32, &mut take)?,
+            Slots::Some(set) => each_while(set, &mut take)?,
+        }
+        Ok(found)
     }
 
     /// A stream's labels. The texts came out of a label set, so they make one.
@@ -71,34 +89,88 @@ impl Catalogue {
     }
 
     /// Names that the selected streams have.
-    pub(super) fn names_of(&self, span: Span, selector: &Selector) -> BTreeSet<String> {
-        let slots = self.slots(selector);
+    pub(super) fn names_of(
+        &self,
+        span: Span,
+        selector: &Selector,
+        meter: &Meter<'_>,
+    ) -> Result<BTreeSet<String>, LookupError> {
+        let slots = self.slots(selector, meter)?;
+        let mut names: BTreeSet<&str> = BTreeSet::new();
         if let Some(few) = slots.fewer_than(self.symbols.n_pairs()) {
-            let seen = few.iter().filter(|stream| self.is_seen(*stream, span));
-            let names: BTreeSet<&str> =
-                seen.flat_map(|stream| self.label_texts(stream)).map(|(n, _)| n).collect();
-            return names.into_iter().map(str::to_owned).collect();
+            for stream in few {
+                meter.step()?;
+                if self.is_seen(stream, span) {
+                    names.extend(self.label_texts(stream).map(|(name, _)| name));
+                }
+            }
+        } else {
+            for name in self.symbols.names() {
+                if self.any_pair_is_used(name, span, &slots, meter)? {
+                    names.insert(&name.text);
+                }
+            }
         }
-        let used = |name: &&Name| name.pairs.iter().any(|pair| self.pair_is_used(*pair, span, &slots));
-        self.symbols.names().iter().filter(used).map(|name| name.text.to_string()).collect()
+        owned(names, meter)
     }
 
     /// Values of `name` that the selected streams have.
-    pub(super) fn values_of(&self, name: &str, span: Span, selector: &Selector) -> BTreeSet<String> {
-        let Some(known) = self.symbols.name(name) else { return BTreeSet::new() };
-        let slots = self.slots(selector);
+    pub(super) fn values_of(
+        &self,
+        name: &str,
+        span: Span,
+        selector: &Selector,
+        meter: &Meter<'_>,
+    ) -> Result<BTreeSet<String>, LookupError> {
+        let Some(known) = self.symbols.name(name) else { return Ok(BTreeSet::new()) };
+        let slots = self.slots(selector, meter)?;
+        let mut values: BTreeSet<&str> = BTreeSet::new();
         if let Some(few) = slots.fewer_than(known.pairs.len()) {
-            let seen = few.iter().filter(|stream| self.is_seen(*stream, span));
-            let values: BTreeSet<&str> = seen.filter_map(|stream| self.value_in(stream, name)).collect();
-            return values.into_iter().map(str::to_owned).collect();
+            for stream in few {
+                meter.step()?;
+                if self.is_seen(stream, span) {
+                    values.extend(self.value_in(stream, name));
+                }
+            }
+        } else {
+            for pair in &known.pairs {
+                if self.pair_is_used(*pair, span, &slots, meter)? {
+                    values.insert(self.symbols.value(*pair));
+                }
+            }
         }
-        let used = known.pairs.iter().filter(|pair| self.pair_is_used(**pair, span, &slots));
-        used.map(|pair| self.symbols.value(*pair).to_owned()).collect()
+        owned(values, meter)
     }
 
-    fn pair_is_used(&self, pair: u32, span: Span, slots: &Slots) -> bool {
-        let test = |stream| slots.contains(stream) && self.is_seen(stream, span);
-        self.symbols.postings(pair).is_some_and(|postings| postings.any(test))
+    fn any_pair_is_used(
+        &self,
+        name: &Name,
+        span: Span,
+        slots: &Slots,
+        meter: &Meter<'_>,
+    ) -> Result<bool, LookupError> {
+        for pair in &name.pairs {
+            if self.pair_is_used(*pair, span, slots, meter)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn pair_is_used(
+        &self,
+        pair: u32,
+        span: Span,
+        slots: &Slots,
+        meter: &Meter<'_>,
+    ) -> Result<bool, LookupError> {
+        let Some(postings) = self.symbols.postings(pair) else { return Ok(false) };
+        let mut stopped = Ok(());
+        let used = postings.any(|stream| {
+            stopped = meter.step();
+            stopped.is_err() || (slots.contains(stream) && self.is_seen(stream, span))
+        });
+        stopped.map(|()| used)
     }
 
     fn value_in(&self, stream: u32, name: &str) -> Option<&str> {
@@ -106,7 +178,7 @@ impl Catalogue {
     }
 
     /// The streams that meet all conditions, whatever their days.
-    fn slots(&self, selector: &Selector) -> Slots {
+    fn slots(&self, selector: &Selector, meter: &Meter<'_>) -> Result<Slots, LookupError> {
         let mut slots = Slots::All;
         // What only excludes comes last: then it has the least to look at.
         let (excluding, including): (Vec<&Matcher>, Vec<&Matcher>) =
@@ -115,7 +187,7 @@ impl Catalogue {
             including.into_iter().partition(|matcher| matcher.op == MatchOp::Equal);
         let Some(mut postings) = equal.iter().map(|m| self.equal_pair(m)).collect::<Option<Vec<u32>>>()
         else {
-            return Slots::Some(RoaringBitmap::new());
+            return Ok(Slots::Some(RoaringBitmap::new()));
         };
         postings.sort_by_key(|pair| self.symbols.postings(*pair).map_or(0, |p| p.len()));
         for pair in postings {
@@ -126,12 +198,12 @@ impl Catalogue {
             slots = intersect(slots, set);
         }
         for matcher in patterns {
-            slots = self.include(slots, matcher);
+            slots = self.include(slots, matcher, meter)?;
         }
         for matcher in excluding {
-            slots = self.exclude(slots, matcher);
+            slots = self.exclude(slots, matcher, meter)?;
         }
-        slots
+        Ok(slots)
     }
 
     fn equal_pair(&self, matcher: &Matcher) -> Option<u32> {
@@ -139,21 +211,23 @@ impl Catalogue {
     }
 
     /// Narrows to the streams that have a value which meets the condition.
-    fn include(&self, slots: Slots, matcher: &Matcher) -> Slots {
-        let Some(name) = self.symbols.name(&matcher.name) else { return Slots::Some(RoaringBitmap::new()) };
+    fn include(&self, slots: Slots, matcher: &Matcher, meter: &Meter<'_>) -> Result<Slots, LookupError> {
+        let Some(name) = self.symbols.name(&matcher.name) else {
+            return Ok(Slots::Some(RoaringBitmap::new()));
+        };
         if slots.fewer_than(name.pairs.len()).is_some() {
-            return self.keep(slots, |stream| {
+            return self.keep(slots, meter, |stream| {
                 self.value_in(stream, &matcher.name).is_some_and(|v| matcher.matches(v))
             });
         }
-        intersect(slots, self.union(name, |value| matcher.matches(value)))
+        Ok(intersect(slots, self.union(name, meter, |value| matcher.matches(value))?))
     }
 
     /// Takes away the streams that have a value which fails the condition; those without the label stay.
-    fn exclude(&self, slots: Slots, matcher: &Matcher) -> Slots {
-        let Some(name) = self.symbols.name(&matcher.name) else { return slots };
+    fn exclude(&self, slots: Slots, matcher: &Matcher, meter: &Meter<'_>) -> Result<Slots, LookupError> {
+        let Some(name) = self.symbols.name(&matcher.name) else { return Ok(slots) };
         if slots.fewer_than(name.pairs.len()).is_some() {
-            return self.keep(slots, |stream| {
+            return self.keep(slots, meter, |stream| {
                 self.value_in(stream, &matcher.name).is_none_or(|v| matcher.matches(v))
             });
         }
@@ -164,37 +238,81 @@ impl Catalogue {
                 postings.add_to(&mut failing);
             }
         } else {
-            failing = self.union(name, |value| !matcher.matches(value));
+            failing = self.union(name, meter, |value| !matcher.matches(value))?;
         }
         if failing.is_empty() {
-            return slots;
+            return Ok(slots);
         }
         let mut set = match slots {
             Slots::Some(set) => set,
             Slots::All => (0..self.n_streams() as u32).collect(),
         };
         set -= failing;
-        Slots::Some(set)
+        Ok(Slots::Some(set))
     }
 
-    fn union(&self, name: &Name, wanted: impl Fn(&str) -> bool) -> RoaringBitmap {
+    fn union(
+        &self,
+        name: &Name,
+        meter: &Meter<'_>,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<RoaringBitmap, LookupError> {
         let mut set = RoaringBitmap::new();
-        for pair in name.pairs.iter().filter(|pair| wanted(self.symbols.value(**pair))) {
-            if let Some(postings) = self.symbols.postings(*pair) {
+        for pair in &name.pairs {
+            meter.step()?;
+            if wanted(self.symbols.value(*pair))
+                && let Some(postings) = self.symbols.postings(*pair)
+            {
                 postings.add_to(&mut set);
             }
         }
-        set
+        Ok(set)
     }
 
-    fn keep(&self, slots: Slots, wanted: impl Fn(u32) -> bool) -> Slots {
-        match slots {
-            Slots::Some(set) => Slots::Some(set.into_iter().filter(|stream| wanted(*stream)).collect()),
-            Slots::All => {
-                Slots::Some((0..self.n_streams() as u32).filter(|stream| wanted(*stream)).collect())
+    fn keep(
+        &self,
+        slots: Slots,
+        meter: &Meter<'_>,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Result<Slots, LookupError> {
+        let mut kept = RoaringBitmap::new();
+        let mut take = |stream: u32| {
+            meter.step()?;
+            if wanted(stream) {
+                kept.insert(stream);
             }
+            Ok(true)
+        };
+        match slots {
+            Slots::Some(set) => each_while(set, &mut take)?,
+            Slots::All => each_while(0..self.n_streams() as u32, &mut take)?,
+        }
+        Ok(Slots::Some(kept))
+    }
+}
+
+/// Calls `take` with each stream until it says that it has enough.
+fn each_while(
+    streams: impl IntoIterator<Item = u32>,
+    take: &mut impl FnMut(u32) -> Result<bool, LookupError>,
+) -> Result<(), LookupError> {
+    for stream in streams {
+        if !take(stream)? {
+            break;
         }
     }
+    Ok(())
+}
+
+/// Copies of texts for an answer.
+fn owned(texts: BTreeSet<&str>, meter: &Meter<'_>) -> Result<BTreeSet<String>, LookupError> {
+    texts
+        .into_iter()
+        .map(|text| {
+            meter.hold(text.len())?;
+            Ok(text.to_owned())
+        })
+        .collect()
 }
 
 fn intersect(slots: Slots, with: RoaringBitmap) -> Slots {

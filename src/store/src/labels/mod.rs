@@ -8,8 +8,9 @@
 //! Whatever sled does, no caller sees an error: at run time a failing image is given up, the index goes on in memory
 //! ([`LabelIndex::is_persistent`] turns false), and the next start finds an image that is too old.
 //!
-//! While the index [is not complete](LabelIndex::is_complete) (it is being rebuilt) it answers with what it knows,
-//! but [`LabelIndex::select`] says that it cannot tell, and nothing is saved.
+//! While the index [is not complete](LabelIndex::is_complete) (it is being built) it answers with what it knows, but
+//! [`LabelIndex::few`] says that it cannot tell, and nothing is saved. An index that would take more memory than it may
+//! is given up: it lets go of everything and stays incomplete.
 
 mod catalogue;
 mod days;
@@ -26,7 +27,8 @@ mod tests;
 
 pub use image::ImageError;
 
-use catalogue::{Catalogue, Full};
+use crate::lookup::{LookupError, Meter};
+use catalogue::Catalogue;
 use matching::Span;
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use persistence::{Store, clear_place, read_image};
@@ -34,7 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use strandline_model::{Day, Labels, Selector, TenantId, TimeRange};
 
 /// What [`LabelIndex::open`] found.
@@ -46,40 +48,92 @@ pub enum LabelState {
     NeedsRebuild(ImageError),
 }
 
+/// The generation of an image that is not finished; a manifest counts from the other end.
+const UNFINISHED: u64 = u64::MAX;
+
+/// The index would take more memory than it may.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("it would take more than {0} bytes of memory (storage.label_index_bytes)")]
+struct TooLarge(usize);
+
 /// Streams that are added before waiting queries get their turn; about a millisecond.
 const ADDS_PER_TURN: usize = 2048;
 
 type Shared = Arc<RwLock<Catalogue>>;
+
+/// What reading or building an index may take.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds<'a> {
+    /// Most bytes of memory; an index that needs more is given up.
+    pub(crate) max_bytes: usize,
+    /// Whether to stop.
+    pub(crate) stop: &'a dyn Fn() -> bool,
+}
+
+impl Bounds<'static> {
+    /// None.
+    #[cfg(test)]
+    pub(crate) const NONE: Self = Self { max_bytes: usize::MAX, stop: &|| false };
+}
 
 /// The label index of all tenants. All methods may be called from any thread.
 pub struct LabelIndex {
     tenants: RwLock<BTreeMap<TenantId, Shared>>,
     complete: AtomicBool,
     store: Mutex<Store>,
+    /// Memory that the catalogues take, roughly.
+    bytes: AtomicUsize,
+    max_bytes: usize,
+    /// It needed more than `max_bytes`, or more than numbers can name: it stays empty.
+    given_up: AtomicBool,
 }
 
 impl LabelIndex {
     /// Reads the image in `dir` if it has this generation. Without `dir` the index lives in memory only.
     ///
-    /// An image that is too old is removed, a damaged one is renamed to `<dir>.bad-<n>`.
-    pub fn open(dir: Option<PathBuf>, generation: u64) -> (Self, LabelState) {
+    /// An image that is too old or too large is removed, a damaged one is renamed to `<dir>.bad-<n>`.
+    pub(crate) fn open(dir: Option<PathBuf>, generation: u64, bounds: Bounds<'_>) -> (Self, LabelState) {
         let Some(dir) = dir else {
-            return (Self::empty(Store::Off), LabelState::NeedsRebuild(ImageError::Missing));
+            return (Self::empty(bounds.max_bytes), LabelState::NeedsRebuild(ImageError::Missing));
         };
-        match read_image(&dir, generation) {
+        match read_image(&dir, generation, bounds) {
             Ok((image, read)) => {
-                let index = Self::empty(Store::Open(image));
+                let index = Self::with_store(Store::Open(image), bounds.max_bytes);
+                let bytes = read.values().map(Catalogue::estimated_bytes).sum();
+                index.bytes.store(bytes, Ordering::Relaxed);
                 let shared = |(tenant, catalogue)| (tenant, Arc::new(RwLock::new(catalogue)));
                 *index.tenants.write() = read.into_iter().map(shared).collect();
                 index.set_complete(true);
                 (index, LabelState::Ready)
             }
-            Err(why) => (Self::empty(clear_place(&dir, &why)), LabelState::NeedsRebuild(why)),
+            Err(why) => {
+                let index = Self::with_store(clear_place(&dir, &why), bounds.max_bytes);
+                (index, LabelState::NeedsRebuild(why))
+            }
         }
     }
 
-    fn empty(store: Store) -> Self {
-        Self { tenants: RwLock::default(), complete: AtomicBool::new(false), store: Mutex::new(store) }
+    /// An index that knows nothing, is incomplete and is not saved.
+    pub(crate) fn empty(max_bytes: usize) -> Self {
+        Self::with_store(Store::Off, max_bytes)
+    }
+
+    /// An empty index that takes over the place of this one's image; this one is not saved any more.
+    pub(crate) fn successor(&self) -> Self {
+        self.set_complete(false);
+        let store = std::mem::replace(&mut *self.store.lock(), Store::Off);
+        Self::with_store(store, self.max_bytes)
+    }
+
+    fn with_store(store: Store, max_bytes: usize) -> Self {
+        Self {
+            tenants: RwLock::default(),
+            complete: AtomicBool::new(false),
+            store: Mutex::new(store),
+            bytes: AtomicUsize::new(0),
+            max_bytes,
+            given_up: AtomicBool::new(false),
+        }
     }
 
     fn tenant(&self, tenant: &TenantId) -> Option<Shared> {
@@ -98,52 +152,92 @@ impl LabelIndex {
     }
 
     /// Notes that `tenant` has these streams on `day`. What is known already changes nothing.
-    pub fn add<'a>(&self, tenant: &TenantId, day: Day, labels: impl Iterator<Item = &'a Labels>) {
-        let catalogue = self.tenant_or_new(tenant);
-        let mut catalogue = catalogue.write();
+    pub(crate) fn add<'a>(&self, tenant: &TenantId, day: Day, labels: impl Iterator<Item = &'a Labels>) {
+        if self.is_given_up() {
+            return;
+        }
+        let shared = self.tenant_or_new(tenant);
+        let mut catalogue = shared.write();
+        let mut counted = catalogue.estimated_bytes();
         for (i, labels) in labels.enumerate() {
             if let Err(full) = catalogue.add(day, labels) {
-                return self.give_up_completeness(tenant, full);
+                drop(catalogue);
+                return self.give_up(tenant, &full);
             }
             // Queries need not wait until all of many streams are in.
             if i % ADDS_PER_TURN == ADDS_PER_TURN - 1 {
+                if let Err(too_large) = self.count_bytes(&mut counted, &catalogue) {
+                    drop(catalogue);
+                    return self.give_up(tenant, &too_large);
+                }
                 RwLockWriteGuard::bump(&mut catalogue);
             }
+        }
+        let fits = self.count_bytes(&mut counted, &catalogue);
+        drop(catalogue);
+        if let Err(too_large) = fits {
+            self.give_up(tenant, &too_large);
         }
     }
 
     /// From now on `tenant` has exactly these streams on `day`.
-    pub fn replace_day<'a>(&self, tenant: &TenantId, day: Day, labels: impl Iterator<Item = &'a Labels>) {
-        let catalogue = self.tenant_or_new(tenant);
-        let result = catalogue.write().replace_day(day, labels);
-        if let Err(full) = result {
-            self.give_up_completeness(tenant, full);
+    pub(crate) fn replace_day<'a>(
+        &self,
+        tenant: &TenantId,
+        day: Day,
+        labels: impl Iterator<Item = &'a Labels>,
+    ) {
+        if self.is_given_up() {
+            return;
+        }
+        let shared = self.tenant_or_new(tenant);
+        let mut catalogue = shared.write();
+        let mut counted = catalogue.estimated_bytes();
+        let replaced = catalogue.replace_day(day, labels);
+        let fits = self.count_bytes(&mut counted, &catalogue);
+        drop(catalogue);
+        match (replaced, fits) {
+            (Err(full), _) => self.give_up(tenant, &full),
+            (_, Err(too_large)) => self.give_up(tenant, &too_large),
+            _ => {}
         }
     }
 
     /// Forgets a day; streams without days vanish.
-    pub fn drop_day(&self, tenant: &TenantId, day: Day) {
+    pub(crate) fn drop_day(&self, tenant: &TenantId, day: Day) {
         if self.tenant(tenant).is_some() {
             self.replace_day(tenant, day, std::iter::empty());
         }
     }
 
-    /// What cannot be held is found by the caller's own look at the segments.
-    fn give_up_completeness(&self, tenant: &TenantId, full: Full) {
-        tracing::warn!(%tenant, "{full}; queries read the segments' stream tables instead");
-        self.set_complete(false);
+    /// Notes what a catalogue has come to take since it took `counted`.
+    fn count_bytes(&self, counted: &mut usize, catalogue: &Catalogue) -> Result<(), TooLarge> {
+        let now = catalogue.estimated_bytes();
+        let before = std::mem::replace(counted, now);
+        // Wrapping arithmetic: a catalogue may shrink.
+        let change = now.wrapping_sub(before);
+        let all = self.bytes.fetch_add(change, Ordering::Relaxed).wrapping_add(change);
+        if all > self.max_bytes { Err(TooLarge(self.max_bytes)) } else { Ok(()) }
     }
 
-    /// Forgets everything, for a rebuild; the index is incomplete until [`LabelIndex::set_complete`].
-    pub fn clear(&self) {
-        self.set_complete(false);
-        for (_, catalogue) in self.catalogues() {
-            *catalogue.write() = Catalogue::default();
+    /// Lets go of everything: what cannot be held is found by the caller's own look at the segments.
+    fn give_up(&self, tenant: &TenantId, why: &dyn fmt::Display) {
+        if self.given_up.swap(true, Ordering::Relaxed) {
+            return;
         }
+        tracing::warn!(%tenant, "the label index is given up, stream tables of segments answer instead: {why}");
+        self.set_complete(false);
+        self.tenants.write().clear();
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether the index was too large to be held. It then stays empty and incomplete.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
     }
 
     /// Says whether the index knows all streams.
-    pub fn set_complete(&self, complete: bool) {
+    pub(crate) fn set_complete(&self, complete: bool) {
         self.complete.store(complete, Ordering::Release);
     }
 
@@ -153,18 +247,34 @@ impl LabelIndex {
     }
 
     /// Whether commits are saved.
-    pub fn is_persistent(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_persistent(&self) -> bool {
         !matches!(*self.store.lock(), Store::Off)
+    }
+
+    /// Bytes of memory that the index takes, roughly, without sled.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Writes what the index holds to its image before it is complete, under a generation that no manifest has. What
+    /// [`LabelIndex::commit`] then has left to do is little. Stopped in the middle, the index is not saved at all.
+    pub(crate) fn save_ahead(&self, stop: &dyn Fn() -> bool) {
+        let mut store = self.store.lock();
+        if let Err(e) = store.save(UNFINISHED, self.catalogues(), stop) {
+            tracing::warn!("labels stay in memory and are rebuilt at the next start: {e}");
+            store.abandon();
+        }
     }
 
     /// Saves what changed since the last commit under the manifest's number `generation`, durably. Called after the
     /// manifest's own record is durable; numbers never come twice. Does nothing while the index is incomplete.
-    pub fn commit(&self, generation: u64) {
+    pub(crate) fn commit(&self, generation: u64) {
         let mut store = self.store.lock();
         if !self.is_complete() {
             return;
         }
-        if let Err(e) = store.save(generation, self.catalogues()) {
+        if let Err(e) = store.save(generation, self.catalogues(), &|| false) {
             tracing::warn!("labels stay in memory and are rebuilt at the next start: {e}");
             store.abandon();
         }
@@ -174,77 +284,71 @@ impl LabelIndex {
 /// Queries. A range means all days that it touches; none means all days.
 impl LabelIndex {
     /// Names that the selected streams have.
-    pub fn label_names(
+    pub(crate) fn names(
         &self,
         tenant: &TenantId,
         range: Option<TimeRange>,
         selector: &Selector,
-    ) -> BTreeSet<String> {
-        let catalogue = self.tenant(tenant);
-        catalogue.map(|c| c.read().names_of(Span::of(range), selector)).unwrap_or_default()
+        meter: &Meter<'_>,
+    ) -> Result<BTreeSet<String>, LookupError> {
+        let Some(catalogue) = self.tenant(tenant) else { return Ok(BTreeSet::new()) };
+        catalogue.read().names_of(Span::of(range), selector, meter)
     }
 
     /// Values of `name` that the selected streams have.
-    pub fn label_values(
+    pub(crate) fn values(
         &self,
         tenant: &TenantId,
         name: &str,
         range: Option<TimeRange>,
         selector: &Selector,
-    ) -> BTreeSet<String> {
-        let catalogue = self.tenant(tenant);
-        catalogue.map(|c| c.read().values_of(name, Span::of(range), selector)).unwrap_or_default()
+        meter: &Meter<'_>,
+    ) -> Result<BTreeSet<String>, LookupError> {
+        let Some(catalogue) = self.tenant(tenant) else { return Ok(BTreeSet::new()) };
+        catalogue.read().values_of(name, Span::of(range), selector, meter)
     }
 
     /// The selected streams, at most `limit` of them, in no particular order.
-    pub fn series(
+    pub(crate) fn streams(
         &self,
         tenant: &TenantId,
         range: Option<TimeRange>,
         selector: &Selector,
         limit: usize,
-    ) -> Vec<Labels> {
-        let Some(catalogue) = self.tenant(tenant) else { return Vec::new() };
+        meter: &Meter<'_>,
+    ) -> Result<Vec<Labels>, LookupError> {
+        let Some(catalogue) = self.tenant(tenant) else { return Ok(Vec::new()) };
         let catalogue = catalogue.read();
-        let streams = catalogue.streams(Span::of(range), selector, limit);
-        streams.into_iter().filter_map(|stream| catalogue.labels(stream)).collect()
+        let streams = catalogue.streams(Span::of(range), selector, limit, meter)?;
+        let mut found = Vec::with_capacity(streams.len());
+        for labels in streams.into_iter().filter_map(|stream| catalogue.labels(stream)) {
+            meter.step()?;
+            meter.hold(labels.memory_bytes())?;
+            found.push(labels);
+        }
+        Ok(found)
     }
 
     /// The selected streams. `None` when there are more than `limit` or the index is incomplete: then the segments'
     /// own stream tables must be looked at.
-    pub fn select(
+    pub(crate) fn few(
         &self,
         tenant: &TenantId,
         range: Option<TimeRange>,
         selector: &Selector,
         limit: usize,
-    ) -> Option<Vec<Labels>> {
+        meter: &Meter<'_>,
+    ) -> Result<Option<Vec<Labels>>, LookupError> {
         if !self.is_complete() {
-            return None;
+            return Ok(None);
         }
-        let Some(catalogue) = self.tenant(tenant) else { return Some(Vec::new()) };
+        let Some(catalogue) = self.tenant(tenant) else { return Ok(Some(Vec::new())) };
         let catalogue = catalogue.read();
-        let streams = catalogue.streams(Span::of(range), selector, limit.saturating_add(1));
+        let streams = catalogue.streams(Span::of(range), selector, limit.saturating_add(1), meter)?;
         if streams.len() > limit {
-            return None;
+            return Ok(None);
         }
-        streams.into_iter().map(|stream| catalogue.labels(stream)).collect()
-    }
-
-    /// Tenants that have streams.
-    pub fn tenants(&self) -> Vec<TenantId> {
-        let live = self.catalogues().into_iter().filter(|(_, catalogue)| catalogue.read().n_live() > 0);
-        live.map(|(tenant, _)| tenant).collect()
-    }
-
-    /// Streams of `tenant` on any day.
-    pub fn stream_count(&self, tenant: &TenantId) -> usize {
-        self.tenant(tenant).map_or(0, |catalogue| catalogue.read().n_live())
-    }
-
-    /// Bytes that the index holds in memory, roughly, without sled.
-    pub fn memory_bytes(&self) -> usize {
-        self.catalogues().iter().map(|(_, catalogue)| catalogue.read().memory_bytes()).sum()
+        Ok(streams.into_iter().map(|stream| catalogue.labels(stream)).collect())
     }
 }
 

@@ -1,11 +1,11 @@
 //! How do catalogues get into the image and back, and what happens when they cannot?
 
-use super::Shared;
 use super::catalogue::{Catalogue, LABEL_PAGE};
 use super::days::Days;
 use super::folder::Folder;
 use super::image::{Image, ImageError, Kind, Record, RecordKey};
 use super::pages::{BadPage, Packer, Unpacker};
+use super::{Bounds, Shared};
 use parking_lot::RwLockWriteGuard;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,7 +28,9 @@ impl Store {
         &mut self,
         generation: u64,
         catalogues: Vec<(TenantId, Shared)>,
+        stop: &dyn Fn() -> bool,
     ) -> Result<(), ImageError> {
+        let go_on = || if stop() { Err(ImageError::Stopped) } else { Ok(()) };
         if let Self::Empty(folder) = self {
             let image = Image::create(folder.path())?;
             folder.sync_name()?;
@@ -44,10 +46,12 @@ impl Store {
             // Queries go on while pages are packed.
             let catalogue = RwLockWriteGuard::downgrade(catalogue);
             for page in label_pages {
+                go_on()?;
                 let key = RecordKey { kind: Kind::Labels, tenant: tenant.clone(), page };
                 changed.push((key, packer.labels(&catalogue, page)?));
             }
             for page in day_pages {
+                go_on()?;
                 let key = RecordKey { kind: Kind::Days, tenant: tenant.clone(), page };
                 changed.push((key, packer.days(&catalogue, page)?));
             }
@@ -76,13 +80,17 @@ impl Store {
     }
 }
 
-/// Opens the image in `dir`, if it has this generation and is whole, with what it holds.
-pub(super) fn read_image(dir: &Path, generation: u64) -> Result<(Image, Tenants), ImageError> {
+/// Opens the image in `dir`, if it has this generation, is whole and fits, with what it holds.
+pub(super) fn read_image(
+    dir: &Path,
+    generation: u64,
+    bounds: Bounds<'_>,
+) -> Result<(Image, Tenants), ImageError> {
     if !Folder::new(dir)?.exists()? {
         return Err(ImageError::Missing);
     }
-    let (image, records) = Image::open(dir, generation)?;
-    match read_records(&records) {
+    let (image, records) = Image::open(dir, generation, bounds)?;
+    match read_records(records, bounds) {
         Ok(tenants) => Ok((image, tenants)),
         Err(e) => {
             image.close()?;
@@ -91,7 +99,7 @@ pub(super) fn read_image(dir: &Path, generation: u64) -> Result<(Image, Tenants)
     }
 }
 
-fn read_records(records: &[Record]) -> Result<Tenants, ImageError> {
+fn read_records(records: Vec<Record>, bounds: Bounds<'_>) -> Result<Tenants, ImageError> {
     let mut unpacker = Unpacker::new()?;
     let mut read = Tenants::new();
     let mut days: BTreeMap<TenantId, Vec<Days>> = BTreeMap::new();
@@ -101,15 +109,29 @@ fn read_records(records: &[Record]) -> Result<Tenants, ImageError> {
         read.entry(key.tenant.clone())
             .or_insert_with(|| Catalogue::with_room(key.page as usize * LABEL_PAGE));
     }
+    let mut bytes: usize = read.values().map(Catalogue::estimated_bytes).sum();
+    // What was read and what is made of it are in memory together.
+    let mut unread: usize = records.iter().map(|(_, content)| content.len()).sum();
     for (key, content) in records {
+        if (bounds.stop)() {
+            return Err(ImageError::Stopped);
+        }
         match key.kind {
             Kind::Labels => {
                 let catalogue = read.entry(key.tenant.clone()).or_default();
-                unpacker.labels(catalogue, key.page, content).map_err(bad)?;
+                let before = catalogue.estimated_bytes();
+                unpacker.labels(catalogue, key.page, &content).map_err(bad)?;
+                bytes = bytes.saturating_sub(before) + catalogue.estimated_bytes();
             }
             Kind::Days => {
-                days.entry(key.tenant.clone()).or_default().extend(unpacker.days(content).map_err(bad)?);
+                let page = unpacker.days(&content).map_err(bad)?;
+                bytes += page.iter().map(|days| size_of::<Days>() + days.heap_bytes()).sum::<usize>();
+                days.entry(key.tenant.clone()).or_default().extend(page);
             }
+        }
+        unread = unread.saturating_sub(content.len());
+        if bytes.saturating_add(unread) > bounds.max_bytes {
+            return Err(ImageError::TooLarge(bounds.max_bytes));
         }
     }
     for (tenant, catalogue) in &mut read {
@@ -126,16 +148,19 @@ pub(super) fn clear_place(dir: &Path, why: &ImageError) -> Store {
         match why {
             ImageError::Missing => {}
             // Every unclean stop leaves one of these: nothing to learn from it.
-            ImageError::Stale { .. } => folder.remove()?,
+            ImageError::Stale { .. } | ImageError::TooLarge(_) => folder.remove()?,
+            // It is sound as far as is known, and may be the right one after the next start.
+            ImageError::Stopped => return Ok(None),
             _ => folder.set_aside()?,
         }
-        Ok(folder)
+        Ok(Some(folder))
     });
     match cleared {
-        Ok(folder) => {
+        Ok(Some(folder)) => {
             tracing::info!("the label index starts empty: {why}");
             Store::Empty(folder)
         }
+        Ok(None) => Store::Off,
         Err(e) => {
             tracing::warn!("labels stay in memory: {why}, and its folder cannot be cleared: {e}");
             Store::Off

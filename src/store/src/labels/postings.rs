@@ -83,6 +83,7 @@ impl Postings {
     }
 
     /// Bytes on the heap, roughly.
+    #[cfg(test)]
     pub(super) fn heap_bytes(&self) -> usize {
         match self {
             Self::One(_) => 0,

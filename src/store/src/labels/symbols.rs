@@ -135,7 +135,20 @@ impl Symbols {
         Some(id)
     }
 
+    /// Bytes of memory without the postings, from counts alone.
+    pub(super) fn estimated_bytes(&self) -> usize {
+        /// A name's text with its allocation.
+        const NAME_TEXT: usize = 32;
+        // Each pair is also a number in its name's list.
+        self.names.capacity() * (size_of::<Name>() + NAME_TEXT)
+            + self.pairs.capacity() * (size_of::<Pair>() + size_of::<u32>())
+            + self.values.capacity()
+            + self.by_name.allocation_size()
+            + self.by_pair.allocation_size()
+    }
+
     /// Bytes of memory, roughly.
+    #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
         let name_bytes = |n: &Name| size_of::<Name>() + n.text.len() + n.pairs.capacity() * size_of::<u32>();
         let posting_bytes = |p: &Pair| p.postings.as_ref().map_or(0, Postings::heap_bytes);

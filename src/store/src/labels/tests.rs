@@ -1,14 +1,63 @@
 //! Does the label index answer like a plain list of streams and days, whatever happens to its image?
 
+mod bounds;
 mod damage;
 mod model;
 mod queries;
 
-use super::{LabelIndex, LabelState};
+use super::{Bounds, LabelIndex, LabelState};
+use crate::lookup::{LookupLimits, Meter};
 use regex::Regex;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use strandline_model::{Labels, MatchOp, Matcher, Selector, TenantId, ValuePattern};
+use strandline_model::{Labels, MatchOp, Matcher, Selector, TenantId, TimeRange, ValuePattern};
+
+type Span = Option<TimeRange>;
+
+/// The queries without bounds.
+impl LabelIndex {
+    fn label_names(&self, tenant: &TenantId, range: Span, selector: &Selector) -> BTreeSet<String> {
+        self.names(tenant, range, selector, &Meter::new(LookupLimits::NONE)).unwrap()
+    }
+
+    fn label_values(&self, tenant: &TenantId, name: &str, range: Span, of: &Selector) -> BTreeSet<String> {
+        self.values(tenant, name, range, of, &Meter::new(LookupLimits::NONE)).unwrap()
+    }
+
+    fn series(&self, tenant: &TenantId, range: Span, selector: &Selector, limit: usize) -> Vec<Labels> {
+        self.streams(tenant, range, selector, limit, &Meter::new(LookupLimits::NONE)).unwrap()
+    }
+
+    fn select(
+        &self,
+        tenant: &TenantId,
+        range: Span,
+        selector: &Selector,
+        limit: usize,
+    ) -> Option<Vec<Labels>> {
+        self.few(tenant, range, selector, limit, &Meter::new(LookupLimits::NONE)).unwrap()
+    }
+
+    /// Tenants that have streams.
+    fn tenants(&self) -> Vec<TenantId> {
+        let live = self.catalogues().into_iter().filter(|(_, catalogue)| catalogue.read().n_live() > 0);
+        live.map(|(tenant, _)| tenant).collect()
+    }
+
+    /// Streams of `tenant` on any day.
+    fn stream_count(&self, tenant: &TenantId) -> usize {
+        self.tenant(tenant).map_or(0, |catalogue| catalogue.read().n_live())
+    }
+
+    /// Forgets everything; the catalogues stay, as empty ones.
+    fn clear(&self) {
+        self.set_complete(false);
+        for (_, catalogue) in self.catalogues() {
+            *catalogue.write() = super::Catalogue::default();
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Anchored(Regex);
@@ -44,5 +93,5 @@ fn is_ready(state: &LabelState) -> bool {
 }
 
 fn open(dir: &Path, generation: u64) -> (LabelIndex, LabelState) {
-    LabelIndex::open(Some(dir.to_owned()), generation)
+    LabelIndex::open(Some(dir.to_owned()), generation, Bounds::NONE)
 }

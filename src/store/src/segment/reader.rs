@@ -167,6 +167,25 @@ impl Segment {
         self.chunk(&directory, i)
     }
 
+    /// Calls `each` with the labels and the times of the selected streams of one chunk of the table.
+    pub(crate) fn selected_in_chunk(
+        &self,
+        i: usize,
+        selector: &Selector,
+        mut each: impl FnMut(&Labels, (i64, i64)),
+    ) -> Result<(), StoreError> {
+        let directory = self.directory()?;
+        let raw = self.raw_chunk(&directory, i)?;
+        let rows = directory.get(i).map_or(0, |place| place.rows as usize);
+        decode_chunk_where(
+            &raw,
+            rows,
+            |_, pairs| selector.matches_pairs(pairs),
+            |_, row| each(&row.labels, row.time),
+        )
+        .ok_or_else(|| self.damaged(Part::StreamChunk, "does not decode"))
+    }
+
     /// The stream with these labels and its ordinal; reads one chunk of the table.
     pub fn find_stream(&self, labels: &Labels) -> Result<Option<(u32, StreamRow)>, StoreError> {
         let directory = self.directory()?;

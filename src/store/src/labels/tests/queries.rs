@@ -1,6 +1,6 @@
 //! Do selectors, days and limits mean what the language says?
 
-use super::{LabelIndex, Labels, MatchOp, Selector, labels, selector, tenant};
+use super::{Bounds, LabelIndex, Labels, MatchOp, Selector, labels, selector, tenant};
 use strandline_model::time::DAY_NS;
 use strandline_model::{Day, TimeRange};
 
@@ -8,7 +8,7 @@ const STREAMS: [&str; 5] =
     [r#"{app="a", env="dev"}"#, r#"{app="a"}"#, r#"{app="b", env="prod"}"#, r#"{job="x"}"#, "{}"];
 
 fn index() -> LabelIndex {
-    let (index, _) = LabelIndex::open(None, 0);
+    let (index, _) = LabelIndex::open(None, 0, Bounds::NONE);
     let streams: Vec<Labels> = STREAMS.iter().map(|text| labels(text)).collect();
     index.add(&tenant("t"), Day(3), streams.iter());
     index.set_complete(true);

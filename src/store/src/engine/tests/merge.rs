@@ -1,0 +1,51 @@
+//! A merge gives way within a stream too, and one that was stopped leaves nothing behind.
+
+use super::{Rig, config};
+use crate::engine::EngineConfig;
+use strandline_model::TimeRange;
+
+const ROWS: i64 = 10_000;
+
+/// One stream in four segments.
+fn rig() -> Rig {
+    let rig = Rig::new(EngineConfig { settle_target_bytes: 20_000, ..config() });
+    for part in 0..4 {
+        let rows: Vec<(&str, i64, &[u8])> =
+            (0..ROWS).map(|i| (r#"{a="one"}"#, i * 4 + part, &b"the line"[..])).collect();
+        rig.flush(&rows);
+    }
+    rig
+}
+
+#[test]
+fn a_merge_of_one_large_stream_gives_way_many_times() {
+    let rig = rig();
+    let mut asked = 0;
+    assert!(
+        rig.engine
+            .settle_one(&mut || {
+                asked += 1;
+                true
+            })
+            .unwrap()
+    );
+    assert!(asked >= 4 * ROWS / 2048, "asked {asked} times");
+    let rows: u64 =
+        rig.engine.view(&super::tenant(), TimeRange::ALL).segments.iter().map(|s| s.meta().rows).sum();
+    assert_eq!(rows as i64, 4 * ROWS);
+}
+
+#[test]
+fn a_merge_that_is_stopped_leaves_nothing_behind() {
+    let rig = rig();
+    let before = rig.disk.paths();
+    for stop_at in [1, 5, 12, 19] {
+        let mut asked = 0;
+        let merged = rig.engine.settle_one(&mut || {
+            asked += 1;
+            asked < stop_at
+        });
+        assert!(!merged.unwrap());
+        assert_eq!((rig.disk.paths(), asked), (before.clone(), stop_at));
+    }
+}
