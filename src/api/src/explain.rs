@@ -10,8 +10,8 @@ use crate::loki::logs::{self, Question};
 use crate::state::Door;
 use axum::extract::{Request, State};
 use serde_json::{Value, json};
-use strandline_query::QueryStats;
 use strandline_query::explain::Read;
+use strandline_query::{QueryStats, Queue};
 
 /// `GET|POST /strandline/v1/explain`: the parameters of `query` if there is a `time`, else those of `query_range`.
 pub(crate) async fn explain(
@@ -20,28 +20,25 @@ pub(crate) async fn explain(
     request: Request,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    let (shared, gzip) = (state.clone(), takes_gzip(&headers));
-    blocking::read(&state, move |cancel| {
+    let (shared, asker) = (state.clone(), reader.clone());
+    blocking::in_turn(&state, Queue::Query, &reader, move |turn| {
         let question = match params.get("time") {
-            Some(_) => logs::at_time(&shared, reader, &params, &headers)?,
-            None => logs::over_range(&shared, reader, &params, &headers)?,
+            Some(_) => logs::at_time(&shared, asker, &params, &headers)?,
+            None => logs::over_range(&shared, asker, &params, &headers)?,
         };
-        let query = &shared.query;
         let account = match question {
-            Question::Log(mut request) => {
-                request.cancel = cancel;
+            Question::Log(request) => {
                 let text = request.query.text().to_owned();
-                let result = query.logs(&request)?;
+                let result = shared.query.logs_in(&turn, &request)?;
                 account(&text, "log", &result.stats, &result.reads, &result.warnings)
             }
-            Question::Metric(mut request) => {
-                request.cancel = cancel;
+            Question::Metric(request) => {
                 let text = request.query.expr().to_string();
-                let result = query.metrics(&request)?;
+                let result = shared.query.metrics_in(&turn, &request)?;
                 account(&text, "metric", &result.stats, &result.reads, &result.warnings)
             }
         };
-        Ok(Answer::json(account.to_string().into_bytes()).packed_if(gzip))
+        Ok(Answer::json(account.to_string().into_bytes()).packed_if(takes_gzip(&headers)))
     })
     .await
 }

@@ -47,7 +47,7 @@ pub(crate) async fn metrics(State(state): State<Door>, _: Known) -> Response {
 pub(crate) async fn flush(State(state): State<Door>, _: Admin) -> Result<Response, Failure> {
     let submitter = state.submitter.clone();
     let failed = |error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error);
-    blocking::read(&state, move |_| submitter.flush().map_err(failed)).await?;
+    blocking::operate(&state, move |_| submitter.flush().map_err(failed)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -12,9 +12,11 @@ use strandline_ingest::{LabelCache, PushCounts, Quotas, Submitter};
 use strandline_query::QueryEngine;
 use tokio::sync::Semaphore;
 
-/// Requests that hold a blocking thread for a read, at most. More wait their turn without one: tokio's blocking threads
-/// are also those that pushes are decoded on.
-const MAX_BLOCKING_READS: usize = 64;
+/// Requests of no tenant that hold a blocking thread, at most. More wait without one: tokio's blocking threads are also those
+/// that pushes are decoded on.
+const MAX_READING: usize = 16;
+/// Operations (flush, deletes) that hold a blocking thread, at most.
+const MAX_OPERATING: usize = 16;
 
 /// Everything that requests share. Clones share it too.
 #[derive(Clone)]
@@ -36,7 +38,10 @@ pub(crate) struct Shared {
     pub(crate) inflight: Inflight,
     /// Pushes being decoded: CPU work with up to `max_decompressed_bytes` of memory each.
     pub(crate) decoding: Semaphore,
+    /// Slots of requests that belong to no tenant.
     pub(crate) reading: Arc<Semaphore>,
+    /// Slots of operations, which are not to wait for reads.
+    pub(crate) operating: Arc<Semaphore>,
     pub(crate) tails: TailRoom,
     /// What the process around the door can do; without it the paths for that do not exist.
     pub(crate) process: Option<Arc<dyn Process>>,
@@ -75,7 +80,8 @@ impl ApiState {
             counts: PushCounts::default(),
             inflight: Inflight::new(config.max_inflight_push_bytes),
             decoding: Semaphore::new(cores.max(2)),
-            reading: Arc::new(Semaphore::new(MAX_BLOCKING_READS)),
+            reading: Arc::new(Semaphore::new(MAX_READING)),
+            operating: Arc::new(Semaphore::new(MAX_OPERATING)),
             tails: TailRoom::new(config.max_tails),
             process,
             shutdown_prepared: AtomicBool::new(false),

@@ -134,6 +134,7 @@ pub fn query_config(config: &Config, memory: &MemoryBudget) -> QueryConfig {
         threads: config.query.threads,
         timeout_ns: nanoseconds(config.query.timeout),
         max_concurrent: config.query.max_concurrent.unwrap_or(0),
+        max_queued: config.query.max_queued,
         max_memory_bytes: bytes(config.query.max_memory),
         memory: memory.clone(),
     }

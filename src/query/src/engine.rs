@@ -3,7 +3,7 @@
 use crate::error::QueryError;
 use crate::execute::Run;
 use crate::explain::Read;
-use crate::gate::Gate;
+use crate::gate::{Gate, GateRules};
 use crate::language::LogQuery;
 use crate::logs::{self, LogSink, Outcome};
 use crate::pool::{Pool, Work};
@@ -11,9 +11,10 @@ use crate::reader::{Part, Reader, TENANT_LABEL};
 use crate::request::{CancelFlag, Direction, LogRequest};
 use crate::result::{Answer, LogResult, MetricResult};
 use crate::scope::Scope;
-use crate::share::Shared;
+use crate::share::Flights;
 use crate::stats::{Counters, QueryStats, count};
 use crate::tail::{Hub, HubThread};
+use crate::turn::{Deadline, Queue, Turn};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::time::SECOND_NS;
@@ -22,6 +23,11 @@ use strandline_store::Engine;
 
 /// With at most this many selected streams, segments are asked for each instead of for all they have.
 const FEW_STREAMS: usize = 64;
+
+/// Lookups that run at once for each of the threads: they read what is in memory, mostly.
+const LOOKUPS_PER_THREAD: usize = 4;
+/// So many tenants can have full queues at once.
+const QUEUED_TENANTS: usize = 4;
 
 /// A log answer's entries and what is made of them are in memory together.
 const LOG_ANSWER_COPIES: usize = 2;
@@ -33,8 +39,11 @@ pub struct QueryConfig {
     pub threads: usize,
     /// `query.timeout` (ns): time after which a query is given up, waiting included.
     pub timeout_ns: i64,
-    /// `query.max_concurrent`: queries that run at once, more wait; 0 is twice the threads.
+    /// `query.max_concurrent`: queries that run at once, more wait; 0 is twice the threads. A tenant of which none runs may
+    /// start one beyond it, up to twice as many in all.
     pub max_concurrent: usize,
+    /// `query.max_queued`: queries of one tenant that wait; more are refused. Of all tenants, four times as many may.
+    pub max_queued: usize,
     /// `query.max_memory` (bytes): most that one query may hold for its answer.
     pub max_memory_bytes: usize,
     /// What all requests of the process may hold together: classes `Query` and `Tail` are for what happens here.
@@ -47,6 +56,7 @@ impl Default for QueryConfig {
             threads: 0,
             timeout_ns: 60 * SECOND_NS,
             max_concurrent: 0,
+            max_queued: 512,
             max_memory_bytes: 256 << 20,
             memory: MemoryBudget::unlimited(),
         }
@@ -58,32 +68,12 @@ impl Default for QueryConfig {
 pub struct QueryEngine {
     engine: Arc<Engine>,
     config: QueryConfig,
-    gate: Gate,
+    queries: Gate,
+    lookups: Gate,
     pool: Pool,
-    pub(crate) shared_logs: Shared<LogResult>,
-    pub(crate) shared_metrics: Shared<MetricResult>,
+    pub(crate) shared_logs: Flights<LogResult>,
+    pub(crate) shared_metrics: Flights<MetricResult>,
     tails: HubThread,
-}
-
-/// When to stop working on a query.
-#[derive(Debug, Clone)]
-pub(crate) struct Deadline {
-    pub(crate) clock: Arc<dyn Clock>,
-    at_ns: i64,
-    cancel: CancelFlag,
-}
-
-impl Deadline {
-    /// Why to stop now, if there is a reason.
-    pub(crate) fn passed(&self) -> Option<QueryError> {
-        if self.cancel.is_cancelled() {
-            Some(QueryError::Cancelled)
-        } else if self.clock.monotonic_ns() >= self.at_ns {
-            Some(QueryError::TimedOut)
-        } else {
-            None
-        }
-    }
 }
 
 /// The entries of an answer, before the stages that are best run over the answer alone.
@@ -130,10 +120,17 @@ impl QueryEngine {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if config.threads == 0 { cores() } else { config.threads };
         let inside = if config.max_concurrent == 0 { 2 * threads } else { config.max_concurrent };
-        let (gate, pool) = (Gate::new(inside), Pool::start(threads)?);
+        let rules = |running| GateRules {
+            running,
+            running_of_idle_tenants: 2 * running,
+            waiting_of_tenant: config.max_queued,
+            waiting: QUEUED_TENANTS * config.max_queued,
+        };
+        let (queries, lookups) = (Gate::new(rules(inside)), Gate::new(rules(threads * LOOKUPS_PER_THREAD)));
+        let pool = Pool::start(threads)?;
         let (shared_logs, shared_metrics) = Default::default();
         let tails = HubThread::start(&engine)?;
-        Ok(Self { engine, config, gate, pool, shared_logs, shared_metrics, tails })
+        Ok(Self { engine, config, queries, lookups, pool, shared_logs, shared_metrics, tails })
     }
 
     /// The clock of the store.
@@ -151,28 +148,24 @@ impl QueryEngine {
         self.engine.read_only()
     }
 
-    /// Finds log lines, as [`Self::logs`], or takes part in the answer that another one gets who asks the same.
-    pub fn logs_shared(&self, request: &LogRequest) -> Result<Arc<LogResult>, QueryError> {
-        self.shared_logs.answer(
-            &request.key(),
-            &request.cancel,
-            || self.engine.commits(),
-            |flight| self.logs_begun(request, flight.cancel(), || flight.begin(self.engine.commits())),
-        )
+    /// Finds log lines in a turn of the request. Blocks the calling thread; the work is done by the engine's own threads.
+    pub fn logs_in(&self, turn: &Turn, request: &LogRequest) -> Result<LogResult, QueryError> {
+        self.logs_begun(turn, turn.deadline(), request, || ())
     }
 
-    /// Finds log lines. Blocks the calling thread; the work is done by the engine's own threads.
+    /// As [`Self::logs_in`], waiting for a turn first.
     pub fn logs(&self, request: &LogRequest) -> Result<LogResult, QueryError> {
-        self.logs_begun(request, &request.cancel, || ())
+        self.logs_in(&self.turn(&request.reader, &CancelFlag::default())?, request)
     }
 
-    fn logs_begun(
+    pub(crate) fn logs_begun(
         &self,
+        turn: &Turn,
+        deadline: &Deadline,
         request: &LogRequest,
-        cancel: &CancelFlag,
         begun: impl FnOnce(),
     ) -> Result<LogResult, QueryError> {
-        self.counted(&request.reader, cancel, |deadline, stats| {
+        self.counted(turn, |stats| {
             begun();
             let whole = |error| match error {
                 QueryError::TooLarge(part) => QueryError::TooLarge(part.saturating_mul(LOG_ANSWER_COPIES)),
@@ -188,47 +181,59 @@ impl QueryEngine {
         })
     }
 
-    /// Gives a query its turn, measures it and counts how it ends.
+    /// Runs a query in its turn, measures it and counts how it ends.
     pub(crate) fn counted<A: Answer>(
         &self,
-        reader: &Reader,
-        cancel: &CancelFlag,
-        run: impl FnOnce(&Deadline, &mut QueryStats) -> Result<A, QueryError>,
+        turn: &Turn,
+        run: impl FnOnce(&mut QueryStats) -> Result<A, QueryError>,
     ) -> Result<A, QueryError> {
-        let result = self.in_turn(reader, cancel, run);
-        let outcome = match &result {
-            Ok(found) if found.warnings().is_empty() => "ok",
-            Ok(_) => "incomplete",
-            Err(QueryError::Cancelled) => "cancelled",
-            Err(QueryError::TimedOut) => "timed_out",
-            Err(_) => "failed",
-        };
-        metrics::counter!("strandline_queries_total", "outcome" => outcome).increment(1);
+        let result = self.measured(turn, run);
+        match &result {
+            Ok(found) if found.warnings().is_empty() => count_outcome("ok"),
+            Ok(_) => count_outcome("incomplete"),
+            Err(error) => self.count_outcome(error),
+        }
         result
     }
 
-    fn in_turn<A: Answer>(
+    /// Counts a query that has no answer.
+    pub fn count_outcome(&self, error: &QueryError) {
+        count_outcome(match error {
+            QueryError::Cancelled => "cancelled",
+            QueryError::TimedOut => "timed_out",
+            QueryError::QueueFull(_) => "refused",
+            _ => "failed",
+        });
+    }
+
+    fn measured<A: Answer>(
         &self,
-        reader: &Reader,
-        cancel: &CancelFlag,
-        run: impl FnOnce(&Deadline, &mut QueryStats) -> Result<A, QueryError>,
+        turn: &Turn,
+        run: impl FnOnce(&mut QueryStats) -> Result<A, QueryError>,
     ) -> Result<A, QueryError> {
         let clock = self.engine.clock();
-        let started = clock.monotonic_ns();
-        let own = reader.rules().limits.query_timeout_ns;
-        let timeout_ns = if own > 0 { own } else { self.config.timeout_ns };
-        let at_ns = started.saturating_add(timeout_ns);
-        let deadline = Deadline { clock: Arc::clone(clock), at_ns, cancel: cancel.clone() };
-        let _turn = self.gate.enter(|| deadline.passed())?;
         let _running = Running::new();
         let begun = clock.monotonic_ns();
-        let mut stats = QueryStats { queue_ns: begun - started, ..QueryStats::default() };
-        let result = run(&deadline, &mut stats);
+        let mut stats = QueryStats { queue_ns: turn.queue_ns, ..QueryStats::default() };
+        let result = run(&mut stats);
         stats.exec_ns = clock.monotonic_ns() - begun;
         // Counted for failed queries too: their work was done.
         metrics::counter!("strandline_query_bytes_total").increment(stats.bytes());
         metrics::counter!("strandline_query_exec_ns_total").increment(stats.exec_ns.max(0) as u64);
         result.map(|answer| answer.with_stats(stats))
+    }
+
+    /// Requests that make or wait for an answer that several may share.
+    pub fn sharing(&self) -> usize {
+        self.shared_logs.sharing() + self.shared_metrics.sharing()
+    }
+
+    /// Where requests of a kind wait.
+    pub(crate) fn gate(&self, queue: Queue) -> &Gate {
+        match queue {
+            Queue::Query => &self.queries,
+            Queue::Lookup => &self.lookups,
+        }
     }
 
     /// The store.
@@ -370,6 +375,7 @@ impl QueryEngine {
     /// Names of the labels that selected streams have in `range` (to the day).
     pub fn label_names(
         &self,
+        turn: &Turn,
         reader: &Reader,
         range: TimeRange,
         selector: &Selector,
@@ -377,6 +383,7 @@ impl QueryEngine {
         let range = self.seen_by(reader, range);
         let mut all = BTreeSet::new();
         for part in reader.parts(selector) {
+            turn.check()?;
             let names = self.engine.label_names(&part.tenant, range, &part.selector)?;
             all.extend(names.into_iter().map(|name| part.shown_name(name)));
         }
@@ -389,6 +396,7 @@ impl QueryEngine {
     /// Values of the label `name` that selected streams have in `range` (to the day).
     pub fn label_values(
         &self,
+        turn: &Turn,
         reader: &Reader,
         name: &str,
         range: TimeRange,
@@ -397,6 +405,7 @@ impl QueryEngine {
         let range = self.seen_by(reader, range);
         let mut all = BTreeSet::new();
         for part in reader.parts(selector) {
+            turn.check()?;
             match part.stored_name(name) {
                 Some(name) => {
                     all.append(&mut self.engine.label_values(&part.tenant, name, range, &part.selector)?);
@@ -412,6 +421,7 @@ impl QueryEngine {
     /// The streams that any of the selectors selects and that have entries in `range` (to the day).
     pub fn series(
         &self,
+        turn: &Turn,
         reader: &Reader,
         range: TimeRange,
         selectors: &[Selector],
@@ -419,6 +429,7 @@ impl QueryEngine {
         let range = self.seen_by(reader, range);
         let mut all = BTreeSet::new();
         for part in selectors.iter().flat_map(|selector| reader.parts(selector)) {
+            turn.check()?;
             let mut series = self.engine.series(&part.tenant, range, &part.selector)?;
             if part.shows_tenant() {
                 all.extend(series.into_iter().map(|labels| Labels::clone(&part.shown(Arc::new(labels)))));
@@ -428,6 +439,10 @@ impl QueryEngine {
         }
         Ok(all)
     }
+}
+
+fn count_outcome(outcome: &'static str) {
+    metrics::counter!("strandline_queries_total", "outcome" => outcome).increment(1);
 }
 
 /// What is left of `range` beyond an entry at `ts`, at least `interval_ns` away from it.

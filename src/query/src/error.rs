@@ -24,6 +24,9 @@ pub enum QueryError {
          over regex match) to reduce the amount of data processed"
     )]
     TimedOut,
+    /// Too many queries of the tenant, or of all tenants, wait already.
+    #[error("too many outstanding requests: {0} queries are waiting for their turn (query.max_queued)")]
+    QueueFull(usize),
     /// The answer would not fit into the memory set aside for one.
     #[error("the answer needs more than {0} bytes (query.max_memory): lower the limit or narrow the query")]
     TooLarge(usize),

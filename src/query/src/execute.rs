@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
-use strandline_model::TimeRange;
+use strandline_model::{TenantId, TimeRange};
 use strandline_store::engine::SegmentHandle;
 use strandline_store::head::Head;
 use strandline_store::{StoreError, View};
@@ -210,6 +210,10 @@ fn first_units(view: &View, range: TimeRange, sink: &impl Sink) -> Frontier {
 }
 
 impl<S: Sink> Work for Run<S> {
+    fn tenant(&self) -> &TenantId {
+        &self.scope.part.tenant
+    }
+
     fn run_one(self: Arc<Self>, pool: &Queue) {
         let unit = {
             let mut frontier = self.frontier.lock();

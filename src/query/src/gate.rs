@@ -1,100 +1,336 @@
-//! Whose turn is it? A bounded number of queries run, the others wait in the order they came.
+//! Whose turn is it? A bounded number of queries run; the others wait, tenant by tenant, and in the order they came within
+//! one.
+//!
+//! Tenants take turns (round robin), so that a tenant with a hundred queries in the queue delays another's by one of them, not
+//! by all. A tenant of which nothing runs may start one query though the places are taken, up to a second bound: else a few
+//! long queries of one tenant would keep the short ones of all others out until they end. Waiting is a future without a
+//! runtime of its own: it holds no thread.
 
-use crate::error::QueryError;
-use parking_lot::{Condvar, Mutex};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use strandline_model::TenantId;
 
-/// A waiting query looks this often whether it is still wanted.
-const TICK: Duration = Duration::from_millis(50);
+/// Bounds of a gate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GateRules {
+    /// Most that run at once; at least 1.
+    pub(crate) running: usize,
+    /// As many may run when each above `running` is the only one of its tenant.
+    pub(crate) running_of_idle_tenants: usize,
+    /// Most that wait for one tenant.
+    pub(crate) waiting_of_tenant: usize,
+    /// Most that wait in all.
+    pub(crate) waiting: usize,
+}
 
-/// Lets a number of queries pass at once.
+/// The queue of a tenant, or that of all tenants, is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full {
+    /// How many may wait.
+    pub(crate) bound: usize,
+}
+
+/// Lets a number of queries pass at once. Clones are the same gate.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate(Arc<Shared>);
+
 #[derive(Debug)]
-pub(crate) struct Gate {
-    inside_max: usize,
+struct Shared {
+    rules: GateRules,
     state: Mutex<State>,
-    moved: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    inside: usize,
+    running: usize,
+    tenants: HashMap<TenantId, Tenant>,
+    /// The tenants that have something waiting; the first is next.
+    order: VecDeque<TenantId>,
+    waiting: usize,
     next_ticket: u64,
-    waiting: VecDeque<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Tenant {
+    running: usize,
+    waiting: VecDeque<Arc<Place>>,
+}
+
+/// One place in the queue. Its lock is taken inside that of the state, if both are.
+#[derive(Debug)]
+struct Place {
+    number: u64,
+    state: Mutex<PlaceState>,
+}
+
+#[derive(Debug)]
+enum PlaceState {
+    Waiting(Option<Waker>),
+    /// Counted as running already.
+    Granted,
+}
+
+/// A place in the queue; resolves when it is the query's turn. Dropping it leaves the queue.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    gate: Gate,
+    tenant: TenantId,
+    place: Option<Arc<Place>>,
 }
 
 /// Held while a query runs.
 #[derive(Debug)]
-pub(crate) struct Permit<'a>(&'a Gate);
+pub(crate) struct Permit {
+    gate: Gate,
+    tenant: TenantId,
+}
 
 impl Gate {
-    pub(crate) fn new(inside_max: usize) -> Self {
-        Self { inside_max: inside_max.max(1), state: Mutex::default(), moved: Condvar::new() }
+    pub(crate) fn new(rules: GateRules) -> Self {
+        let running = rules.running.max(1);
+        let rules = GateRules {
+            running,
+            running_of_idle_tenants: rules.running_of_idle_tenants.max(running),
+            ..rules
+        };
+        Self(Arc::new(Shared { rules, state: Mutex::default() }))
     }
 
-    /// Waits for a turn; `given_up` is asked now and then why to wait no longer.
-    pub(crate) fn enter(&self, given_up: impl Fn() -> Option<QueryError>) -> Result<Permit<'_>, QueryError> {
-        let mut state = self.state.lock();
-        if state.inside < self.inside_max && state.waiting.is_empty() {
-            state.inside += 1;
-            return Ok(Permit(self));
-        }
-        let ticket = state.next_ticket;
+    /// Takes a place in the queue of `tenant`.
+    pub(crate) fn enter(&self, tenant: &TenantId) -> Result<Ticket, Full> {
+        let rules = &self.0.rules;
+        let mut state = self.0.state.lock();
+        let number = state.next_ticket;
         state.next_ticket += 1;
-        state.waiting.push_back(ticket);
-        loop {
-            if let Some(error) = given_up() {
-                state.waiting.retain(|t| *t != ticket);
-                self.moved.notify_all();
-                return Err(error);
+        let waits = state.tenants.get(tenant).map_or(0, |tenant| tenant.waiting.len());
+        let at_once = waits == 0 && state.may_run(tenant, rules);
+        if !at_once {
+            if waits >= rules.waiting_of_tenant {
+                return Err(Full { bound: rules.waiting_of_tenant });
             }
-            if state.inside < self.inside_max && state.waiting.front() == Some(&ticket) {
-                state.waiting.pop_front();
-                state.inside += 1;
-                self.moved.notify_all();
-                return Ok(Permit(self));
+            if state.waiting >= rules.waiting {
+                return Err(Full { bound: rules.waiting });
             }
-            self.moved.wait_for(&mut state, TICK);
+        }
+        let entry = state.tenants.entry(tenant.clone()).or_default();
+        let granted = if at_once { PlaceState::Granted } else { PlaceState::Waiting(None) };
+        let place = Arc::new(Place { number, state: Mutex::new(granted) });
+        if at_once {
+            entry.running += 1;
+            state.running += 1;
+        } else {
+            entry.waiting.push_back(Arc::clone(&place));
+            state.waiting += 1;
+            if waits == 0 {
+                state.order.push_back(tenant.clone());
+            }
+        }
+        Ok(Ticket { gate: self.clone(), tenant: tenant.clone(), place: Some(place) })
+    }
+
+    /// Gives back the place of one that ran, and lets others in.
+    fn leave(&self, tenant: &TenantId) {
+        let mut state = self.0.state.lock();
+        state.running -= 1;
+        if let Some(entry) = state.tenants.get_mut(tenant) {
+            entry.running -= 1;
+        }
+        state.forget_if_unused(tenant);
+        let woken = state.admit(&self.0.rules);
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl State {
+    fn may_run(&self, tenant: &TenantId, rules: &GateRules) -> bool {
+        let idle = || self.tenants.get(tenant).is_none_or(|tenant| tenant.running == 0);
+        self.running < rules.running || (self.running < rules.running_of_idle_tenants && idle())
+    }
+
+    /// Lets in as many as may run, tenant by tenant. Returns who is to be woken once the lock is free.
+    fn admit(&mut self, rules: &GateRules) -> Vec<Waker> {
+        let mut woken = Vec::new();
+        let mut looked_at = 0;
+        while looked_at < self.order.len() && self.running < rules.running_of_idle_tenants {
+            let Some(tenant) = self.order.pop_front() else { break };
+            if !self.may_run(&tenant, rules) {
+                self.order.push_back(tenant);
+                looked_at += 1;
+                continue;
+            }
+            let Some(entry) = self.tenants.get_mut(&tenant) else { continue };
+            if let Some(place) = entry.waiting.pop_front() {
+                entry.running += 1;
+                self.running += 1;
+                self.waiting -= 1;
+                let before = std::mem::replace(&mut *place.state.lock(), PlaceState::Granted);
+                if let PlaceState::Waiting(Some(waker)) = before {
+                    woken.push(waker);
+                }
+            }
+            if !entry.waiting.is_empty() {
+                self.order.push_back(tenant);
+            }
+            looked_at = 0;
+        }
+        woken
+    }
+
+    /// Tenants are as many as clients care to name: none is kept that has nothing here.
+    fn forget_if_unused(&mut self, tenant: &TenantId) {
+        let unused = |tenant: &Tenant| tenant.running == 0 && tenant.waiting.is_empty();
+        if self.tenants.get(tenant).is_some_and(unused) {
+            self.tenants.remove(tenant);
         }
     }
 }
 
-impl Drop for Permit<'_> {
+impl Future for Ticket {
+    type Output = Permit;
+
+    /// Not to be polled again once it has resolved; it stays pending then.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Permit> {
+        let Some(place) = &self.place else { return Poll::Pending };
+        match &mut *place.state.lock() {
+            PlaceState::Waiting(waker) => {
+                *waker = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            PlaceState::Granted => {}
+        }
+        self.place = None;
+        Poll::Ready(Permit { gate: self.gate.clone(), tenant: self.tenant.clone() })
+    }
+}
+
+impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.state.lock().inside -= 1;
-        self.0.moved.notify_all();
+        let Some(place) = self.place.take() else { return };
+        let mut state = self.gate.0.state.lock();
+        if matches!(*place.state.lock(), PlaceState::Granted) {
+            drop(state);
+            self.gate.leave(&self.tenant);
+            return;
+        }
+        let mut emptied = false;
+        if let Some(entry) = state.tenants.get_mut(&self.tenant) {
+            entry.waiting.retain(|other| other.number != place.number);
+            emptied = entry.waiting.is_empty();
+        }
+        state.waiting -= 1;
+        if emptied {
+            state.order.retain(|tenant| *tenant != self.tenant);
+            state.forget_if_unused(&self.tenant);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.gate.leave(&self.tenant);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
+    use proptest::prelude::*;
+    use std::pin::pin;
+
+    const RULES: GateRules =
+        GateRules { running: 2, running_of_idle_tenants: 4, waiting_of_tenant: 100, waiting: 300 };
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::new(name).unwrap()
+    }
+
+    fn polled(ticket: &mut Ticket) -> Option<Permit> {
+        match pin!(ticket).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(permit) => Some(permit),
+            Poll::Pending => None,
+        }
+    }
 
     #[test]
-    fn those_who_wait_enter_in_order_and_those_who_give_up_are_skipped() {
-        let gate = Arc::new(Gate::new(1));
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let first = gate.enter(|| None).unwrap();
-        let threads: Vec<_> = (0..4)
-            .map(|i| {
-                let before = gate.state.lock().waiting.len();
-                let (at, order_at) = (Arc::clone(&gate), Arc::clone(&order));
-                let thread = std::thread::spawn(move || {
-                    let entered = at.enter(|| (i == 1).then_some(QueryError::Cancelled));
-                    if entered.is_ok() {
-                        order_at.lock().push(i);
-                    }
-                });
-                while i != 1 && gate.state.lock().waiting.len() == before {
-                    std::thread::yield_now();
+    fn a_hundred_queries_of_one_tenant_delay_another_tenants_by_one() {
+        let gate = Gate::new(GateRules { running_of_idle_tenants: 2, ..RULES });
+        let (a, b) = (tenant("a"), tenant("b"));
+        let mut heavy: Vec<Ticket> = (0..100).map(|_| gate.enter(&a).unwrap()).collect();
+        let mut running: Vec<Permit> = heavy.iter_mut().filter_map(polled).collect();
+        assert_eq!(running.len(), 2);
+        let mut light = gate.enter(&b).unwrap();
+        assert!(polled(&mut light).is_none());
+        running.pop();
+        // One of the first tenant's may be before it, as it was there first.
+        let next: Vec<Permit> = heavy.iter_mut().filter_map(polled).collect();
+        let mine = polled(&mut light);
+        assert_eq!((next.len(), mine.is_some()), (1, false));
+        drop(next);
+        assert!(polled(&mut light).is_some(), "it was the other tenant's turn");
+    }
+
+    #[test]
+    fn a_tenant_of_which_nothing_runs_does_not_wait_for_long_queries_of_others() {
+        let gate = Gate::new(RULES);
+        let mut heavy: Vec<Ticket> = (0..10).map(|_| gate.enter(&tenant("a")).unwrap()).collect();
+        let running: Vec<Permit> = heavy.iter_mut().filter_map(polled).collect();
+        assert_eq!(running.len(), 2);
+        let mut others: Vec<Ticket> = ["b", "c", "d"].map(|name| gate.enter(&tenant(name)).unwrap()).into();
+        let theirs: Vec<Permit> = others.iter_mut().filter_map(polled).collect();
+        assert_eq!(theirs.len(), 2, "up to the second bound");
+        let mut second = gate.enter(&tenant("b")).unwrap();
+        assert!(polled(&mut second).is_none(), "one beyond the first bound is all that a tenant gets");
+        drop(theirs);
+        assert!(polled(&mut others[2]).is_some());
+    }
+
+    #[test]
+    fn queues_are_bounded_by_tenant_and_in_all_and_the_bound_is_told() {
+        let rules = GateRules { running: 1, running_of_idle_tenants: 1, waiting_of_tenant: 2, waiting: 3 };
+        let gate = Gate::new(rules);
+        let all: Vec<_> = (0..3).map(|_| gate.enter(&tenant("a")).unwrap()).collect();
+        assert_eq!(gate.enter(&tenant("a")).unwrap_err(), Full { bound: 2 });
+        let other = gate.enter(&tenant("b")).unwrap();
+        assert_eq!(gate.enter(&tenant("c")).unwrap_err(), Full { bound: 3 });
+        drop(other);
+        assert!(gate.enter(&tenant("c")).is_ok(), "who leaves makes room");
+        drop(all);
+        assert!(gate.0.state.lock().tenants.is_empty(), "tenants that are gone are forgotten");
+    }
+
+    proptest! {
+        /// Whatever comes and goes in whatever order: the bounds hold, nobody is left waiting beside a free place, and
+        /// nothing stays behind.
+        #[test]
+        fn places_are_neither_lost_nor_doubled(steps in prop::collection::vec((0usize..4, any::<prop::sample::Index>()), 1..200)) {
+            let gate = Gate::new(RULES);
+            let (mut tickets, mut permits) = (Vec::<Ticket>::new(), Vec::<Permit>::new());
+            for (step, which) in steps {
+                match step {
+                    0 | 1 => tickets.push(gate.enter(&tenant(["a", "b", "c"][which.index(3)])).unwrap()),
+                    2 if !tickets.is_empty() => drop(tickets.swap_remove(which.index(tickets.len()))),
+                    3 if !permits.is_empty() => drop(permits.swap_remove(which.index(permits.len()))),
+                    _ => {}
                 }
-                thread
-            })
-            .collect();
-        drop(first);
-        threads.into_iter().for_each(|t| t.join().unwrap());
-        assert_eq!(*order.lock(), [0, 2, 3]);
-        assert_eq!(gate.state.lock().inside, 0);
+                if step != 1 {
+                    permits.extend(tickets.iter_mut().filter_map(polled));
+                    tickets.retain(|ticket| ticket.place.is_some());
+                }
+                let state = gate.0.state.lock();
+                prop_assert!(state.running <= RULES.running_of_idle_tenants);
+                prop_assert!(state.running >= RULES.running || state.waiting == 0);
+                let waiting: usize = state.tenants.values().map(|tenant| tenant.waiting.len()).sum();
+                prop_assert_eq!(state.waiting, waiting);
+            }
+            drop((tickets, permits));
+            let state = gate.0.state.lock();
+            prop_assert!(state.tenants.is_empty() && state.order.is_empty());
+            prop_assert_eq!((state.running, state.waiting), (0, 0));
+        }
     }
 }

@@ -29,6 +29,7 @@ mod scope;
 mod share;
 pub mod stats;
 pub mod tail;
+mod turn;
 pub mod volume;
 
 pub use deletes::{DeleteError, DeleteStatus, LogQlDeletes};
@@ -37,9 +38,11 @@ pub use error::QueryError;
 pub use language::{LogQuery, MetricQuery, Query, parse_selector, pretty};
 pub use patterns::PatternRequest;
 pub use reader::{LabelFilter, Part, ReadRules, Reader};
-pub use request::{CancelFlag, Direction, LogRequest, MetricRequest};
+pub use request::{CancelFlag, Direction, LogRequest, MetricRequest, Shareable};
 pub use result::{LogResult, MetricResult, Pattern, PatternResult, ResultEntry, ResultStream};
+pub use share::{Ended, FlightWait, Maker, Shared};
 pub use stats::QueryStats;
+pub use turn::{Deadline, Queue, Turn, Waiting};
 pub use volume::{StreamStats, VolumeRequest, VolumeResult};
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Metric queries: each leaf of the expression is read by a run of its own, the rest is computed from what comes back.
 
-use crate::engine::{Deadline, QueryEngine};
+use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::execute::Run;
 use crate::explain::Read;
@@ -12,6 +12,7 @@ use crate::request::{CancelFlag, MetricRequest};
 use crate::result::MetricResult;
 use crate::samples::SampleSink;
 use crate::stats::QueryStats;
+use crate::turn::{Deadline, Turn};
 use std::sync::Arc;
 use strandline_model::TimeRange;
 
@@ -28,28 +29,24 @@ struct Evaluation<'a> {
 }
 
 impl QueryEngine {
-    /// Computes numbers, as [`Self::metrics`], or takes part in the answer that another one gets who asks the same.
-    pub fn metrics_shared(&self, request: &MetricRequest) -> Result<Arc<MetricResult>, QueryError> {
-        self.shared_metrics.answer(
-            &request.key(),
-            &request.cancel,
-            || self.store().commits(),
-            |flight| self.metrics_begun(request, flight.cancel(), || flight.begin(self.store().commits())),
-        )
+    /// Computes numbers from log lines in a turn of the request. Blocks the calling thread.
+    pub fn metrics_in(&self, turn: &Turn, request: &MetricRequest) -> Result<MetricResult, QueryError> {
+        self.metrics_begun(turn, turn.deadline(), request, || ())
     }
 
-    /// Computes numbers from log lines. Blocks the calling thread.
+    /// As [`Self::metrics_in`], waiting for a turn first.
     pub fn metrics(&self, request: &MetricRequest) -> Result<MetricResult, QueryError> {
-        self.metrics_begun(request, &request.cancel, || ())
+        self.metrics_in(&self.turn(&request.reader, &CancelFlag::default())?, request)
     }
 
-    fn metrics_begun(
+    pub(crate) fn metrics_begun(
         &self,
+        turn: &Turn,
+        deadline: &Deadline,
         request: &MetricRequest,
-        cancel: &CancelFlag,
         begun: impl FnOnce(),
     ) -> Result<MetricResult, QueryError> {
-        self.counted(&request.reader, cancel, |deadline, stats| {
+        self.counted(turn, |stats| {
             begun();
             let series = request.max_series.filter(|_| !request.cut_series);
             let budget = Budget { bytes: self.config().max_memory_bytes, series };

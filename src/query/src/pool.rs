@@ -1,108 +1,199 @@
-//! Who does the work? A fixed number of threads that take turns between the queries at hand.
+//! Who does the work? A fixed number of threads that take turns between the queries at hand, tenant by tenant.
 //!
 //! A query is offered as a [`Work`]; a thread takes it, puts it back behind the others if there is more to do, and does
-//! one unit of it. So a query over years does not keep one over minutes waiting for longer than a block takes. A unit
-//! that takes long lets others have its turn now and then ([`breathe`]): there are more threads than turns.
+//! one unit of it. So a query over years does not keep one over minutes waiting for longer than a block takes, and many
+//! queries of one tenant do not keep another's one waiting. A unit that takes long lets others have its turn now and then
+//! ([`breathe`]): there are more threads than turns.
 
+use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use strandline_model::TenantId;
 
 /// How long a unit works before it lets others have its turn (ns).
 const SLICE_NS: i64 = 10_000_000;
 /// Threads for each turn: so many long units can be under way while short ones get theirs.
-const THREADS_PER_TURN: usize = 4;
+const THREADS_PER_TURN: usize = 5;
 
 /// Something that can be done in units by many threads.
 pub(crate) trait Work: Send + Sync {
+    /// Whose share of the threads it takes.
+    fn tenant(&self) -> &TenantId;
+
     /// Takes a unit and does it. `pool` is offered the work again as long as there are units.
     fn run_one(self: Arc<Self>, pool: &Queue);
 }
 
 /// The work at hand.
-#[derive(Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,
-    arrived: Condvar,
+    /// Work was handed to threads that rest.
+    handed_out: Condvar,
+    /// Paused units may go on.
+    resumed: Condvar,
+    /// Most threads that are in units of one tenant, paused ones included: the others stay free for other tenants.
+    threads_of_tenant: usize,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Arc<dyn Work>>,
+    /// Turns that nobody has.
+    free_turns: usize,
+    /// Threads that rest and have not been handed anything.
+    resting: usize,
+    tenants: HashMap<TenantId, Share>,
+    /// The tenants that have something waiting; the first is next.
+    order: VecDeque<TenantId>,
+    /// Work with a turn, for any thread that rests.
+    handed: VecDeque<Arc<dyn Work>>,
+    /// Paused units with a turn.
+    resumed: HashSet<u64>,
+    next_pause: u64,
     stopping: bool,
 }
 
+/// What a tenant has in the pool.
+#[derive(Default)]
+struct Share {
+    waiting: VecDeque<Waiting>,
+    /// Threads that are in its units.
+    threads: usize,
+}
+
+enum Waiting {
+    /// Needs a thread and a turn.
+    New(Arc<dyn Work>),
+    /// A unit that has its thread and needs a turn to go on.
+    Paused(u64),
+}
+
 impl Queue {
-    /// Puts work behind what waits already.
+    fn new(turns: usize, threads: usize) -> Self {
+        let state = State { free_turns: turns, ..State::default() };
+        Self {
+            state: Mutex::new(state),
+            handed_out: Condvar::new(),
+            resumed: Condvar::new(),
+            threads_of_tenant: threads.saturating_sub(turns).max(1),
+        }
+    }
+
+    /// Puts work behind what waits already for the same tenant.
     pub(crate) fn offer(&self, work: Arc<dyn Work>) {
-        self.state.lock().waiting.push_back(work);
-        self.arrived.notify_one();
-    }
-
-    fn next(&self) -> Option<Arc<dyn Work>> {
         let mut state = self.state.lock();
-        loop {
-            if state.stopping {
-                return None;
+        let tenant = work.tenant().clone();
+        state.wait(&tenant, Waiting::New(work));
+        self.hand_out(&mut state);
+    }
+
+    /// Gives free turns to what waits, tenant by tenant.
+    fn hand_out(&self, state: &mut State) {
+        while state.free_turns > 0
+            && let Some(next) = state.next(self.threads_of_tenant)
+        {
+            state.free_turns -= 1;
+            match next {
+                Waiting::New(work) => {
+                    state.resting -= 1;
+                    state.handed.push_back(work);
+                    self.handed_out.notify_one();
+                }
+                Waiting::Paused(pause) => {
+                    state.resumed.insert(pause);
+                    self.resumed.notify_all();
+                }
             }
-            if let Some(work) = state.waiting.pop_front() {
-                return Some(work);
+        }
+    }
+
+    /// The body of a thread.
+    fn serve(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        state.resting += 1;
+        self.hand_out(&mut state);
+        while !state.stopping {
+            let Some(work) = state.handed.pop_front() else {
+                self.handed_out.wait(&mut state);
+                continue;
+            };
+            drop(state);
+            let tenant = work.tenant().clone();
+            SINCE.set(None);
+            UNIT.set(Some((Arc::clone(self), tenant.clone())));
+            work.run_one(self);
+            UNIT.set(None);
+            state = self.state.lock();
+            state.free_turns += 1;
+            state.resting += 1;
+            state.leave(&tenant);
+            self.hand_out(&mut state);
+        }
+    }
+
+    /// Lets others have the turn of a unit of `tenant`, and waits for the next one.
+    fn pause(&self, tenant: &TenantId) {
+        let mut state = self.state.lock();
+        if state.order.is_empty() {
+            return;
+        }
+        let pause = state.next_pause;
+        state.next_pause += 1;
+        state.wait(tenant, Waiting::Paused(pause));
+        state.free_turns += 1;
+        self.hand_out(&mut state);
+        while !state.resumed.remove(&pause) {
+            self.resumed.wait(&mut state);
+        }
+    }
+}
+
+impl State {
+    fn wait(&mut self, tenant: &TenantId, waiting: Waiting) {
+        let share = self.tenants.entry(tenant.clone()).or_default();
+        if share.waiting.is_empty() {
+            self.order.push_back(tenant.clone());
+        }
+        share.waiting.push_back(waiting);
+    }
+
+    /// Takes what is next: of the first tenant in the order that has anything for which there is a thread.
+    fn next(&mut self, threads_of_tenant: usize) -> Option<Waiting> {
+        for _ in 0..self.order.len() {
+            let tenant = self.order.pop_front()?;
+            let Some(share) = self.tenants.get_mut(&tenant) else { continue };
+            let may_begin = !self.stopping && self.resting > 0 && share.threads < threads_of_tenant;
+            let ready = |waiting: &Waiting| may_begin || matches!(waiting, Waiting::Paused(_));
+            let at = share.waiting.iter().position(ready);
+            let next = at.and_then(|at| share.waiting.remove(at));
+            if matches!(next, Some(Waiting::New(_))) {
+                share.threads += 1;
             }
-            self.arrived.wait(&mut state);
+            if !share.waiting.is_empty() {
+                self.order.push_back(tenant);
+            }
+            if next.is_some() {
+                return next;
+            }
         }
-    }
-}
-
-/// Turns at the cores, taken in the order in which they were asked for.
-#[derive(Debug)]
-struct Turns {
-    line: Mutex<Line>,
-    moved: Condvar,
-}
-
-#[derive(Debug)]
-struct Line {
-    free: usize,
-    next_ticket: u64,
-    waiting: VecDeque<u64>,
-}
-
-impl Turns {
-    fn new(free: usize) -> Self {
-        let line = Line { free, next_ticket: 0, waiting: VecDeque::new() };
-        Self { line: Mutex::new(line), moved: Condvar::new() }
+        None
     }
 
-    fn take(&self) {
-        let mut line = self.line.lock();
-        let ticket = line.next_ticket;
-        line.next_ticket += 1;
-        line.waiting.push_back(ticket);
-        while line.free == 0 || line.waiting.front() != Some(&ticket) {
-            self.moved.wait(&mut line);
+    /// A thread is out of a unit of `tenant`.
+    fn leave(&mut self, tenant: &TenantId) {
+        let Some(share) = self.tenants.get_mut(tenant) else { return };
+        share.threads -= 1;
+        if share.threads == 0 && share.waiting.is_empty() {
+            self.tenants.remove(tenant);
         }
-        line.waiting.pop_front();
-        line.free -= 1;
-        if line.free > 0 {
-            self.moved.notify_all();
-        }
-    }
-
-    fn give(&self) {
-        self.line.lock().free += 1;
-        self.moved.notify_all();
-    }
-
-    fn is_wanted(&self) -> bool {
-        !self.line.lock().waiting.is_empty()
     }
 }
 
 thread_local! {
-    /// The turns that this thread takes part in, if it is one of the pool's.
-    static TURNS: RefCell<Option<Arc<Turns>>> = const { RefCell::new(None) };
+    /// The unit that this thread is in, if it is one of the pool's: where it takes turns, and whose it is.
+    static UNIT: RefCell<Option<(Arc<Queue>, TenantId)>> = const { RefCell::new(None) };
     /// When this thread's turn was first looked at.
     static SINCE: Cell<Option<i64>> = const { Cell::new(None) };
 }
@@ -112,13 +203,10 @@ pub(crate) fn breathe(now_ns: i64) {
     match SINCE.get() {
         None => SINCE.set(Some(now_ns)),
         Some(since) if now_ns.saturating_sub(since) < SLICE_NS => {}
-        Some(_) => TURNS.with_borrow(|turns| {
+        Some(_) => UNIT.with_borrow(|unit| {
             SINCE.set(None);
-            if let Some(turns) = turns
-                && turns.is_wanted()
-            {
-                turns.give();
-                turns.take();
+            if let Some((queue, tenant)) = unit {
+                queue.pause(tenant);
             }
         }),
     }
@@ -141,19 +229,11 @@ impl Pool {
     /// Starts threads of which `turns` work at a time.
     pub(crate) fn start(turns: usize) -> std::io::Result<Self> {
         let turns = turns.max(1);
-        let mut pool = Self { queue: Arc::default(), turns, threads: Vec::new() };
-        let shared = Arc::new(Turns::new(turns));
-        for i in 0..turns * THREADS_PER_TURN {
-            let (queue, turns) = (Arc::clone(&pool.queue), Arc::clone(&shared));
-            let body = move || {
-                TURNS.set(Some(Arc::clone(&turns)));
-                while let Some(work) = queue.next() {
-                    turns.take();
-                    SINCE.set(None);
-                    work.run_one(&queue);
-                    turns.give();
-                }
-            };
+        let threads = turns * THREADS_PER_TURN;
+        let mut pool = Self { queue: Arc::new(Queue::new(turns, threads)), turns, threads: Vec::new() };
+        for i in 0..threads {
+            let queue = Arc::clone(&pool.queue);
+            let body = move || queue.serve();
             pool.threads.push(std::thread::Builder::new().name(format!("query-{i}")).spawn(body)?);
         }
         Ok(pool)
@@ -172,8 +252,16 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.queue.state.lock().stopping = true;
-        self.queue.arrived.notify_all();
+        {
+            let mut state = self.queue.state.lock();
+            state.stopping = true;
+            // What no thread has begun is not begun any more; paused units need its turns to come to their ends.
+            let unused = std::mem::take(&mut state.handed).len();
+            state.free_turns += unused;
+            state.resting += unused;
+            self.queue.hand_out(&mut state);
+        }
+        self.queue.handed_out.notify_all();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the query pool ended by a panic");
@@ -187,12 +275,21 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    fn tenant(name: &str) -> TenantId {
+        TenantId::new(name).unwrap()
+    }
+
     struct Countdown {
+        tenant: TenantId,
         left: AtomicUsize,
         done: Arc<AtomicUsize>,
     }
 
     impl Work for Countdown {
+        fn tenant(&self) -> &TenantId {
+            &self.tenant
+        }
+
         fn run_one(self: Arc<Self>, pool: &Queue) {
             if self.left.fetch_sub(1, Ordering::SeqCst) > 1 {
                 pool.offer(self.clone());
@@ -205,8 +302,9 @@ mod tests {
     fn every_unit_is_done_and_a_stop_joins_the_threads() {
         let done = Arc::new(AtomicUsize::new(0));
         let pool = Pool::start(3).unwrap();
-        for n in [1, 5, 20] {
-            pool.offer(Arc::new(Countdown { left: AtomicUsize::new(n), done: Arc::clone(&done) }));
+        for (n, name) in [(1, "a"), (5, "b"), (20, "a")] {
+            let (left, done) = (AtomicUsize::new(n), Arc::clone(&done));
+            pool.offer(Arc::new(Countdown { tenant: tenant(name), left, done }));
         }
         while done.load(Ordering::SeqCst) < 26 {
             std::thread::yield_now();
@@ -215,42 +313,96 @@ mod tests {
         assert_eq!(done.load(Ordering::SeqCst), 26);
     }
 
+    /// A unit that lasts until it is told to end.
     struct Long {
-        clock: Arc<AtomicUsize>,
+        tenant: TenantId,
+        clock: AtomicUsize,
+        begun: Arc<AtomicUsize>,
         until: Arc<AtomicUsize>,
     }
 
     impl Work for Long {
+        fn tenant(&self) -> &TenantId {
+            &self.tenant
+        }
+
         fn run_one(self: Arc<Self>, _: &Queue) {
+            self.begun.fetch_add(1, Ordering::SeqCst);
             while self.until.load(Ordering::SeqCst) > 0 {
                 breathe(self.clock.fetch_add(1, Ordering::SeqCst) as i64 * SLICE_NS);
             }
         }
     }
 
-    #[test]
-    fn long_units_let_short_ones_have_their_turn() {
-        let left = Arc::new(AtomicUsize::new(1));
-        let pool = Pool::start(1).unwrap();
-        for _ in 0..THREADS_PER_TURN - 1 {
-            pool.offer(Arc::new(Long { clock: Arc::default(), until: Arc::clone(&left) }));
-        }
-        // Only this one ends the others, and there is one turn.
-        struct Short(Arc<AtomicUsize>);
-        impl Work for Short {
-            fn run_one(self: Arc<Self>, _: &Queue) {
-                self.0.store(0, Ordering::SeqCst);
-            }
-        }
-        pool.offer(Arc::new(Short(Arc::clone(&left))));
-        drop_when(|| left.load(Ordering::SeqCst) == 0, pool);
-        assert_eq!(left.load(Ordering::SeqCst), 0);
+    /// The unit that tells them, and notes how many had begun before it.
+    struct Short {
+        tenant: TenantId,
+        begun: Arc<AtomicUsize>,
+        before: Arc<AtomicUsize>,
+        until: Arc<AtomicUsize>,
     }
 
-    fn drop_when(done: impl Fn() -> bool, pool: Pool) {
-        while !done() {
+    impl Work for Short {
+        fn tenant(&self) -> &TenantId {
+            &self.tenant
+        }
+
+        fn run_one(self: Arc<Self>, _: &Queue) {
+            self.before.store(self.begun.load(Ordering::SeqCst), Ordering::SeqCst);
+            self.until.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// With one turn and `n` long units of `a` of which `held` have a thread, a short unit of `short` comes: how many of
+    /// the long ones had begun before it was done.
+    fn begun_before(n: usize, held: usize, short: &str) -> usize {
+        let [begun, before] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let until = Arc::new(AtomicUsize::new(1));
+        let pool = Pool::start(1).unwrap();
+        for _ in 0..n {
+            let (begun, until) = (Arc::clone(&begun), Arc::clone(&until));
+            pool.offer(Arc::new(Long { tenant: tenant("a"), clock: AtomicUsize::new(0), begun, until }));
+        }
+        while begun.load(Ordering::SeqCst) < held {
+            std::thread::yield_now();
+        }
+        let (before_at, until_at) = (Arc::clone(&before), Arc::clone(&until));
+        pool.offer(Arc::new(Short { tenant: tenant(short), begun, before: before_at, until: until_at }));
+        while until.load(Ordering::SeqCst) > 0 {
             std::thread::yield_now();
         }
         drop(pool);
+        before.load(Ordering::SeqCst)
+    }
+
+    #[test]
+    fn long_units_let_short_ones_have_their_turn() {
+        let long = THREADS_PER_TURN - 2;
+        assert_eq!(begun_before(long, long, "a"), long);
+    }
+
+    #[test]
+    fn a_tenant_with_long_units_on_all_its_threads_leaves_one_for_others() {
+        // More long units than there are threads: without a bound by tenant they would have them all.
+        assert_eq!(begun_before(THREADS_PER_TURN * 2, THREADS_PER_TURN - 1, "b"), THREADS_PER_TURN - 1);
+    }
+
+    #[test]
+    fn turns_go_round_the_tenants_not_the_queries() {
+        let queue = Queue::new(1, THREADS_PER_TURN);
+        let done = Arc::new(AtomicUsize::new(0));
+        let work = |name: &str| {
+            let (left, done) = (AtomicUsize::new(1), Arc::clone(&done));
+            Arc::new(Countdown { tenant: tenant(name), left, done }) as Arc<dyn Work>
+        };
+        (0..100).for_each(|_| queue.offer(work("a")));
+        queue.offer(work("b"));
+        let mut state = queue.state.lock();
+        state.resting = THREADS_PER_TURN;
+        let mut next = || match state.next(usize::MAX) {
+            Some(Waiting::New(work)) => work.tenant().as_str().to_owned(),
+            _ => panic!("nothing"),
+        };
+        assert_eq!([next(), next(), next()], ["a", "b", "a"]);
     }
 }

@@ -8,7 +8,7 @@ use crate::error::QueryError;
 use crate::language::{LogQuery, MetricQuery, Query, parse_selector};
 use crate::metric;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use strandline_logql::require_non_empty_matcher;
 use strandline_model::{Labels, Limits, Matcher, Selector, TenantId};
 
@@ -88,6 +88,12 @@ impl Reader {
     /// Whose data, by name.
     pub fn tenants(&self) -> &[TenantId] {
         &self.tenants
+    }
+
+    /// The tenant in whose queue the reader waits: with several, the first, so that naming many is no way to more turns.
+    pub(crate) fn payer(&self) -> &TenantId {
+        static NOBODY: LazyLock<TenantId> = LazyLock::new(TenantId::default_tenant);
+        self.tenants.first().unwrap_or_else(|| &NOBODY)
     }
 
     /// The filter that the reader is confined to.

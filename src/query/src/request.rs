@@ -1,8 +1,13 @@
 //! What is asked?
 
+use crate::engine::QueryEngine;
+use crate::error::QueryError;
 use crate::language::{LogQuery, MetricQuery};
 use crate::metric::Steps;
 use crate::reader::Reader;
+use crate::result::{LogResult, MetricResult};
+use crate::share::{Maker, Shared};
+use crate::turn::{Deadline, Turn};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,6 +74,11 @@ impl CancelFlag {
         in_time
     }
 
+    /// The flags that have a say.
+    pub(crate) fn members(&self) -> usize {
+        usize::from(self.0.first.is_some()) + self.0.others.lock().len()
+    }
+
     /// Asks the query to stop.
     pub fn cancel(&self) {
         self.0.set.store(true, Ordering::Relaxed);
@@ -109,14 +119,12 @@ pub struct LogRequest {
     pub interval_ns: i64,
     /// Whether structured metadata stays with the entries instead of joining the labels.
     pub categorize: bool,
-    /// Set when the answer is no longer wanted.
-    pub cancel: CancelFlag,
 }
 
 impl LogRequest {
     /// Equal for equal questions.
     pub(crate) fn key(&self) -> String {
-        let Self { reader, query, range, limit, direction, interval_ns, categorize, cancel: _ } = self;
+        let Self { reader, query, range, limit, direction, interval_ns, categorize } = self;
         let text = query.text();
         format!("{}\n{range:?} {limit} {direction:?} {interval_ns} {categorize}\n{text}", reader.key())
     }
@@ -135,16 +143,91 @@ pub struct MetricRequest {
     pub max_series: Option<usize>,
     /// Whether an answer with more series is cut, with a warning, instead of refused.
     pub cut_series: bool,
-    /// Set when the answer is no longer wanted.
-    pub cancel: CancelFlag,
 }
 
 impl MetricRequest {
     /// Equal for equal questions.
     pub(crate) fn key(&self) -> String {
-        let Self { reader, query, steps, max_series, cut_series, cancel: _ } = self;
+        let Self { reader, query, steps, max_series, cut_series } = self;
         let text = query.expr();
         format!("{}\n{steps:?} {max_series:?} {cut_series}\n{text}", reader.key())
+    }
+}
+
+/// A question whose answer those who ask it at the same time can share.
+pub trait Shareable: Send + Sync + 'static {
+    /// What comes back.
+    type Answer: Send + Sync + 'static;
+
+    /// Who asks.
+    fn reader(&self) -> &Reader;
+
+    /// Joins those who ask the same, if the answer that is being made serves.
+    fn board(&self, engine: &QueryEngine, deadline: &Deadline) -> Shared<Self::Answer>;
+
+    /// Makes the answer for all who joined. Blocks the calling thread.
+    fn make(
+        &self,
+        engine: &QueryEngine,
+        maker: Maker<Self::Answer>,
+        turn: &Turn,
+    ) -> Result<Arc<Self::Answer>, QueryError>;
+
+    /// Makes the answer for this one alone. Blocks the calling thread.
+    fn make_alone(&self, engine: &QueryEngine, turn: &Turn) -> Result<Arc<Self::Answer>, QueryError>;
+}
+
+impl Shareable for LogRequest {
+    type Answer = LogResult;
+
+    fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    fn board(&self, engine: &QueryEngine, deadline: &Deadline) -> Shared<LogResult> {
+        engine.shared_logs.board(self.key(), &deadline.cancel, engine.store().commits())
+    }
+
+    fn make(
+        &self,
+        engine: &QueryEngine,
+        maker: Maker<LogResult>,
+        turn: &Turn,
+    ) -> Result<Arc<LogResult>, QueryError> {
+        maker.make(turn.deadline(), |deadline, begun| {
+            engine.logs_begun(turn, deadline, self, || begun(engine.store().commits()))
+        })
+    }
+
+    fn make_alone(&self, engine: &QueryEngine, turn: &Turn) -> Result<Arc<LogResult>, QueryError> {
+        engine.logs_in(turn, self).map(Arc::new)
+    }
+}
+
+impl Shareable for MetricRequest {
+    type Answer = MetricResult;
+
+    fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    fn board(&self, engine: &QueryEngine, deadline: &Deadline) -> Shared<MetricResult> {
+        engine.shared_metrics.board(self.key(), &deadline.cancel, engine.store().commits())
+    }
+
+    fn make(
+        &self,
+        engine: &QueryEngine,
+        maker: Maker<MetricResult>,
+        turn: &Turn,
+    ) -> Result<Arc<MetricResult>, QueryError> {
+        maker.make(turn.deadline(), |deadline, begun| {
+            engine.metrics_begun(turn, deadline, self, || begun(engine.store().commits()))
+        })
+    }
+
+    fn make_alone(&self, engine: &QueryEngine, turn: &Turn) -> Result<Arc<MetricResult>, QueryError> {
+        engine.metrics_in(turn, self).map(Arc::new)
     }
 }
 

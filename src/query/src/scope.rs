@@ -1,11 +1,11 @@
 //! What do all parts of a query's work share? Whose data, which of it, until when, and what it has cost.
 
-use crate::engine::Deadline;
 use crate::error::QueryError;
 use crate::language::LogQuery;
 use crate::pool;
 use crate::reader::Part;
 use crate::stats::Counters;
+use crate::turn::Deadline;
 use std::sync::Arc;
 use strandline_model::{Labels, TimeRange};
 use strandline_store::View;

@@ -1,12 +1,22 @@
-//! How does a read get a thread? After waiting for its turn; and it is told when the client has gone.
+//! How does work get a thread? After waiting for its turn, which holds none; and it is told when the client has gone.
+//!
+//! Queries and lookups wait in the queues of the query engine, tenant by tenant. Operations (flush, deletes) and what belongs
+//! to no tenant have slots of their own, so that none of them waits for queries.
 
 use crate::http::failure::Failure;
 use crate::state::Door;
 use std::sync::Arc;
-use strandline_query::CancelFlag;
+use strandline_query::{CancelFlag, QueryError, Queue, Reader, Turn, Waiting};
+use tokio::sync::Semaphore;
 
 /// Cancels a query when the request's future is dropped, which is how a client that went away shows.
-struct CancelOnDrop(CancelFlag);
+pub(crate) struct CancelOnDrop(CancelFlag);
+
+impl CancelOnDrop {
+    pub(crate) fn new(cancel: &CancelFlag) -> Self {
+        Self(cancel.clone())
+    }
+}
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -14,21 +24,69 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Runs `work` on a blocking thread.
+/// Runs `work` on a blocking thread when it is its turn among the requests of all tenants.
+pub(crate) async fn in_turn<T: Send + 'static>(
+    state: &Door,
+    queue: Queue,
+    reader: &Reader,
+    work: impl FnOnce(Turn) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let cancel = CancelFlag::default();
+    let _guard = CancelOnDrop::new(&cancel);
+    let turn = turn(state, state.query.queue(queue, reader, &cancel)?).await?;
+    on_thread(move || work(turn)).await
+}
+
+/// Waits until the turn comes or the time is over.
+pub(crate) async fn turn(state: &Door, waiting: Waiting) -> Result<Turn, Failure> {
+    let waiting = match waiting.at_once() {
+        Ok(turn) => return Ok(turn),
+        Err(waiting) => waiting,
+    };
+    let left = waiting.deadline().left();
+    tokio::time::timeout(left, waiting).await.map_err(|_| {
+        state.query.count_outcome(&QueryError::TimedOut);
+        QueryError::TimedOut.into()
+    })
+}
+
+/// Runs what belongs to no tenant, costs little and needs no credentials.
 pub(crate) async fn read<T: Send + 'static>(
     state: &Door,
     work: impl FnOnce(CancelFlag) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let turn = Arc::clone(&state.reading).acquire_owned().await.map_err(|_| Failure::internal())?;
+    in_slot(&state.reading, work).await
+}
+
+/// Runs what changes the store or waits for it.
+pub(crate) async fn operate<T: Send + 'static>(
+    state: &Door,
+    work: impl FnOnce(CancelFlag) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    in_slot(&state.operating, work).await
+}
+
+async fn in_slot<T: Send + 'static>(
+    slots: &Arc<Semaphore>,
+    work: impl FnOnce(CancelFlag) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(|_| Failure::internal())?;
     let cancel = CancelFlag::default();
-    let _guard = CancelOnDrop(cancel.clone());
-    let task = tokio::task::spawn_blocking(move || {
+    let _guard = CancelOnDrop::new(&cancel);
+    on_thread(move || {
         let result = work(cancel);
         // The thread is free only now, whether or not anybody still waits.
-        drop(turn);
+        drop(slot);
         result
-    });
-    match task.await {
+    })
+    .await
+}
+
+/// Runs `work` on a blocking thread. The caller has a turn or a slot for it.
+pub(crate) async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(_) => {
             tracing::error!("a request ended by a panic");
@@ -44,7 +102,7 @@ mod tests {
     #[test]
     fn a_dropped_request_cancels_its_query() {
         let cancel = CancelFlag::default();
-        let guard = CancelOnDrop(cancel.clone());
+        let guard = CancelOnDrop::new(&cancel);
         assert!(!cancel.is_cancelled());
         drop(guard);
         assert!(cancel.is_cancelled());

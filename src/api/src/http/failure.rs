@@ -110,6 +110,7 @@ impl From<QueryError> for Failure {
             | QueryError::TooManyVolumes(_) => StatusCode::BAD_REQUEST,
             QueryError::Evaluation(ref error) if error.is_of_the_query() => StatusCode::BAD_REQUEST,
             QueryError::Cancelled => StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default(),
+            QueryError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
             QueryError::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             QueryError::Store(_) | QueryError::Evaluation(_) | QueryError::Internal => {
                 StatusCode::INTERNAL_SERVER_ERROR

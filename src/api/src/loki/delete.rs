@@ -30,7 +30,8 @@ pub(crate) async fn add(
     let range = range(&params, state.query.clock().now_ns())?;
     let engine = state.query.clone();
     let number =
-        blocking::read(&state, move |_| engine.add_delete(&tenant, &query, range).map_err(refused)).await?;
+        blocking::operate(&state, move |_| engine.add_delete(&tenant, &query, range).map_err(refused))
+            .await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if let Ok(id) = HeaderValue::from_str(&format!("{number:08x}")) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -84,7 +85,7 @@ pub(crate) async fn list(
     };
     let (start, end) = (bound("start")?.unwrap_or(i64::MIN), bound("end")?.unwrap_or(i64::MAX));
     let engine = state.query.clone();
-    blocking::read(&state, move |_| {
+    blocking::operate(&state, move |_| {
         let mut deletes = engine.deletes(&tenant);
         deletes.retain(|d| d.range.0 <= end && start <= d.range.1);
         Ok(Answer::json(encode(&deletes)).packed_if(takes_gzip(&headers)))
@@ -131,7 +132,7 @@ pub(crate) async fn cancel(
     let number = params.get("request_id").and_then(|id| u64::from_str_radix(id, 16).ok());
     let number = number.ok_or_else(|| refused(DeleteError::Unknown))?;
     let engine = state.query.clone();
-    blocking::read(&state, move |_| engine.cancel_delete(&tenant, number).map_err(refused)).await?;
+    blocking::operate(&state, move |_| engine.cancel_delete(&tenant, number).map_err(refused)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

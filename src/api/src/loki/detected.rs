@@ -7,12 +7,13 @@ use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
+use crate::http::shared;
 use crate::state::Door;
 use axum::extract::{Path, Request, State};
 use std::collections::BTreeMap;
 use strandline_model::TimeRange;
 use strandline_query::detected::{Detected, Field};
-use strandline_query::{CancelFlag, Direction, LogRequest, QueryEngine, QueryError, Reader};
+use strandline_query::{Deadline, Direction, LogRequest, LogResult, QueryEngine, QueryError, Queue, Reader};
 
 /// Lines that are looked at if the client does not say how many.
 const DEFAULT_LINES: usize = 100;
@@ -26,10 +27,10 @@ pub(crate) async fn labels(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = labels::Question::of(&state, reader, request).await?;
-    let engine = state.query.clone();
-    blocking::read(&state, move |_| {
+    let (engine, reader) = (state.query.clone(), question.reader.clone());
+    blocking::in_turn(&state, Queue::Lookup, &reader, move |turn| {
         let selector = selector::optional(&question.reader, &question.params)?;
-        let found = engine.detected_labels(&question.reader, question.range, &selector)?;
+        let found = engine.detected_labels(&turn, &question.reader, question.range, &selector)?;
         Ok(Answer::json(encode_labels(&found)).packed_if(takes_gzip(&question.headers)))
     })
     .await
@@ -41,8 +42,8 @@ pub(crate) async fn fields(
     Asker(reader): Asker,
     request: Request,
 ) -> Result<Answer, Failure> {
-    answer(&state, reader, request, |engine, request, limit| {
-        let found = engine.detected_fields(request, limit)?;
+    answer(&state, reader, request, |engine, lines, limit, deadline| {
+        let found = engine.detected_fields(lines, limit, deadline)?;
         Ok(encode(&found, "fields", limit, put_field))
     })
     .await
@@ -55,8 +56,8 @@ pub(crate) async fn values(
     Asker(reader): Asker,
     request: Request,
 ) -> Result<Answer, Failure> {
-    answer(&state, reader, request, move |engine, request, limit| {
-        let found = engine.detected_values(request, &name, limit)?;
+    answer(&state, reader, request, move |engine, lines, limit, deadline| {
+        let found = engine.detected_values(lines, &name, limit, deadline)?;
         Ok(encode(&found, "values", limit, |out, value| put_text(out, value)))
     })
     .await
@@ -91,7 +92,6 @@ impl Question {
             direction: Direction::Backward,
             interval_ns: 0,
             categorize: true,
-            cancel: CancelFlag::default(),
         };
         Ok(Self { request, limit })
     }
@@ -109,14 +109,16 @@ async fn answer(
     state: &Door,
     reader: Reader,
     request: Request,
-    ask: impl FnOnce(&QueryEngine, &LogRequest, usize) -> Result<Vec<u8>, QueryError> + Send + 'static,
+    ask: impl FnOnce(&QueryEngine, &LogResult, usize, &Deadline) -> Result<Vec<u8>, QueryError> + Send + 'static,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(state, request).await?;
-    let shared = state.clone();
-    blocking::read(state, move |cancel| {
-        let Question { request, limit } = Question::of(&shared, reader, &params)?;
-        let request = LogRequest { cancel, ..request };
-        Ok(Answer::json(ask(&shared.query, &request, limit)?).packed_if(takes_gzip(&headers)))
+    let (door, asker) = (state.clone(), reader.clone());
+    shared::query(state, &reader, move |reading| {
+        let Question { request, limit } = Question::of(&door, asker, &params)?;
+        reading.run(request, move |_, lines, deadline| {
+            let body = ask(&door.query, &lines, limit, deadline)?;
+            Ok(Answer::json(body).packed_if(takes_gzip(&headers)))
+        })
     })
     .await
 }

@@ -13,7 +13,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use std::collections::BTreeSet;
 use strandline_model::{Labels, TimeRange};
-use strandline_query::{QueryEngine, Reader};
+use strandline_query::{QueryEngine, Queue, Reader, Turn};
 
 /// What all questions for labels have in common.
 pub(super) struct Question {
@@ -43,9 +43,9 @@ pub(crate) async fn names(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
-    texts(&state, question, |engine, q| {
+    texts(&state, question, |engine, turn, q| {
         let selector = selector::optional(&q.reader, &q.params)?;
-        Ok(engine.label_names(&q.reader, q.range, &selector)?)
+        Ok(engine.label_names(turn, &q.reader, q.range, &selector)?)
     })
     .await
 }
@@ -58,9 +58,9 @@ pub(crate) async fn values(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
-    texts(&state, question, move |engine, q| {
+    texts(&state, question, move |engine, turn, q| {
         let selector = selector::optional(&q.reader, &q.params)?;
-        Ok(engine.label_values(&q.reader, &name, q.range, &selector)?)
+        Ok(engine.label_values(turn, &q.reader, &name, q.range, &selector)?)
     })
     .await
 }
@@ -68,11 +68,11 @@ pub(crate) async fn values(
 async fn texts(
     state: &Door,
     question: Question,
-    ask: impl FnOnce(&QueryEngine, &Question) -> Result<BTreeSet<String>, Failure> + Send + 'static,
+    ask: impl FnOnce(&QueryEngine, &Turn, &Question) -> Result<BTreeSet<String>, Failure> + Send + 'static,
 ) -> Result<Answer, Failure> {
-    let engine = state.query.clone();
-    blocking::read(state, move |_| {
-        let found = ask(&engine, &question)?;
+    let (engine, reader) = (state.query.clone(), question.reader.clone());
+    blocking::in_turn(state, Queue::Lookup, &reader, move |turn| {
+        let found = ask(&engine, &turn, &question)?;
         let mut out = b"{\"status\":\"success\"".to_vec();
         // Loki leaves the key out when there is nothing.
         if !found.is_empty() {
@@ -92,10 +92,10 @@ pub(crate) async fn series(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
-    let engine = state.query.clone();
-    blocking::read(&state, move |_| {
+    let (engine, reader) = (state.query.clone(), question.reader.clone());
+    blocking::in_turn(&state, Queue::Lookup, &reader, move |turn| {
         let selectors = selector::all_of_match(&question.reader, &question.params)?;
-        let found = engine.series(&question.reader, question.range, &selectors)?;
+        let found = engine.series(&turn, &question.reader, question.range, &selectors)?;
         Ok(Answer::json(encode_series(&found)).packed_if(takes_gzip(&question.headers)))
     })
     .await

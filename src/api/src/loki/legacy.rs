@@ -5,15 +5,15 @@ use super::logs::{self, Question};
 use super::stats;
 use crate::access::Asker;
 use crate::http::answer::{Answer, takes_gzip};
-use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
+use crate::http::shared;
 use crate::state::Door;
 use axum::extract::{Request, State};
 use std::fmt::Write;
 use strandline_model::labels::write_quoted;
 use strandline_model::time::Rfc3339Nano;
-use strandline_query::{LogRequest, LogResult};
+use strandline_query::LogResult;
 
 /// `GET|POST /api/prom/query`: lines; `regexp` is one more filter.
 pub(crate) async fn query(
@@ -28,13 +28,13 @@ pub(crate) async fn query(
         let _ = write_quoted(&mut text, regexp);
         params.set("query", text);
     }
-    let shared = state.clone();
-    blocking::read(&state, move |cancel| {
-        let Question::Log(request) = logs::over_range(&shared, reader, &params, &headers)? else {
+    let (door, asker) = (state.clone(), reader.clone());
+    shared::query(&state, &reader, move |reading| {
+        let Question::Log(request) = logs::over_range(&door, asker, &params, &headers)? else {
             return Err(Failure::bad_request("legacy endpoints only support streams result type"));
         };
-        let result = shared.query.logs_shared(&LogRequest { cancel, ..request })?;
-        Ok(Answer::json(encode(&result)).packed_if(takes_gzip(&headers)))
+        reading
+            .run(request, move |_, found, _| Ok(Answer::json(encode(&found)).packed_if(takes_gzip(&headers))))
     })
     .await
 }

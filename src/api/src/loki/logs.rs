@@ -4,17 +4,15 @@ use super::streams::{self, CATEGORIZE};
 use super::{metrics, window};
 use crate::access::Asker;
 use crate::http::answer::{Answer, takes_gzip};
-use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
+use crate::http::shared;
 use crate::state::Door;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use strandline_model::TimeRange;
 use strandline_query::metric::Steps;
-use strandline_query::{
-    CancelFlag, Direction, LogQuery, LogRequest, MetricQuery, MetricRequest, Query, Reader,
-};
+use strandline_query::{Direction, LogQuery, LogRequest, MetricQuery, MetricRequest, Query, Reader};
 
 const ENCODING_FLAGS: &str = "x-loki-response-encoding-flags";
 const QUERY_TAGS: &str = "x-query-tags";
@@ -36,7 +34,8 @@ pub(crate) async fn query_range(
     request: Request,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    answer(&state, headers, move |state, headers| over_range(state, reader, &params, headers)).await
+    answer(&state, reader, headers, move |state, reader, headers| over_range(state, reader, &params, headers))
+        .await
 }
 
 /// `GET|POST /loki/api/v1/query`: numbers at `time`, or the newest lines up to it.
@@ -46,7 +45,8 @@ pub(crate) async fn query(
     request: Request,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    answer(&state, headers, move |state, headers| at_time(state, reader, &params, headers)).await
+    answer(&state, reader, headers, move |state, reader, headers| at_time(state, reader, &params, headers))
+        .await
 }
 
 /// A question with `start`, `end` and `step`.
@@ -95,28 +95,28 @@ pub(crate) fn at_time(
     })
 }
 
-/// Reads the question, runs it and writes its answer, all on one blocking thread: patterns are compiled while a question
-/// is read.
+/// Reads the question, runs it and writes its answer. All of it is CPU work: patterns are compiled while a question is read.
 async fn answer(
     state: &Door,
+    reader: Reader,
     headers: HeaderMap,
-    read: impl FnOnce(&Door, &HeaderMap) -> Result<Question, Failure> + Send + 'static,
+    read: impl FnOnce(&Door, Reader, &HeaderMap) -> Result<Question, Failure> + Send + 'static,
 ) -> Result<Answer, Failure> {
-    let shared = state.clone();
-    blocking::read(state, move |cancel| {
-        let body = match read(&shared, &headers)? {
-            Question::Log(request) => {
-                let flags = encoding_flags(&headers);
-                let categorize = flags.iter().any(|flag| flag == CATEGORIZE);
-                let result = shared.query.logs_shared(&LogRequest { categorize, cancel, ..request })?;
-                streams::encode(&result, &flags)
-            }
-            Question::Metric(request) => {
-                let request = MetricRequest { cancel, ..request };
-                metrics::encode(&*shared.query.metrics_shared(&request)?, &request.steps)
-            }
-        };
-        Ok(Answer::json(body).packed_if(takes_gzip(&headers)))
+    let (door, asker) = (state.clone(), reader.clone());
+    shared::query(state, &reader, move |reading| match read(&door, asker, &headers)? {
+        Question::Log(request) => {
+            let (flags, gzip) = (encoding_flags(&headers), takes_gzip(&headers));
+            let categorize = flags.iter().any(|flag| flag == CATEGORIZE);
+            reading.run(LogRequest { categorize, ..request }, move |_, found, _| {
+                Ok(Answer::json(streams::encode(&found, &flags)).packed_if(gzip))
+            })
+        }
+        Question::Metric(request) => {
+            let gzip = takes_gzip(&headers);
+            reading.run(request, move |request, found, _| {
+                Ok(Answer::json(metrics::encode(&found, &request.steps)).packed_if(gzip))
+            })
+        }
     })
     .await
 }
@@ -124,7 +124,7 @@ async fn answer(
 fn metric_request(reader: Reader, query: MetricQuery, steps: Steps, headers: &HeaderMap) -> MetricRequest {
     let max_series = Some(reader.rules().limits.max_series_per_query).filter(|max| *max > 0);
     let cut_series = is_drilldown(headers);
-    MetricRequest { reader, query, steps, max_series, cut_series, cancel: CancelFlag::default() }
+    MetricRequest { reader, query, steps, max_series, cut_series }
 }
 
 /// Grafana's Logs Drilldown would rather show some series than none (loki-surface 3.4).
@@ -147,7 +147,6 @@ fn log_request(
         query,
         range,
         categorize: false,
-        cancel: CancelFlag::default(),
     })
 }
 

@@ -10,7 +10,7 @@ use crate::http::params::Params;
 use crate::state::Door;
 use axum::extract::{Request, State};
 use strandline_model::TimeRange;
-use strandline_query::{PatternRequest, PatternResult};
+use strandline_query::{PatternRequest, PatternResult, Queue};
 
 /// `GET|POST /loki/api/v1/patterns`: lines counted by pattern, level and time.
 pub(crate) async fn patterns(
@@ -22,10 +22,11 @@ pub(crate) async fn patterns(
     let window = window::ordered(&state, &reader, &params)?;
     let step_ns = window::step(&params, window)?;
     let range = TimeRange::new(window.start, window.end.saturating_add(1));
-    let (engine, gzip) = (state.query.clone(), takes_gzip(&headers));
-    blocking::read(&state, move |cancel| {
-        let selector = selector::required(&reader, &params)?;
-        let found = engine.patterns(&PatternRequest { reader, selector, range, step_ns, cancel })?;
+    let (engine, gzip, asker) = (state.query.clone(), takes_gzip(&headers), reader.clone());
+    blocking::in_turn(&state, Queue::Query, &reader, move |turn| {
+        let selector = selector::required(&asker, &params)?;
+        let found = engine.patterns(&turn, &PatternRequest { reader: asker, selector, range, step_ns })?;
+        drop(turn);
         Ok(Answer::json(encode(&found)).packed_if(gzip))
     })
     .await

@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use strandline_model::TimeRange;
 
 use strandline_query::volume::{Count, Volume, VolumeBy, VolumeRequest, VolumeResult};
-use strandline_query::{CancelFlag, Reader, StreamStats};
+use strandline_query::{Queue, Reader, StreamStats};
 
 /// Volumes in an answer if the client does not say how many.
 const DEFAULT_LIMIT: usize = 100;
@@ -51,9 +51,10 @@ pub(crate) async fn index_stats(
     // Checked as Loki does, though nothing here has steps.
     window::step(&question.params, question.window)?;
     let (query, gzip) = (state.query.clone(), takes_gzip(&question.headers));
-    blocking::read(&state, move |cancel| {
+    let reader = question.reader.clone();
+    blocking::in_turn(&state, Queue::Lookup, &reader, move |turn| {
         let selector = selector::required(&question.reader, &question.params)?;
-        let found = query.stream_stats(&question.reader, &selector, question.range(), &cancel)?;
+        let found = query.stream_stats(&turn, &question.reader, &selector, question.range())?;
         Ok(Answer::json(encode_stats(&found)).packed_if(gzip))
     })
     .await
@@ -66,8 +67,8 @@ pub(crate) async fn index_volume(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
-    let form = Form::Vector { at: question.window.end };
-    answer(&state, question, None, form).await
+    let end = question.window.end;
+    answer(&state, question, None, move |found, limit| encode(found, limit, Form::Vector { at: end })).await
 }
 
 /// `GET|POST /loki/api/v1/index/volume_range`: the same, step by step.
@@ -78,8 +79,9 @@ pub(crate) async fn index_volume_range(
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
     let step_ns = window::step(&question.params, question.window)?;
-    let form = Form::Matrix { end: question.window.end };
-    answer(&state, question, Some(step_ns), form).await
+    let end = question.window.end;
+    answer(&state, question, Some(step_ns), move |found, limit| encode(found, limit, Form::Matrix { end }))
+        .await
 }
 
 /// What is asked, and how many of the largest are wanted.
@@ -108,7 +110,6 @@ fn volumes(question: &Question) -> Result<(VolumeRequest, usize), Failure> {
         by,
         targets,
         max_series: limits.volume_max_series,
-        cancel: CancelFlag::default(),
     };
     Ok((request, limit))
 }
@@ -117,13 +118,13 @@ async fn answer(
     state: &Door,
     question: Question,
     step_ns: Option<i64>,
-    form: Form,
+    encode: impl FnOnce(&VolumeResult, usize) -> Vec<u8> + Send + 'static,
 ) -> Result<Answer, Failure> {
-    let query = state.query.clone();
-    blocking::read(state, move |cancel| {
+    let (query, reader) = (state.query.clone(), question.reader.clone());
+    blocking::in_turn(state, Queue::Lookup, &reader, move |turn| {
         let (request, limit) = volumes(&question)?;
-        let found = query.volume(&VolumeRequest { step_ns, cancel, ..request })?;
-        Ok(Answer::json(encode(&found, limit, form)).packed_if(takes_gzip(&question.headers)))
+        let found = query.volume(&turn, &VolumeRequest { step_ns, ..request })?;
+        Ok(Answer::json(encode(&found, limit)).packed_if(takes_gzip(&question.headers)))
     })
     .await
 }

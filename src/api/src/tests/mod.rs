@@ -4,4 +4,5 @@ mod ask;
 mod limits;
 mod rig;
 mod routes;
+mod turns;
 mod write;

@@ -21,6 +21,7 @@ pub(super) const T0: i64 = 1_795_219_200_000_000_000;
 pub(super) struct Rig {
     pub(super) address: SocketAddr,
     pub(super) runtime: Arc<Runtime>,
+    pub(super) query: Arc<QueryEngine>,
     stop: Option<oneshot::Sender<()>>,
     server: Option<JoinHandle<()>>,
     _folder: tempfile::TempDir,
@@ -72,14 +73,18 @@ impl Rig {
     }
 
     pub(super) fn with(config: ApiConfig, engine: EngineConfig) -> Self {
+        Self::with_query(config, engine, QueryConfig::default())
+    }
+
+    pub(super) fn with_query(config: ApiConfig, engine: EngineConfig, query: QueryConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let disk = Arc::new(RealDisk::new(folder.path()).unwrap());
         let (engine, _) = Engine::open(disk, Arc::new(SystemClock::default()), engine).unwrap();
         let runtime = Arc::new(Runtime::start(Arc::clone(&engine)).unwrap());
-        let query = QueryEngine::new(engine, QueryConfig::default()).unwrap();
+        let query = Arc::new(QueryEngine::new(engine, query).unwrap());
         let prometheus = PrometheusBuilder::new().build_recorder().handle();
         let submitter = Submitter::new(Arc::clone(&runtime));
-        let state = ApiState::new(submitter, Arc::new(query), config, prometheus, None);
+        let state = ApiState::new(submitter, Arc::clone(&query), config, prometheus, None);
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let server = std::thread::spawn(move || {
@@ -94,7 +99,7 @@ impl Rig {
             });
         });
         let address = told.recv().unwrap();
-        Self { address, runtime, stop: Some(stop), server: Some(server), _folder: folder }
+        Self { address, runtime, query, stop: Some(stop), server: Some(server), _folder: folder }
     }
 
     /// Asks the server to stop and waits until it has.

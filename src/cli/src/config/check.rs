@@ -41,6 +41,9 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
     if config.query.threads > 1024 {
         faults.push(("query.threads", "must be at most 1024".to_owned()));
     }
+    if config.query.max_queued > 1_000_000 {
+        faults.push(("query.max_queued", "must be at most 1000000".to_owned()));
+    }
     // Each is an open file.
     if config.server.max_tails > 100_000 {
         faults.push(("server.max_tails", "must be at most 100000".to_owned()));
@@ -52,6 +55,7 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
         ("limits.max_entries_per_query", config.limits.max_entries_per_query),
         ("limits.max_concurrent_tail_requests", config.limits.max_concurrent_tail_requests),
         ("server.max_tails", config.server.max_tails),
+        ("query.max_queued", config.query.max_queued),
         ("limits.volume_max_series", config.limits.volume_max_series),
     ] {
         if count == 0 {

@@ -213,6 +213,8 @@ pub struct QueryConfig {
     pub timeout: Duration,
     /// Queries that run at the same time; more wait. `None`: chosen from the number of threads.
     pub max_concurrent: Option<usize>,
+    /// Queries of one tenant that wait for their turn; more are refused.
+    pub max_queued: usize,
     /// Most memory that one query may hold for its answer, in bytes.
     pub max_memory: u64,
     /// Whether to refuse what Loki refuses though it could be answered.
@@ -225,6 +227,7 @@ impl Default for QueryConfig {
             threads: 0,
             timeout: Duration::from_secs(60),
             max_concurrent: None,
+            max_queued: 512,
             max_memory: 256 * MIB,
             loki_strict: false,
         }

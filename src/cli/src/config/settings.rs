@@ -216,7 +216,13 @@ pub const SETTINGS: &[Setting] = &[
         "query.max_concurrent",
         count_or_none,
         query.max_concurrent,
-        "queries that run at once, more wait; 0 is chosen from query.threads"
+        "queries that run at once, more wait, tenants in turn; 0 is chosen from query.threads. A tenant of which none runs may start one beyond it, up to twice as many"
+    ),
+    row!(
+        "query.max_queued",
+        count,
+        query.max_queued,
+        "queries of one tenant that wait for their turn; more get 429. Of all tenants, four times as many may wait"
     ),
     row!("query.max_memory", size, query.max_memory, "most memory that one query may hold for its answer"),
     row!(

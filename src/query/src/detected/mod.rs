@@ -11,7 +11,8 @@ mod labels;
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::reader::{Reader, TENANT_LABEL};
-use crate::request::LogRequest;
+use crate::result::LogResult;
+use crate::turn::{Deadline, Turn};
 pub use fields::Parser;
 use fields::Sample;
 pub use kind::FieldKind;
@@ -46,6 +47,7 @@ impl QueryEngine {
     /// Labels of selected streams that are worth filtering by, with the number of their values, in `range` (to the day).
     pub fn detected_labels(
         &self,
+        turn: &Turn,
         reader: &Reader,
         range: TimeRange,
         selector: &Selector,
@@ -53,6 +55,7 @@ impl QueryEngine {
         let range = self.seen_by(reader, range);
         let mut sets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for part in reader.parts(selector) {
+            turn.check()?;
             let own = self.store().label_sets(&part.tenant, range, &part.selector)?;
             if part.shows_tenant() && !own.is_empty() {
                 sets.entry(TENANT_LABEL.to_owned()).or_default().insert(part.tenant.to_string());
@@ -65,32 +68,37 @@ impl QueryEngine {
         Ok(relevant.map(|(name, values)| (name, values.len())).collect())
     }
 
-    /// Fields of the lines that a log query finds, at most `limit` of them, by name. The request keeps metadata apart.
-    pub fn detected_fields(&self, request: &LogRequest, limit: usize) -> Result<Detected<Field>, QueryError> {
-        let mut sample = self.sample(request, limit)?;
-        Ok(Detected { found: sample.0.fields(), warnings: std::mem::take(&mut sample.1) })
+    /// Fields of lines that a log query found with metadata kept apart (`categorize`), at most `limit` of them, by name.
+    pub fn detected_fields(
+        &self,
+        lines: &LogResult,
+        limit: usize,
+        deadline: &Deadline,
+    ) -> Result<Detected<Field>, QueryError> {
+        let sample = self.sample(lines, limit, deadline)?;
+        Ok(Detected { found: sample.fields(), warnings: lines.warnings.clone() })
     }
 
-    /// Values of one field of the lines that a log query finds, at most `limit` of them.
+    /// Values of one field of such lines, at most `limit` of them.
     pub fn detected_values(
         &self,
-        request: &LogRequest,
+        lines: &LogResult,
         name: &str,
         limit: usize,
+        deadline: &Deadline,
     ) -> Result<Detected<String>, QueryError> {
-        let (sample, warnings) = self.sample(request, usize::MAX)?;
-        Ok(Detected { found: sample.values_of(name, limit), warnings })
+        let sample = self.sample(lines, usize::MAX, deadline)?;
+        Ok(Detected { found: sample.values_of(name, limit), warnings: lines.warnings.clone() })
     }
 
-    fn sample(&self, request: &LogRequest, limit: usize) -> Result<(Sample, Vec<String>), QueryError> {
-        let lines = self.logs_shared(&LogRequest { categorize: true, ..request.clone() })?;
+    fn sample(&self, lines: &LogResult, limit: usize, deadline: &Deadline) -> Result<Sample, QueryError> {
         let mut sample = Sample::new(limit, self.config().max_memory_bytes)?;
         for stream in &lines.streams {
-            if request.cancel.is_cancelled() {
-                return Err(QueryError::Cancelled);
+            if let Some(error) = deadline.passed() {
+                return Err(error);
             }
             sample.add(stream)?;
         }
-        Ok((sample, lines.warnings.clone()))
+        Ok(sample)
     }
 }

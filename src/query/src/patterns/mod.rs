@@ -6,7 +6,7 @@
 mod cluster;
 mod shape;
 
-use crate::engine::{Deadline, QueryEngine};
+use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::execute::{Run, Sink};
 use crate::fresh;
@@ -14,11 +14,11 @@ use crate::language::LogQuery;
 use crate::plan::SegmentPlan;
 use crate::pool::Work;
 use crate::reader::Reader;
-use crate::request::CancelFlag;
 use crate::result::{Answer, Pattern, PatternResult};
 use crate::rows::{self, LINES, PLACES};
 use crate::scope::Scope;
 use crate::stats::{QueryStats, count};
+use crate::turn::{Deadline, Turn};
 use cluster::{Counts, Shape};
 use hashbrown::HashMap;
 use hashbrown::hash_map::EntryRef;
@@ -54,14 +54,13 @@ pub struct PatternRequest {
     pub range: TimeRange,
     /// Width of a bucket of time (ns).
     pub step_ns: i64,
-    /// Set when the answer is no longer wanted.
-    pub cancel: CancelFlag,
 }
 
 impl QueryEngine {
     /// Finds the patterns of lines, most frequent first. Blocks the calling thread.
-    pub fn patterns(&self, request: &PatternRequest) -> Result<PatternResult, QueryError> {
-        self.counted(&request.reader, &request.cancel, |deadline, stats| {
+    pub fn patterns(&self, turn: &Turn, request: &PatternRequest) -> Result<PatternResult, QueryError> {
+        let deadline = turn.deadline();
+        self.counted(turn, |stats| {
             let query = LogQuery::of_streams(request.selector.clone())?;
             let weighed = self.weigh(request, &query, deadline)?;
             let every = Every::of(&weighed);

@@ -11,7 +11,8 @@ use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::language::LogQuery;
 use crate::reader::{Part, Reader};
-use crate::request::{CancelFlag, Direction, LogRequest};
+use crate::request::{Direction, LogRequest};
+use crate::turn::Turn;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -255,11 +256,11 @@ impl QueryEngine {
     /// What lies before a tail: the newest `limit` entries from `start` on, written by `encoder`. Blocks like any query.
     pub fn tail_history(
         &self,
+        turn: &Turn,
         tail: &Tail,
         encoder: Encoder,
         start: i64,
         limit: usize,
-        cancel: &CancelFlag,
     ) -> Result<History, QueryError> {
         let request = LogRequest {
             reader: tail.reader.clone(),
@@ -270,9 +271,8 @@ impl QueryEngine {
             direction: Direction::Backward,
             interval_ns: 0,
             categorize: false,
-            cancel: cancel.clone(),
         };
-        self.past(&request, encoder, tail.since)
+        self.past(turn, &request, encoder, tail.since)
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::entry::TailEntry;
 use super::frame::{Encoder, Frame, cut};
-use crate::engine::{Deadline, QueryEngine};
+use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::language::LogQuery;
 use crate::logs::best::Found;
@@ -15,6 +15,7 @@ use crate::logs::staged;
 use crate::request::LogRequest;
 use crate::result::Answer;
 use crate::stats::QueryStats;
+use crate::turn::{Deadline, Turn};
 use hashbrown::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
@@ -98,11 +99,13 @@ impl QueryEngine {
     /// Reads the past of a tail that is open since a commit.
     pub(super) fn past(
         &self,
+        turn: &Turn,
         request: &LogRequest,
         encoder: Encoder,
         since: u64,
     ) -> Result<History, QueryError> {
-        self.counted(&request.reader, &request.cancel, |deadline, stats| {
+        let deadline = turn.deadline();
+        self.counted(turn, |stats| {
             let (mut found, warnings, seam) = self.past_entries(request, since, deadline, stats)?;
             found.sort_by_key(|found| (found.key, found.arrival));
             let total = Arc::new(AtomicUsize::new(0));

@@ -1,7 +1,7 @@
 //! Is what was deleted out of every answer, wherever its lines lie, and nothing else?
 
 use super::metrics::at_100;
-use super::rig::{Rig, Row, row, tenant};
+use super::rig::{Rig, Row, row, tenant, turn};
 use crate::{DeleteError, Reader};
 
 const SECOND: i64 = 1_000_000_000;
@@ -91,7 +91,10 @@ fn what_is_taken_back_is_seen_again_until_it_is_gone() {
     rig.engine.flush_all().unwrap();
     while rig.engine.erase_one(&mut || true).unwrap() {}
     assert!(matches!(rig.query.cancel_delete(&tenant(), number), Err(DeleteError::Processed)));
-    let series = rig.query.series(&Reader::of(tenant()), strandline_model::TimeRange::ALL, &[]).unwrap();
+    let series = rig
+        .query
+        .series(&turn(&rig.query), &Reader::of(tenant()), strandline_model::TimeRange::ALL, &[])
+        .unwrap();
     assert!(series.is_empty(), "{series:?}");
 }
 

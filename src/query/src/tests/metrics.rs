@@ -2,7 +2,7 @@
 
 use super::rig::{Rig, row, tenant};
 use crate::metric::{Steps, Value};
-use crate::{CancelFlag, MetricRequest, Query, QueryError, Reader};
+use crate::{MetricRequest, Query, QueryError, Reader};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -15,7 +15,6 @@ pub(super) fn at_100(rig: &Rig, text: &str) -> Result<String, QueryError> {
         steps: Steps::instant(100 * SECOND),
         max_series: Some(5),
         cut_series: false,
-        cancel: CancelFlag::default(),
     };
     let Value::Matrix(matrix) = rig.query.metrics(&request)?.value else { panic!("{text}") };
     let shown = matrix.series.iter().map(|series| {

@@ -1,7 +1,7 @@
 //! Are lines counted by pattern, level and time, wherever they lie?
 
-use super::rig::{Rig, Row, row, tenant};
-use crate::{CancelFlag, Pattern, PatternRequest};
+use super::rig::{Rig, Row, row, tenant, turn};
+use crate::{Pattern, PatternRequest};
 use strandline_model::TimeRange;
 use strandline_model::time::SECOND_NS;
 
@@ -20,9 +20,8 @@ fn patterns(rig: &Rig, selector: &str, range: TimeRange) -> Vec<Pattern> {
         selector: crate::parse_selector(selector).unwrap(),
         range,
         step_ns: 10 * SECOND_NS,
-        cancel: CancelFlag::default(),
     };
-    let found = rig.query.patterns(&request).unwrap();
+    let found = rig.query.patterns(&turn(&rig.query), &request).unwrap();
     assert!(found.warnings.is_empty(), "{:?}", found.warnings);
     found.patterns
 }

@@ -1,11 +1,9 @@
 //! Does a reader see all that it may, of all its tenants, and nothing else? In memory and in segments.
 
-use super::rig::{NOW, Rig, request, row, shown, tenant};
+use super::rig::{NOW, Rig, request, row, shown, tenant, turn};
 use crate::metric::{Steps, Value};
 use crate::volume::VolumeBy;
-use crate::{
-    CancelFlag, Direction, LabelFilter, LogRequest, MetricRequest, Query, ReadRules, Reader, VolumeRequest,
-};
+use crate::{Direction, LabelFilter, LogRequest, MetricRequest, Query, ReadRules, Reader, VolumeRequest};
 use std::sync::Arc;
 use strandline_model::{Limits, Selector, TenantId, TimeRange};
 
@@ -40,7 +38,7 @@ fn rigs() -> impl Iterator<Item = Rig> {
 
 fn lines(rig: &Rig, reader: Reader, query: &str, limit: usize) -> Vec<String> {
     let request = request(query, TimeRange::ALL, limit, Direction::Backward);
-    shown(&rig.query.logs_shared(&LogRequest { reader, ..request }).unwrap())
+    shown(&rig.query.logs(&LogRequest { reader, ..request }).unwrap())
 }
 
 fn numbers(rig: &Rig, reader: Reader, query: &str) -> String {
@@ -51,9 +49,8 @@ fn numbers(rig: &Rig, reader: Reader, query: &str) -> String {
         steps: Steps::instant(100 * SECOND),
         max_series: None,
         cut_series: false,
-        cancel: CancelFlag::default(),
     };
-    let answer = rig.query.metrics_shared(&request).unwrap();
+    let answer = rig.query.metrics(&request).unwrap();
     let Value::Matrix(matrix) = &answer.value else { panic!("no series") };
     let series = matrix.series.iter().map(|series| {
         let labels: Vec<String> = series.labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
@@ -120,10 +117,13 @@ fn nothing_behind_the_filter_is_seen_however_it_is_asked_for() {
             ""
         );
         let all = Selector::all();
-        let values = |name: &str| rig.query.label_values(&own(), name, TimeRange::ALL, &all).unwrap();
+        let values = |name: &str| {
+            rig.query.label_values(&turn(&rig.query), &own(), name, TimeRange::ALL, &all).unwrap()
+        };
         assert_eq!(values("n").into_iter().collect::<Vec<_>>(), ["2"]);
         assert_eq!(values("__tenant_id__").into_iter().collect::<Vec<_>>(), ["t", "u"]);
-        let series = rig.query.series(&own(), TimeRange::ALL, &[all.clone(), all.clone()]).unwrap();
+        let series =
+            rig.query.series(&turn(&rig.query), &own(), TimeRange::ALL, &[all.clone(), all.clone()]).unwrap();
         let series: Vec<String> = series.iter().map(ToString::to_string).collect();
         assert_eq!(series, [r#"{__tenant_id__="t", env="even", n="2"}"#]);
         // Two readers that ask the same at the same time share an answer only if they may see the same.
@@ -134,10 +134,13 @@ fn nothing_behind_the_filter_is_seen_however_it_is_asked_for() {
 #[test]
 fn labels_of_several_tenants_are_the_union_and_the_tenant() {
     for rig in rigs() {
-        let names = rig.query.label_names(&reader(None), TimeRange::ALL, &Selector::all()).unwrap();
+        let names = rig
+            .query
+            .label_names(&turn(&rig.query), &reader(None), TimeRange::ALL, &Selector::all())
+            .unwrap();
         assert_eq!(names.into_iter().collect::<Vec<_>>(), ["__tenant_id__", "env", "n"]);
         let one = Reader::of(tenant());
-        let names = rig.query.label_names(&one, TimeRange::ALL, &Selector::all()).unwrap();
+        let names = rig.query.label_names(&turn(&rig.query), &one, TimeRange::ALL, &Selector::all()).unwrap();
         assert_eq!(names.into_iter().collect::<Vec<_>>(), ["env", "n"]);
     }
 }
@@ -152,8 +155,8 @@ fn a_reader_looks_back_as_far_as_its_limits_say_whatever_the_query_asks_for() {
     let seen = lines(&rig, reader.clone(), "{}", 10);
     assert_eq!(seen, [format!("env=even,n=2 {} new", NOW - 10 * SECOND)]);
     let Query::Metric(query) = reader.query("sum(count_over_time({}[1h]))").unwrap() else { panic!() };
-    let (steps, cancel) = (Steps::instant(NOW), CancelFlag::default());
-    let request = MetricRequest { reader, query, steps, max_series: None, cut_series: false, cancel };
+    let steps = Steps::instant(NOW);
+    let request = MetricRequest { reader, query, steps, max_series: None, cut_series: false };
     let Value::Matrix(matrix) = rig.query.metrics(&request).unwrap().value else { panic!() };
     assert_eq!(matrix.series[0].points, [(0, 1.0)]);
 }
@@ -169,11 +172,11 @@ fn volumes_and_detected_labels_are_of_what_the_reader_sees() {
             by,
             targets: Vec::new(),
             max_series: 100,
-            cancel: CancelFlag::default(),
         };
         let mut all: Vec<String> = Vec::new();
         for range in [request.range, TimeRange::new(SECOND + 1, 9 * SECOND)] {
-            let found = rig.query.volume(&VolumeRequest { range, ..request.clone() }).unwrap();
+            let found =
+                rig.query.volume(&turn(&rig.query), &VolumeRequest { range, ..request.clone() }).unwrap();
             all.extend(found.volumes.iter().map(|volume| {
                 let labels: Vec<String> = volume.labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
                 format!("{} {}", labels.join(","), volume.total.entries)
@@ -193,14 +196,17 @@ fn volumes_and_detected_labels_are_of_what_the_reader_sees() {
             volumes(&rig, own(), VolumeBy::Series),
             "__tenant_id__=t,env=even,n=2 1; -; __tenant_id__=t,env=even,n=2 1; -"
         );
-        let cancel = CancelFlag::default();
         let stats = |reader: &Reader| {
-            let found = rig.query.stream_stats(reader, &Selector::all(), TimeRange::ALL, &cancel).unwrap();
+            let found =
+                rig.query.stream_stats(&turn(&rig.query), reader, &Selector::all(), TimeRange::ALL).unwrap();
             (found.streams, found.total.entries)
         };
         assert_eq!((stats(&reader(None)), stats(&own())), ((3, 4), (1, 1)));
         let labels = |reader: &Reader| {
-            let found = rig.query.detected_labels(reader, TimeRange::ALL, &Selector::all()).unwrap();
+            let found = rig
+                .query
+                .detected_labels(&turn(&rig.query), reader, TimeRange::ALL, &Selector::all())
+                .unwrap();
             found.into_iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>()
         };
         // The streams' numbers are left out.

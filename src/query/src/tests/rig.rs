@@ -2,6 +2,7 @@
 
 use crate::{
     CancelFlag, Direction, LogQlDeletes, LogQuery, LogRequest, LogResult, QueryConfig, QueryEngine, Reader,
+    Turn,
 };
 use std::sync::Arc;
 use strandline_model::{BatchBuilder, Labels, ManualClock, TenantId, TimeRange};
@@ -101,6 +102,11 @@ impl Rig {
     }
 }
 
+/// A turn of a request that nobody gives up.
+pub(super) fn turn(engine: &QueryEngine) -> Turn {
+    engine.turn(&Reader::of(tenant()), &CancelFlag::default()).unwrap()
+}
+
 pub(super) fn request(query: &str, range: TimeRange, limit: usize, direction: Direction) -> LogRequest {
     LogRequest {
         reader: Reader::of(tenant()),
@@ -110,7 +116,6 @@ pub(super) fn request(query: &str, range: TimeRange, limit: usize, direction: Di
         direction,
         interval_ns: 0,
         categorize: false,
-        cancel: CancelFlag::default(),
     }
 }
 

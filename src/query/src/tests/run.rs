@@ -1,6 +1,6 @@
 //! Do queries end when they should, and look at no more than they must?
 
-use super::rig::{Rig, Row, request, row, shown};
+use super::rig::{Rig, Row, request, row, shown, turn};
 use crate::{CancelFlag, Direction, LogRequest, QueryConfig, QueryError};
 use strandline_model::TimeRange;
 use strandline_store::disk::sim::SimDisk;
@@ -76,7 +76,7 @@ fn queries_end_early_when_told_so() {
     let all = request(r#"{n="1"}"#, TimeRange::ALL, 5, Direction::Backward);
     let cancel = CancelFlag::default();
     cancel.cancel();
-    let cancelled = rig.query.logs(&LogRequest { cancel, ..all.clone() });
+    let cancelled = rig.query.turn(&all.reader, &cancel).and_then(|turn| rig.query.logs_in(&turn, &all));
     assert!(matches!(cancelled, Err(QueryError::Cancelled)));
     let none = rig.query.logs(&LogRequest { limit: 0, ..all.clone() }).unwrap();
     assert_eq!(none.entries(), 0);
@@ -117,13 +117,19 @@ fn labels_values_and_series_are_the_union_of_heads_and_segments() {
     let all = strandline_model::Selector::all();
     let reader = crate::Reader::of(super::rig::tenant());
     for _ in 0..2 {
-        let names = rig.query.label_names(&reader, TimeRange::ALL, &all).unwrap();
+        let names = rig.query.label_names(&turn(&rig.query), &reader, TimeRange::ALL, &all).unwrap();
         assert_eq!(names.into_iter().collect::<Vec<_>>(), ["env", "n"]);
-        let values = rig.query.label_values(&reader, "n", TimeRange::ALL, &all).unwrap();
+        let values = rig.query.label_values(&turn(&rig.query), &reader, "n", TimeRange::ALL, &all).unwrap();
         assert_eq!(values.into_iter().collect::<Vec<_>>(), ["1", "2"]);
         let one = crate::parse_selector(r#"{n="1"}"#).unwrap();
         let two = crate::parse_selector(r#"{env="even"}"#).unwrap();
-        assert_eq!(rig.query.series(&reader, TimeRange::ALL, &[one.clone(), two, one]).unwrap().len(), 2);
+        assert_eq!(
+            rig.query
+                .series(&turn(&rig.query), &reader, TimeRange::ALL, &[one.clone(), two, one])
+                .unwrap()
+                .len(),
+            2
+        );
         rig.engine.rebuild_labels().unwrap();
     }
 }

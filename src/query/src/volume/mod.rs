@@ -8,7 +8,7 @@ mod keys;
 mod segment;
 mod table;
 
-use crate::engine::{Deadline, QueryEngine};
+use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::execute::{Run, Sink};
 use crate::fresh;
@@ -16,10 +16,10 @@ use crate::language::LogQuery;
 use crate::plan::SegmentPlan;
 use crate::pool::Work;
 use crate::reader::Reader;
-use crate::request::CancelFlag;
 use crate::result::Answer;
 use crate::scope::Scope;
 use crate::stats::QueryStats;
+use crate::turn::{Deadline, Turn};
 use keys::Keys;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -62,8 +62,6 @@ pub struct VolumeRequest {
     pub targets: Vec<String>,
     /// Most label sets that may come of it.
     pub max_series: usize,
-    /// Set when the answer is no longer wanted.
-    pub cancel: CancelFlag,
 }
 
 /// The volume of one label set.
@@ -127,8 +125,9 @@ impl Answer for StreamStats {
 
 impl QueryEngine {
     /// Counts entries and line bytes. Blocks the calling thread; the work is done by the engine's own threads.
-    pub fn volume(&self, request: &VolumeRequest) -> Result<VolumeResult, QueryError> {
-        self.counted(&request.reader, &request.cancel, |deadline, stats| {
+    pub fn volume(&self, turn: &Turn, request: &VolumeRequest) -> Result<VolumeResult, QueryError> {
+        let deadline = turn.deadline();
+        self.counted(turn, |stats| {
             let Some((sink, warnings)) = self.count_volume(
                 request,
                 Keys::new(request.by, &request.selector, &request.targets),
@@ -147,10 +146,10 @@ impl QueryEngine {
     /// Counts streams, entries and line bytes. Blocks the calling thread.
     pub fn stream_stats(
         &self,
+        turn: &Turn,
         reader: &Reader,
         selector: &Selector,
         range: TimeRange,
-        cancel: &CancelFlag,
     ) -> Result<StreamStats, QueryError> {
         let request = VolumeRequest {
             reader: reader.clone(),
@@ -160,9 +159,9 @@ impl QueryEngine {
             by: VolumeBy::Streams,
             targets: Vec::new(),
             max_series: usize::MAX,
-            cancel: cancel.clone(),
         };
-        self.counted(reader, cancel, |deadline, stats| {
+        let deadline = turn.deadline();
+        self.counted(turn, |stats| {
             let Some((sink, warnings)) = self.count_volume(&request, Keys::of_streams(), deadline, stats)?
             else {
                 return Ok(StreamStats::default());

@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 use strandline_query::tail::{Delivery, History, Tail};
-use strandline_query::{LogQuery, Reader};
+use strandline_query::{LogQuery, Queue, Reader};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -110,9 +110,9 @@ impl Session {
         let form = question.form;
         let (reader, query) = (question.reader.clone(), query.clone());
         let (start, limit) = (question.start, question.limit);
-        let mut reading = pin!(blocking::read(state, move |cancel| {
+        let mut reading = pin!(blocking::in_turn(state, Queue::Query, &question.reader, move |turn| {
             let tail = engine.tail(&reader, &query, form.live_encoder(query.is_bare()));
-            let history = engine.tail_history(&tail, form.encoder(), start, limit, &cancel)?;
+            let history = engine.tail_history(&turn, &tail, form.encoder(), start, limit)?;
             Ok((tail, history))
         }));
         loop {

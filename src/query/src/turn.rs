@@ -1,0 +1,166 @@
+//! When may a request run, until when, and does its client still wait?
+//!
+//! A request waits in one of two queues: queries in one, lookups of labels, streams and counts, which cost little, in the
+//! other, so that they need not wait for queries. Its time begins when it takes its place, so waiting counts.
+
+use crate::engine::QueryEngine;
+use crate::error::QueryError;
+use crate::gate::{Permit, Ticket};
+use crate::reader::Reader;
+use crate::request::CancelFlag;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+use strandline_model::Clock;
+
+/// A thread that waits for its turn looks this often whether the request is still wanted.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Which queue a request waits in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// Reads lines.
+    Query,
+    /// Reads indexes and tables alone.
+    Lookup,
+}
+
+/// When to stop working on a request.
+#[derive(Debug, Clone)]
+pub struct Deadline {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) at_ns: i64,
+    pub(crate) cancel: CancelFlag,
+}
+
+impl Deadline {
+    /// Why to stop now, if there is a reason.
+    pub fn passed(&self) -> Option<QueryError> {
+        if self.cancel.is_cancelled() {
+            Some(QueryError::Cancelled)
+        } else if self.clock.monotonic_ns() >= self.at_ns {
+            Some(QueryError::TimedOut)
+        } else {
+            None
+        }
+    }
+
+    /// Time that is left; zero when it has passed.
+    pub fn left(&self) -> Duration {
+        let left = self.at_ns.saturating_sub(self.clock.monotonic_ns());
+        Duration::from_nanos(u64::try_from(left).unwrap_or(0))
+    }
+}
+
+/// A place in the queue: a future of the [`Turn`], which needs no runtime. Dropping it leaves the queue. It knows its
+/// deadline but has no timer: whoever waits has to look at [`Self::deadline`].
+#[derive(Debug)]
+pub struct Waiting {
+    ticket: Ticket,
+    deadline: Deadline,
+    since_ns: i64,
+}
+
+/// Held while a request runs.
+#[derive(Debug)]
+pub struct Turn {
+    deadline: Deadline,
+    /// Time waited for it.
+    pub(crate) queue_ns: i64,
+    _permit: Permit,
+}
+
+impl Waiting {
+    /// When to wait no longer.
+    pub fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+
+    /// The turn, if it has come already.
+    pub fn at_once(mut self) -> Result<Turn, Self> {
+        match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(turn) => Ok(turn),
+            Poll::Pending => Err(self),
+        }
+    }
+
+    /// Waits on this thread.
+    pub(crate) fn wait(mut self) -> Result<Turn, QueryError> {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        loop {
+            if let Poll::Ready(turn) = Pin::new(&mut self).poll(&mut Context::from_waker(&waker)) {
+                return Ok(turn);
+            }
+            if let Some(error) = self.deadline.passed() {
+                return Err(error);
+            }
+            std::thread::park_timeout(TICK);
+        }
+    }
+}
+
+impl Future for Waiting {
+    type Output = Turn;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Turn> {
+        let Poll::Ready(permit) = Pin::new(&mut self.ticket).poll(context) else { return Poll::Pending };
+        let deadline = self.deadline.clone();
+        let queue_ns = deadline.clock.monotonic_ns().saturating_sub(self.since_ns);
+        Poll::Ready(Turn { deadline, queue_ns, _permit: permit })
+    }
+}
+
+impl Turn {
+    /// Whether to go on: an error says why not.
+    pub fn check(&self) -> Result<(), QueryError> {
+        self.deadline.passed().map_or(Ok(()), Err)
+    }
+
+    /// When to stop working.
+    pub fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+}
+
+/// Wakes a thread that waits for its turn.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+impl QueryEngine {
+    /// Takes a place in a queue; the request's time begins. An error says that the queue is full.
+    pub fn queue(&self, queue: Queue, reader: &Reader, cancel: &CancelFlag) -> Result<Waiting, QueryError> {
+        let since_ns = self.clock().monotonic_ns();
+        let own = reader.rules().limits.query_timeout_ns;
+        let timeout_ns = if own > 0 { own } else { self.timeout_ns() };
+        let at_ns = since_ns.saturating_add(timeout_ns);
+        let deadline = Deadline { clock: Arc::clone(self.clock()), at_ns, cancel: cancel.clone() };
+        self.queue_again(queue, reader, deadline)
+    }
+
+    /// As [`Self::queue`], for a request whose time began earlier.
+    pub fn queue_again(
+        &self,
+        queue: Queue,
+        reader: &Reader,
+        deadline: Deadline,
+    ) -> Result<Waiting, QueryError> {
+        let since_ns = self.clock().monotonic_ns();
+        let ticket = self.gate(queue).enter(reader.payer()).map_err(|full| {
+            self.count_outcome(&QueryError::QueueFull(full.bound));
+            QueryError::QueueFull(full.bound)
+        })?;
+        Ok(Waiting { ticket, deadline, since_ns })
+    }
+
+    /// Waits on this thread for a turn of a query.
+    pub fn turn(&self, reader: &Reader, cancel: &CancelFlag) -> Result<Turn, QueryError> {
+        self.queue(Queue::Query, reader, cancel)?.wait()
+    }
+}
