@@ -16,6 +16,7 @@ mod language;
 mod ledger;
 mod licences;
 mod load;
+mod memory;
 #[path = "../../src/api/src/push/otlp/encoder.rs"]
 mod otlp_encoder;
 mod otlp_grpc;

@@ -17,14 +17,21 @@ pub struct ApiConfig {
     pub header_timeout: Duration,
     /// How long a client may pause while it sends a body.
     pub body_pause: Duration,
+    /// `server.body_timeout`: how long a client may take to send a whole body.
+    pub body_timeout: Duration,
+    /// `server.min_body_rate`: bytes per second that a client has to send on average, after a grace; 0 is any.
+    pub min_body_rate: u64,
+    /// How long a push waits for memory, each time that it needs more, before it is refused.
+    pub memory_wait: Duration,
     /// How long requests in flight may go on once the server stops.
     pub drain_timeout: Duration,
     /// Most connections at once; more wait in the system's queue.
     pub max_connections: usize,
-    /// Most bytes of pushes that are being read, decoded or committed; more are refused with 503.
-    pub max_inflight_push_bytes: usize,
-    /// What all requests of the process may hold together: `Ingest` for pushes, `Answer` for what is on its way out.
+    /// `server.max_memory`: what all requests of the process may hold together. `Ingest` and `Decode` for pushes, which
+    /// get 503 when they find none, `Answer` for what is on its way out.
     pub memory: MemoryBudget,
+    /// `server.max_active_streams`: most streams of all tenants with lines in the last hour.
+    pub max_active_streams: usize,
     /// `server.max_tails`: most live tails of all tenants.
     pub max_tails: usize,
     /// Bytes of parsed labels kept from push to push.
@@ -52,10 +59,13 @@ impl Default for ApiConfig {
             max_decompressed_bytes: 64 << 20,
             header_timeout: Duration::from_secs(10),
             body_pause: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(120),
+            min_body_rate: 8 << 10,
+            memory_wait: Duration::from_secs(2),
             drain_timeout: Duration::from_secs(10),
             max_connections: 1024,
-            max_inflight_push_bytes: 128 << 20,
             memory: MemoryBudget::unlimited(),
+            max_active_streams: usize::MAX,
             max_tails: 4000,
             label_cache_bytes: strandline_ingest::label_cache::DEFAULT_CACHE_BYTES,
             auth_enabled: false,

@@ -10,6 +10,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::sync::atomic::Ordering;
+use strandline_model::MemoryClass;
 
 /// The Loki that clients may take this server for: some compare version numbers.
 pub(crate) const LOKI_VERSION: &str = "3.5.0";
@@ -38,7 +39,19 @@ pub(crate) async fn health() -> Response {
 pub(crate) async fn metrics(State(state): State<Door>, _: Known) -> Response {
     let read_only = f64::from(u8::from(state.query.read_only().is_some()));
     metrics::gauge!("strandline_read_only").set(read_only);
-    metrics::gauge!("strandline_push_inflight_bytes").set(state.inflight.bytes() as f64);
+    metrics::gauge!("strandline_active_streams").set(state.active.count() as f64);
+    let mut pushes = 0;
+    for usage in state.config.memory.usage() {
+        let class = usage.class.name();
+        metrics::gauge!("strandline_memory_used_bytes", "class" => class).set(usage.used as f64);
+        metrics::gauge!("strandline_memory_peak_bytes", "class" => class).set(usage.peak as f64);
+        metrics::gauge!("strandline_memory_waiting", "class" => class).set(usage.waiting as f64);
+        metrics::counter!("strandline_memory_refused_total", "class" => class).absolute(usage.refused);
+        if matches!(usage.class, MemoryClass::Ingest | MemoryClass::Decode) {
+            pushes += usage.used;
+        }
+    }
+    metrics::gauge!("strandline_push_inflight_bytes").set(pushes as f64);
     let content_type = [("content-type", "text/plain; version=0.0.4; charset=utf-8")];
     (content_type, state.prometheus.render()).into_response()
 }

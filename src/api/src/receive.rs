@@ -4,16 +4,16 @@
 //! never 500, for agents drop what was answered with 500.
 
 use crate::access::Pusher;
-use crate::http::body::{self, BodyError};
+use crate::http::body::{self, BodyError, body_rules};
 use crate::http::failure::Failure;
-use crate::http::inflight::{Full, Reserved};
 use crate::push::{BodyLimits, PushError};
 use crate::state::Door;
 use axum::extract::Request;
 use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, StatusCode};
-use strandline_ingest::{Accepted, Admitted, Intake, Rejections};
-use strandline_model::Batch;
+use std::sync::Arc;
+use strandline_ingest::{Accepted, Admitted, Intake, IntakeError, PushMemory, Rejections, SubmitError};
+use strandline_model::{Batch, Exhausted, Lease, MemoryClass};
 use tokio::sync::oneshot;
 
 /// Reads a body by its headers into an intake.
@@ -45,25 +45,46 @@ pub(crate) async fn receive(state: &Door, request: Request, decode: Decode) -> R
         state.counts.refused(pusher.tenant(), reason);
         failure
     };
-    let mut reserved = state.inflight.begin();
-    let pause = state.config.body_pause;
-    let body = body::read(body, &parts.headers, max, pause, |bytes| reserved.set(bytes)).await;
-    let body = body.map_err(unread).map_err(refused)?;
-    let decoded = decoded(state, &pusher, decode, parts.headers, body, reserved).await.map_err(refused)?;
+    let lease = state.config.memory.lease(MemoryClass::Ingest, pusher.tenant());
+    let body = body_of(state, body, &parts.headers, &lease).await.map_err(unread).map_err(refused)?;
+    let body = Body { bytes: body, _lease: lease };
+    let decoded = decoded(state, &pusher, decode, parts.headers, body).await.map_err(refused)?;
     let admitted = decoded.admitted?;
     let stored = admitted.batch.entries.len();
     if stored > 0 {
-        commit(state, admitted.batch, decoded.reserved).await.map_err(|f| refused(("not_stored", f)))?;
+        commit(state, admitted.batch, decoded.memory).await.map_err(refused)?;
     }
-    Ok(Received { stored, rejected: decoded.rejected, over_limit: admitted.refused })
+    let mut over_limit = decoded.over_limit;
+    over_limit.extend(admitted.refused);
+    Ok(Received { stored, rejected: decoded.rejected, over_limit })
+}
+
+/// Reads a body whole, within its rules and into memory of `lease`.
+async fn body_of(
+    state: &Door,
+    body: axum::body::Body,
+    headers: &HeaderMap,
+    lease: &Lease,
+) -> Result<Vec<u8>, BodyError> {
+    let rules = body_rules(state);
+    let crowded = || state.config.memory.is_waited_for(MemoryClass::Ingest);
+    body::read(body, headers, &rules, lease, state.submitter.clock().as_ref(), crowded).await
+}
+
+/// A body that was read, and the memory that it holds.
+struct Body {
+    bytes: Vec<u8>,
+    _lease: Lease,
 }
 
 /// A push that was understood.
 struct Decoded {
     rejected: Rejections,
+    /// Why some of its streams have to wait for others to become quiet.
+    over_limit: Vec<String>,
     /// What the tenant may send at the moment.
     admitted: Result<Admitted, Failure>,
-    reserved: Reserved,
+    memory: Option<PushMemory>,
 }
 
 /// Lets through what the tenant may send at the moment. Looks at each entry where there are rates: CPU work.
@@ -90,20 +111,37 @@ pub(crate) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 /// A failure and the reason to count it under.
 type Refused = (&'static str, Failure);
 
-fn unread(error: BodyError<Full>) -> Refused {
+fn unread(error: BodyError) -> Refused {
     match error {
-        BodyError::TooLarge(_) => ("too_large", Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error)),
-        BodyError::Slow => ("slow", Failure::new(StatusCode::REQUEST_TIMEOUT, error)),
+        BodyError::TooLarge(..) => ("too_large", Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error)),
+        BodyError::Paused(_) | BodyError::Slow(_) | BodyError::Overdue(_) => {
+            ("slow", Failure::new(StatusCode::REQUEST_TIMEOUT, error))
+        }
         BodyError::Cut => ("cut_off", Failure::bad_request(error)),
-        BodyError::Refused(Full) => no_room(),
+        BodyError::NoMemory(exhausted) => no_memory(&exhausted),
+        BodyError::GaveWay => ("inflight_bytes", Failure::busy(error)),
     }
 }
 
-fn no_room() -> Refused {
-    ("inflight_bytes", Failure::busy("too many pushes are under way; retry after a moment"))
+/// What may fit later is to be sent again; what never does is too large.
+fn no_memory(error: &Exhausted) -> Refused {
+    if error.is_temporary() {
+        (
+            "inflight_bytes",
+            Failure::busy(format_args!("too many pushes are under way: {error}; retry after a moment")),
+        )
+    } else {
+        (
+            "too_large",
+            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, format_args!("the push is too large: {error}")),
+        )
+    }
 }
 
 fn undecodable(error: &PushError) -> Refused {
+    if let PushError::Intake(IntakeError::NoMemory(exhausted)) = error {
+        return no_memory(exhausted);
+    }
     let reason = match error.status() {
         413 => "too_large",
         422 => "no_streams",
@@ -119,23 +157,28 @@ async fn decoded(
     pusher: &Pusher,
     decode: Decode,
     headers: HeaderMap,
-    body: Vec<u8>,
-    mut reserved: Reserved,
+    body: Body,
 ) -> Result<Decoded, Refused> {
     let broken = || ("internal", Failure::busy("internal error"));
     let _turn = state.decoding.acquire().await.map_err(|_| broken())?;
     let (shared, pusher) = (state.clone(), pusher.clone());
     let decoding = tokio::task::spawn_blocking(move || {
-        let now_ns = shared.submitter.clock().now_ns();
-        let mut intake = pusher.intake(&shared, now_ns);
-        decode(&headers, &body, &shared.body_limits, &mut intake).map_err(|error| undecodable(&error))?;
+        let clock = shared.submitter.clock();
+        let wait_ns = i64::try_from(shared.config.memory_wait.as_nanos()).unwrap_or(i64::MAX);
+        let (now_ns, until_ns) = (clock.now_ns(), clock.monotonic_ns().saturating_add(wait_ns));
+        let lease = shared.config.memory.lease(MemoryClass::Decode, pusher.tenant());
+        let memory = PushMemory::new(lease, Arc::clone(clock), until_ns);
+        shared.active.age(clock.monotonic_ns());
+        let mut intake = pusher.intake(&shared, now_ns, memory);
+        decode(&headers, &body.bytes, &shared.body_limits, &mut intake)
+            .map_err(|error| undecodable(&error))?;
         drop(body);
-        let accepted = intake.finish();
-        reserved.set(accepted.batch.memory_bytes()).map_err(|Full| no_room())?;
+        let accepted = intake.finish().map_err(|error| undecodable(&error.into()))?;
         shared.counts.received(&accepted);
-        let Accepted { batch, rejected, .. } = accepted;
+        let Accepted { batch, rejected, memory, over_limit, over_limit_lines, .. } = accepted;
+        shared.counts.over_limit(pusher.tenant(), "streams", over_limit_lines);
         let admitted = admit(&shared, &pusher, batch);
-        Ok(Decoded { rejected, admitted, reserved })
+        Ok(Decoded { rejected, over_limit, admitted, memory })
     });
     decoding.await.unwrap_or_else(|_| {
         tracing::error!("decoding a push ended by a panic");
@@ -144,26 +187,27 @@ async fn decoded(
 }
 
 /// Hands the batch to the log and waits until it is safe.
-async fn commit(state: &Door, batch: Batch, reserved: Reserved) -> Result<(), Failure> {
+async fn commit(state: &Door, batch: Batch, memory: Option<PushMemory>) -> Result<(), Refused> {
+    let not_stored = |failure| ("not_stored", failure);
     let (done, safe) = oneshot::channel();
     let submitter = state.submitter.clone();
     // Packing the batch for the log is CPU work too.
     let submitted = tokio::task::spawn_blocking(move || {
-        submitter.submit(batch, move |result| {
-            drop(reserved);
+        submitter.submit(batch, memory, move |result| {
             // Nobody listens when the client has gone; its lines are stored all the same.
             let _ = done.send(result);
         })
     });
     match submitted.await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(Failure::busy(error)),
-        Err(_) => return Err(Failure::busy("internal error")),
+        Ok(Err(SubmitError::NoMemory(exhausted))) => return Err(no_memory(&exhausted)),
+        Ok(Err(SubmitError::Store(error))) => return Err(not_stored(Failure::busy(error))),
+        Err(_) => return Err(not_stored(Failure::busy("internal error"))),
     }
     match safe.await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Failure::busy(error)),
+        Ok(Err(error)) => Err(not_stored(Failure::busy(error))),
         // The log's thread ended without an answer: nobody knows whether the lines are stored.
-        Err(_) => Err(Failure::busy("the store stopped before it answered")),
+        Err(_) => Err(not_stored(Failure::busy("the store stopped before it answered"))),
     }
 }

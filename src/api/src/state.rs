@@ -2,13 +2,12 @@
 
 use crate::config::ApiConfig;
 use crate::control::Process;
-use crate::http::inflight::Inflight;
 use crate::loki::tail::TailRoom;
 use crate::push::BodyLimits;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use strandline_ingest::{LabelCache, PushCounts, Quotas, Submitter};
+use strandline_ingest::{ActiveStreams, LabelCache, PushCounts, Quotas, Submitter};
 use strandline_query::QueryEngine;
 use tokio::sync::Semaphore;
 
@@ -34,8 +33,8 @@ pub(crate) struct Shared {
     pub(crate) prometheus: PrometheusHandle,
     pub(crate) labels: LabelCache,
     pub(crate) quotas: Quotas,
+    pub(crate) active: ActiveStreams,
     pub(crate) counts: PushCounts,
-    pub(crate) inflight: Inflight,
     /// Pushes being decoded: CPU work with up to `max_decompressed_bytes` of memory each.
     pub(crate) decoding: Semaphore,
     /// Slots of requests that belong to no tenant.
@@ -77,8 +76,8 @@ impl ApiState {
             prometheus,
             labels: LabelCache::new(config.label_cache_bytes),
             quotas: Quotas::default(),
+            active: ActiveStreams::new(config.max_active_streams),
             counts: PushCounts::default(),
-            inflight: Inflight::new(config.max_inflight_push_bytes),
             decoding: Semaphore::new(cores.max(2)),
             reading: Arc::new(Semaphore::new(MAX_READING)),
             operating: Arc::new(Semaphore::new(MAX_OPERATING)),

@@ -3,7 +3,7 @@
 //! Start: engine (replays the write-ahead log), then the doors. Stop: doors drained first, then the head sealed and
 //! everything synced, all within [`DEADLINE`]; what is not done by then is replayed at the next start.
 
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, memory};
 use crate::controls::Controls;
 use crate::logging::LogLevel;
 use crate::reload::Reload;
@@ -14,7 +14,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use strandline_api::{ApiConfig, ApiError, ApiState};
 use strandline_ingest::Submitter;
-use strandline_model::MemoryBudget;
 use strandline_query::QueryEngine;
 use strandline_store::Runtime;
 use tokio::net::TcpListener;
@@ -51,7 +50,16 @@ pub fn run(loaded: &Loaded, log_level: LogLevel) -> Result<(), ServeError> {
         let process = Arc::new(Controls::new(loaded, log_level, shutdown.clone()));
         let reload = Reload::begin(config).map_err(ServeError::Part)?;
         let api_config =
-            wiring::api_config(config, &reload, &MemoryBudget::unlimited()).map_err(ServeError::Part)?;
+            wiring::api_config(config, &reload, &config.memory.budget()).map_err(ServeError::Part)?;
+        for (_, warning) in memory::warnings(config) {
+            tracing::warn!("{warning}");
+        }
+        tracing::info!(
+            max_memory = config.server.max_memory,
+            for_requests = config.memory.requests,
+            max_active_streams = config.server.max_active_streams,
+            "memory is divided"
+        );
         reload.keep_looking().map_err(ServeError::Start)?;
         let http = listen(config.server.http_listen).await?;
         let otlp_grpc = listen_for_otlp(config.server.otlp_grpc_listen).await;

@@ -154,6 +154,10 @@ pub fn api_config(config: &Config, reload: &Reload, memory: &MemoryBudget) -> Re
         tls: reload.tls(),
         limits: reload.limits(),
         max_tails: config.server.max_tails,
+        body_timeout: config.server.body_timeout,
+        min_body_rate: config.server.min_body_rate,
+        label_cache_bytes: bytes(config.memory.label_cache),
+        max_active_streams: config.server.max_active_streams.unwrap_or(usize::MAX),
         memory: memory.clone(),
         ..ApiConfig::default()
     })

@@ -50,7 +50,11 @@ impl PushCounts {
     pub fn over_limit(&self, tenant: &TenantId, limit: &'static str, lines: u64) {
         if lines > 0 {
             let tenant = self.label(tenant);
-            let reason = if limit == "rate" { "rate_limited" } else { "per_stream_rate_limit" };
+            let reason = match limit {
+                "rate" => "rate_limited",
+                "streams" => "stream_limit",
+                _ => "per_stream_rate_limit",
+            };
             metrics::counter!("loki_discarded_samples_total", "reason" => reason, "tenant" => tenant.clone())
                 .increment(lines);
             metrics::counter!("strandline_over_limit_lines_total", "limit" => limit, "tenant" => tenant)

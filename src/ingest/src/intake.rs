@@ -2,19 +2,29 @@
 //!
 //! Decoders drive an [`Intake`] with borrowed data; a line is copied once, into the batch.
 
+use crate::active::ActiveStreams;
 use crate::label_cache::{HashedAlready, KnownStream, LabelCache};
 use crate::level;
 use crate::metadata::{EntryMetadata, SharedMetadata, text_or_spaces};
+use crate::push_memory::PushMemory;
 use crate::rejections::{Reason, Rejections, shortened};
 use crate::validate::{Refusal, check_entry, check_labels};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use strandline_model::metadata::DETECTED_LEVEL;
-use strandline_model::{Batch, BatchBuilder, LabelError, Labels, Limits, Selector, StreamId, TenantId};
+use strandline_model::{
+    Batch, BatchBuilder, Exhausted, LabelError, Labels, Limits, Selector, StreamId, TenantId,
+};
 
 /// Longest label text that is parsed at all: far above what the label limits leave, and far below what would cost
 /// memory.
 const MAX_LABEL_TEXT_BYTES: usize = 1 << 20;
+
+/// Memory of a stream in a push beside its labels: its places in the batch and in the set of those that have begun.
+const STREAM_BYTES: usize = 64;
+
+/// Most streams that one answer names.
+const MAX_NAMED: usize = 10;
 
 /// Why a whole push is refused. Nothing of it is stored.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -34,6 +44,9 @@ pub enum IntakeError {
     /// The batch would pass 4 GiB, or what [`Intake::limit_bytes`] set.
     #[error("push is too large: its lines and metadata take more than {0} bytes")]
     TooLarge(usize),
+    /// There is no memory for it at the moment, or there never is.
+    #[error("push needs more memory than there is: {0}")]
+    NoMemory(#[from] Exhausted),
 }
 
 /// What is left of a push: the lines to store, and the refused ones to tell the client about.
@@ -45,6 +58,12 @@ pub struct Accepted {
     pub rejected: Rejections,
     /// Lines in which bytes that are not UTF-8 had to be replaced.
     pub replaced_lines: u64,
+    /// Why streams have to wait, a line each, some of them; the client is to send these again.
+    pub over_limit: Vec<String>,
+    /// Lines of such streams.
+    pub over_limit_lines: u64,
+    /// The memory that the batch holds, if any was given.
+    pub memory: Option<PushMemory>,
 }
 
 /// A push on its way in.
@@ -72,13 +91,27 @@ pub struct Intake<'c> {
     replaced_lines: u64,
     /// Which streams the sender may write, and how that is written.
     confined: Option<(Selector, String)>,
+    /// Who counts the streams of the process.
+    active: Option<&'c ActiveStreams>,
+    over_limit: Vec<String>,
+    over_limit_lines: u64,
+    memory: Option<PushMemory>,
+    /// Bytes taken for the batch so far.
+    batch_bytes: usize,
+    /// Bytes of labels and of what is known of each stream, roughly.
+    stream_bytes: usize,
 }
 
 /// The stream whose entries are being read.
 #[derive(Debug)]
 enum Current {
     Open(Arc<KnownStream>),
-    Refused { reason: Reason, message: String },
+    Refused {
+        reason: Reason,
+        message: String,
+    },
+    /// New, and there are too many: to be sent again.
+    OneTooMany,
 }
 
 impl<'c> Intake<'c> {
@@ -104,7 +137,32 @@ impl<'c> Intake<'c> {
             rejected: Rejections::default(),
             replaced_lines: 0,
             confined: None,
+            active: None,
+            over_limit: Vec::new(),
+            over_limit_lines: 0,
+            memory: None,
+            batch_bytes: 0,
+            stream_bytes: 0,
         }
+    }
+
+    /// Takes memory for all that the push becomes; without it, nothing is counted.
+    #[must_use]
+    pub fn with_memory(mut self, memory: PushMemory) -> Self {
+        self.memory = Some(memory);
+        self
+    }
+
+    /// Refuses new streams where `active` has too many.
+    #[must_use]
+    pub fn counted_by(mut self, active: &'c ActiveStreams) -> Self {
+        self.active = Some(active);
+        self
+    }
+
+    /// The memory of the push, for what decoders hold beside the batch.
+    pub fn memory(&self) -> Option<&PushMemory> {
+        self.memory.as_ref()
     }
 
     /// Lets in only streams that `selector` selects, whose text is shown for the others.
@@ -115,10 +173,12 @@ impl<'c> Intake<'c> {
     }
 
     /// Makes room for a push whose decoded body has `bytes`; called before the first entry.
-    pub fn expect_bytes(&mut self, bytes: usize) {
+    pub fn expect_bytes(&mut self, bytes: usize) -> Result<(), IntakeError> {
         if self.builder.is_empty() {
+            take(self.memory.as_ref(), &mut self.batch_bytes, bytes)?;
             self.builder = BatchBuilder::new(self.tenant.clone(), bytes);
         }
+        Ok(())
     }
 
     /// Bounds the batch: for formats whose lines share metadata, so that a small body can become a large batch.
@@ -249,6 +309,7 @@ impl<'c> Intake<'c> {
                 self.rejected.add(refusal.reason(), || refusal.to_string());
             }
             Current::Refused { reason, message } => self.rejected.add(*reason, || message.clone()),
+            Current::OneTooMany => self.over_limit_lines += 1,
         }
         Ok(())
     }
@@ -273,6 +334,10 @@ impl<'c> Intake<'c> {
                 self.rejected.add(*reason, || message.clone());
                 return Ok(());
             }
+            Current::OneTooMany => {
+                self.over_limit_lines += 1;
+                return Ok(());
+            }
         };
         if let Err(refusal) =
             check_entry(&self.limits, self.now_ns, &known.labels, (ts, line), &self.metadata)
@@ -281,10 +346,23 @@ impl<'c> Intake<'c> {
             return Ok(());
         }
         if self.last_begun != Some(known.id) {
+            if let Some(active) = self.active
+                && !active.take(&self.tenant, known)
+            {
+                if self.over_limit.len() < MAX_NAMED {
+                    self.over_limit.push(one_too_many(known, active.max(), &self.tenant));
+                }
+                self.over_limit_lines += 1;
+                self.stream = Some(Current::OneTooMany);
+                return Ok(());
+            }
             self.scattered |= !self.begun.insert(known.id);
             self.last_begun = Some(known.id);
+            self.stream_bytes += STREAM_BYTES + known.labels.memory_bytes();
             self.builder.begin_known_stream(known.id, known.labels.clone());
         }
+        let held = self.builder.memory_bytes_with(line.len()) + self.stream_bytes;
+        take(self.memory.as_ref(), &mut self.batch_bytes, held)?;
         let level = level::of_entry(known.level.as_deref(), self.metadata.iter(), line);
         let mut pairs = emptied(std::mem::take(&mut self.pairs));
         pairs.extend(self.metadata.iter());
@@ -304,15 +382,48 @@ impl<'c> Intake<'c> {
         self.streams
     }
 
-    /// Ends the push.
-    pub fn finish(self) -> Accepted {
-        let batch = self.builder.finish();
-        Accepted {
-            batch: if self.scattered { gathered(batch) } else { batch },
+    /// Ends the push. Fails when there is no memory to put streams together that came in pieces.
+    pub fn finish(self) -> Result<Accepted, IntakeError> {
+        let mut batch = self.builder.finish();
+        if self.scattered {
+            if let Some(memory) = &self.memory {
+                memory.take(batch.memory_bytes())?;
+            }
+            batch = gathered(batch);
+        }
+        if let Some(memory) = &self.memory {
+            memory.keep(batch.memory_bytes() + self.stream_bytes);
+        }
+        Ok(Accepted {
+            batch,
             rejected: self.rejected,
             replaced_lines: self.replaced_lines,
-        }
+            over_limit: self.over_limit,
+            over_limit_lines: self.over_limit_lines,
+            memory: self.memory,
+        })
     }
+}
+
+/// In the words of Loki's limit on the streams of a tenant.
+fn one_too_many(stream: &KnownStream, max: usize, tenant: &TenantId) -> String {
+    shortened(format!(
+        "maximum active stream limit exceeded when trying to create stream {}, reduce the number of active streams (reduce \
+         labels or reduce label values) or raise server.max_active_streams (it is {max} for all tenants together), user: \
+         '{tenant}'",
+        stream.labels
+    ))
+}
+
+/// Takes memory for `wanted` bytes where `have` are taken already.
+fn take(memory: Option<&PushMemory>, have: &mut usize, wanted: usize) -> Result<(), IntakeError> {
+    if let Some(memory) = memory
+        && wanted > *have
+    {
+        memory.take(wanted - *have)?;
+        *have = wanted;
+    }
+    Ok(())
 }
 
 /// The same empty vector for borrows of another lifetime; the standard library keeps its memory.

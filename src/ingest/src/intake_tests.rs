@@ -10,7 +10,7 @@ fn with_intake(limits: &Limits, feed: impl FnOnce(&mut Intake<'_>)) -> Accepted 
     let cache = LabelCache::default();
     let mut intake = Intake::new(TenantId::default_tenant(), limits, NOW, &cache);
     feed(&mut intake);
-    intake.finish()
+    intake.finish().unwrap()
 }
 
 /// The batch as `labels -> [(ts, line, metadata)]`.
@@ -269,4 +269,52 @@ proptest! {
         }
         prop_assert_eq!(next as usize, accepted.batch.entries.len());
     }
+}
+
+#[test]
+fn streams_above_the_bound_of_the_process_wait_and_the_others_are_taken() {
+    let (cache, active) = (LabelCache::default(), ActiveStreams::new(2));
+    let push = |streams: &[&str]| {
+        let tenant = TenantId::default_tenant();
+        let mut intake = Intake::new(tenant, &Limits::default(), NOW, &cache).counted_by(&active);
+        for stream in streams {
+            intake.begin_stream(stream).unwrap();
+            intake.entry(NOW, b"x").unwrap();
+            intake.entry(NOW, b"y").unwrap();
+        }
+        let accepted = intake.finish().unwrap();
+        (accepted.batch.streams.len(), accepted.over_limit, accepted.over_limit_lines)
+    };
+    let (taken, over, lines) = push(&["{a=\"1\"}", "{a=\"2\"}", "{a=\"3\"}", "{a=\"1\"}"]);
+    assert_eq!((taken, over.len(), lines), (2, 1, 2));
+    assert!(
+        over[0].starts_with("maximum active stream limit exceeded when trying to create stream {a=\"3\"")
+    );
+    assert!(over[0].contains("server.max_active_streams"), "{}", over[0]);
+    assert_eq!(push(&["{a=\"2\"}"]).0, 1);
+}
+
+#[test]
+fn a_push_takes_memory_before_it_grows_and_keeps_what_its_batch_holds() {
+    let cache = LabelCache::default();
+    let clock: Arc<dyn strandline_model::Clock> = Arc::new(strandline_model::ManualClock::at(0));
+    let budget = strandline_model::MemoryBudget::new(4 << 20, &[]);
+    let tenant = TenantId::default_tenant();
+    let take_in = |lines: usize| {
+        let lease = budget.lease(strandline_model::MemoryClass::Decode, &tenant);
+        let memory = PushMemory::new(lease, Arc::clone(&clock), 0);
+        let mut intake = Intake::new(tenant.clone(), &Limits::default(), NOW, &cache).with_memory(memory);
+        for n in 0..lines {
+            // Streams as many as lines: what they cost beside their bytes counts too.
+            intake.begin_stream(&format!("{{n=\"{n}\"}}"))?;
+            intake.entry(NOW, b"x")?;
+        }
+        intake.finish()
+    };
+    let accepted = take_in(2000).unwrap();
+    let held = accepted.memory.as_ref().unwrap().bytes();
+    assert!(held >= accepted.batch.memory_bytes() && held < 1 << 20, "{held}");
+    assert!(matches!(take_in(200_000), Err(IntakeError::NoMemory(_))));
+    drop(accepted);
+    assert!(budget.usage().iter().all(|usage| usage.used == 0));
 }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use strandline_model::{LabelError, Labels, StreamId, TenantId};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -28,6 +29,8 @@ pub struct KnownStream {
     pub id: StreamId,
     /// The level that the labels give to every entry.
     pub level: Option<Box<str>>,
+    /// The period in which the stream was last counted as active.
+    pub(crate) counted_in: AtomicU64,
 }
 
 impl KnownStream {
@@ -35,7 +38,7 @@ impl KnownStream {
     pub fn new(sent: Labels) -> Self {
         let labels = with_service_name(sent);
         let level = level::of_labels(&labels).map(Box::from);
-        Self { id: labels.stream_id(), level, labels: Arc::new(labels) }
+        Self { id: labels.stream_id(), level, labels: Arc::new(labels), counted_in: AtomicU64::new(0) }
     }
 }
 

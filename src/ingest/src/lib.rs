@@ -2,22 +2,26 @@
 //!
 //! It knows neither the transport of a line nor the language of queries.
 
+pub mod active;
 pub mod counts;
 pub mod enrich;
 pub mod intake;
 pub mod label_cache;
 pub mod level;
 mod metadata;
+mod push_memory;
 pub mod quota;
 pub mod rejections;
 pub mod submit;
 mod validate;
 
+pub use active::ActiveStreams;
 pub use counts::PushCounts;
 pub use intake::{Accepted, Intake, IntakeError};
 pub use label_cache::LabelCache;
 pub use level::Level;
 pub use metadata::{SharedMetadata, normalised_name, text_or_spaces};
+pub use push_memory::PushMemory;
 pub use quota::{Admitted, OverRate, Quotas};
 pub use rejections::{Reason, Rejections};
-pub use submit::Submitter;
+pub use submit::{SubmitError, Submitter};

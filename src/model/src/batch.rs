@@ -69,6 +69,11 @@ impl Batch {
     }
 }
 
+/// What a vector of this capacity takes while it grows to hold `wanted`.
+fn grown(capacity: usize, wanted: usize) -> usize {
+    if wanted <= capacity { capacity } else { wanted.max(2 * capacity) + capacity }
+}
+
 /// Builds a batch stream by stream.
 #[derive(Debug)]
 pub struct BatchBuilder {
@@ -139,6 +144,16 @@ impl BatchBuilder {
     /// Bytes of lines and packed metadata so far.
     pub fn bytes(&self) -> usize {
         self.batch.bytes.len()
+    }
+
+    /// Bytes that the batch holds at most while one more entry of `line_bytes` and one more stream are added, roughly:
+    /// where a vector has to grow, its old and its new place.
+    #[inline]
+    pub fn memory_bytes_with(&self, line_bytes: usize) -> usize {
+        let batch = &self.batch;
+        grown(batch.bytes.capacity(), batch.bytes.len() + line_bytes)
+            + grown(batch.entries.capacity(), batch.entries.len() + 1) * size_of::<BatchEntry>()
+            + grown(batch.streams.capacity(), batch.streams.len() + 1) * size_of::<BatchStream>()
     }
 
     /// Whether there is no entry yet.

@@ -44,7 +44,7 @@ fn decode_with(read: impl FnOnce(&mut Intake<'_>) -> Result<(), PushError>) -> R
         assert!(!error.message().contains('\n'));
     }
     decoded?;
-    let accepted = intake.finish();
+    let accepted = intake.finish()?;
     check(&accepted);
     Ok(accepted)
 }

@@ -18,7 +18,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use std::sync::Arc;
-use strandline_ingest::Intake;
+use strandline_ingest::{Intake, PushMemory};
 use strandline_model::{DeletionMode, Limits, TenantId};
 use strandline_query::{LabelFilter, ReadRules, Reader};
 
@@ -69,9 +69,11 @@ impl Pusher {
         Ok(Self { limits: state.config.limits.of(&tenant), tenant, filter: grant.filter.clone() })
     }
 
-    /// Takes in a push that was received at `now_ns`.
-    pub(crate) fn intake<'c>(&self, state: &'c Door, now_ns: i64) -> Intake<'c> {
-        let intake = Intake::new(self.tenant.clone(), &self.limits, now_ns, &state.labels);
+    /// Takes in a push that was received at `now_ns`, into `memory`.
+    pub(crate) fn intake<'c>(&self, state: &'c Door, now_ns: i64, memory: PushMemory) -> Intake<'c> {
+        let intake = Intake::new(self.tenant.clone(), &self.limits, now_ns, &state.labels)
+            .with_memory(memory)
+            .counted_by(&state.active);
         match &self.filter {
             Some(filter) => intake.confined_to(filter.selector().clone(), filter.text()),
             None => intake,

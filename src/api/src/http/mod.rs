@@ -4,7 +4,6 @@ pub(crate) mod answer;
 pub(crate) mod blocking;
 pub(crate) mod body;
 pub(crate) mod failure;
-pub(crate) mod inflight;
 pub(crate) mod params;
 pub(crate) mod polling;
 pub(crate) mod respond;

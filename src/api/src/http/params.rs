@@ -1,13 +1,13 @@
 //! What did the client ask for? Parameters of the URL and of a form in the body, merged as Go merges them.
 
 use crate::http::blocking;
-use crate::http::body::{self, BodyError};
+use crate::http::body::{self, BodyError, BodyRules, body_rules};
 use crate::http::failure::Failure;
 use crate::state::Door;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode};
-use std::convert::Infallible;
+use strandline_model::{MemoryClass, TenantId};
 
 /// Largest form.
 const MAX_FORM_BYTES: usize = 4 << 20;
@@ -26,10 +26,13 @@ impl Params {
         let (parts, body) = request.into_parts();
         let mut params = Self::default();
         if parts.method == Method::POST && is_form(&parts.headers) {
-            let no_bound = |_| Ok::<(), Infallible>(());
-            let form =
-                body::read(body, &parts.headers, MAX_FORM_BYTES, state.config.body_pause, no_bound).await;
-            let form = form.map_err(unread)?;
+            let rules = BodyRules { max_bytes: MAX_FORM_BYTES, setting: None, ..body_rules(state) };
+            // Whose it is shows only later; forms are small.
+            let lease = state.config.memory.lease(MemoryClass::Query, &TenantId::default_tenant());
+            let crowded = || state.config.memory.is_waited_for(MemoryClass::Query);
+            let clock = state.submitter.clock().as_ref();
+            let form = body::read(body, &parts.headers, &rules, &lease, clock, crowded).await;
+            let form = form.map_err(|error| unread(&error))?;
             params = match form.len() {
                 0..=MAX_INLINE_BYTES => params.with(&form)?,
                 _ => blocking::read(state, move |_| params.with(&form)).await?,
@@ -99,12 +102,14 @@ fn is_form(headers: &HeaderMap) -> bool {
     media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-fn unread(error: BodyError<Infallible>) -> Failure {
+fn unread(error: &BodyError) -> Failure {
     match error {
-        BodyError::TooLarge(_) => Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error),
-        BodyError::Slow => Failure::new(StatusCode::REQUEST_TIMEOUT, error),
+        BodyError::TooLarge(..) => Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error),
+        BodyError::Paused(_) | BodyError::Slow(_) | BodyError::Overdue(_) => {
+            Failure::new(StatusCode::REQUEST_TIMEOUT, error)
+        }
         BodyError::Cut => Failure::bad_request(error),
-        BodyError::Refused(never) => match never {},
+        BodyError::NoMemory(_) | BodyError::GaveWay => Failure::busy(error),
     }
 }
 

@@ -6,6 +6,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use lz4_flex::frame::FrameDecoder;
 use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
+use strandline_ingest::{IntakeError, PushMemory};
 
 /// How much a body may grow on unpacking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,10 @@ const RATIO_FROM_BYTES: usize = 4 << 20;
 const SNAPPY_MAX_RATIO: usize = 22;
 /// Largest zstd window, as a power of two: 32 MiB, which is what the strongest usual levels ask for.
 const MAX_ZSTD_WINDOW_LOG: u32 = 25;
+/// Smallest bound on a window that the decoder can be told.
+const MIN_ZSTD_WINDOW_LOG: u32 = 10;
+/// What a decoder of zstd holds beside its window, roughly.
+const ZSTD_CONTEXT_BYTES: usize = 384 << 10;
 
 impl Default for BodyLimits {
     fn default() -> Self {
@@ -103,43 +108,96 @@ impl Encoding {
     }
 
     /// The body without its packing.
-    pub(super) fn unpack<'a>(self, body: &'a [u8], limits: &BodyLimits) -> Result<Cow<'a, [u8]>, PushError> {
+    pub(super) fn unpack<'a>(
+        self,
+        body: &'a [u8],
+        limits: &BodyLimits,
+        memory: Option<&PushMemory>,
+    ) -> Result<Cow<'a, [u8]>, PushError> {
         match self {
             Self::Plain if body.len() > limits.max_decompressed => {
                 Err(PushError::TooLarge(limits.max_decompressed))
             }
             Self::Plain => Ok(Cow::Borrowed(body)),
             Self::Gzip => {
-                drain(MultiGzDecoder::new(body), body.len(), limits, PushError::Gzip).map(Cow::Owned)
+                drain(MultiGzDecoder::new(body), body.len(), limits, memory, PushError::Gzip).map(Cow::Owned)
             }
-            Self::Deflate => inflate(body, limits).map(Cow::Owned),
-            Self::Zstd => unzstd(body, limits).map(Cow::Owned),
-            Self::Lz4 => unlz4(body, limits).map(Cow::Owned),
+            Self::Deflate => inflate(body, limits, memory).map(Cow::Owned),
+            Self::Zstd => unzstd(body, limits, memory).map(Cow::Owned),
+            Self::Lz4 => unlz4(body, limits, memory).map(Cow::Owned),
         }
     }
 }
 
 /// All that `decoder` makes of a body of `packed` bytes, within the limits.
 fn drain(
-    decoder: impl Read,
+    mut decoder: impl Read,
     packed: usize,
     limits: &BodyLimits,
+    memory: Option<&PushMemory>,
     failed: fn(std::io::Error) -> PushError,
 ) -> Result<Vec<u8>, PushError> {
     let (allowed, error) = limits.allowed(packed);
-    let mut out = Vec::with_capacity(packed.saturating_mul(4).min(allowed));
-    decoder.take(allowed as u64 + 1).read_to_end(&mut out).map_err(failed)?;
-    if out.len() > allowed { Err(error) } else { Ok(out) }
+    let mut out = Vec::new();
+    grow(&mut out, packed.saturating_mul(4).min(allowed).max(1), memory)?;
+    loop {
+        let room = out.capacity() - out.len();
+        let read = decoder.by_ref().take(room as u64).read_to_end(&mut out).map_err(failed)?;
+        if out.len() > allowed {
+            return Err(error);
+        }
+        if read < room {
+            return Ok(out);
+        }
+        // Doubles, but never sets aside more than one byte too many.
+        let more = out.len().max(64 * 1024).min(allowed + 1 - out.len());
+        grow(&mut out, more, memory)?;
+    }
+}
+
+/// Makes room for `more` bytes behind `out`, in memory that is taken before: for the new place, and for the old one while
+/// it is copied.
+fn grow(out: &mut Vec<u8>, more: usize, memory: Option<&PushMemory>) -> Result<(), PushError> {
+    let old = out.capacity();
+    if let Some(memory) = memory {
+        memory.take(old + more).map_err(IntakeError::from)?;
+    }
+    out.reserve_exact(more);
+    if let Some(memory) = memory {
+        memory.give_back(old);
+    }
+    Ok(())
 }
 
 /// Frames of lz4. The decoder takes a frame that is cut off between two blocks for a whole one, hence the check.
-fn unlz4(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
-    let mut rest = body;
+fn unlz4(body: &[u8], limits: &BodyLimits, memory: Option<&PushMemory>) -> Result<Vec<u8>, PushError> {
+    let (mut rest, mut working) = (body, 0);
     while !rest.is_empty() {
+        working = working.max(lz4_working_bytes(rest));
         rest = after_lz4_frame(rest).ok_or_else(|| PushError::Lz4(ErrorKind::UnexpectedEof.into()))?;
     }
-    // A block is at most 8 MiB, whatever the frame says of its content.
-    drain(FrameDecoder::new(body), body.len(), limits, PushError::Lz4)
+    with_working(memory, working, || {
+        drain(FrameDecoder::new(body), body.len(), limits, memory, PushError::Lz4)
+    })
+}
+
+/// What the decoder of the frame that `bytes` begin with holds: a block packed and one unpacked, and the window before.
+fn lz4_working_bytes(bytes: &[u8]) -> usize {
+    let size_code = bytes.get(5).map_or(0, |descriptor| descriptor >> 4 & 0b111);
+    2 * (1 << (8 + 2 * size_code)) + (128 << 10)
+}
+
+/// Runs `work` with memory for what it holds meanwhile.
+fn with_working<T>(
+    memory: Option<&PushMemory>,
+    bytes: usize,
+    work: impl FnOnce() -> Result<T, PushError>,
+) -> Result<T, PushError> {
+    let Some(memory) = memory else { return work() };
+    memory.take(bytes).map_err(IntakeError::from)?;
+    let done = work();
+    memory.give_back(bytes);
+    done
 }
 
 /// What follows the frame that `bytes` begin with; `None` if it does not end in them. Looks at lengths alone.
@@ -160,24 +218,50 @@ fn after_lz4_frame(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-fn unzstd(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(PushError::Zstd)?;
-    decoder.window_log_max(MAX_ZSTD_WINDOW_LOG).map_err(PushError::Zstd)?;
-    drain(decoder, body.len(), limits, PushError::Zstd)
+fn unzstd(body: &[u8], limits: &BodyLimits, memory: Option<&PushMemory>) -> Result<Vec<u8>, PushError> {
+    // Later frames may not have a larger window than the first: its size is what is taken memory for.
+    let window_log = zstd_window_log(body).clamp(MIN_ZSTD_WINDOW_LOG, MAX_ZSTD_WINDOW_LOG);
+    with_working(memory, (1 << window_log) + ZSTD_CONTEXT_BYTES, || {
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(PushError::Zstd)?;
+        decoder.window_log_max(window_log).map_err(PushError::Zstd)?;
+        drain(decoder, body.len(), limits, memory, PushError::Zstd)
+    })
+}
+
+/// The window that the first frame of `body` asks for, as a power of two, rounded up (RFC 8878, 3.1.1.1).
+fn zstd_window_log(body: &[u8]) -> u32 {
+    const SINGLE_SEGMENT: u8 = 1 << 5;
+    let [_, _, _, _, descriptor, rest @ ..] = body else { return 0 };
+    if descriptor & SINGLE_SEGMENT == 0 {
+        // Exponent and mantissa.
+        let window = rest.first().copied().unwrap_or(0);
+        return 10 + u32::from(window >> 3) + u32::from(window & 0b111 != 0);
+    }
+    // The window is the content; its size comes behind the number of the dictionary.
+    let rest = rest.get([0, 1, 2, 4][usize::from(descriptor & 0b11)]..).unwrap_or_default();
+    let size_bytes = [1, 2, 4, 8][usize::from(descriptor >> 6)];
+    let mut size = [0; 8];
+    for (to, from) in size.iter_mut().zip(rest.iter().take(size_bytes)) {
+        *to = *from;
+    }
+    let size = u64::from_le_bytes(size) + if size_bytes == 2 { 256 } else { 0 };
+    size.max(1).checked_next_power_of_two().map_or(u64::BITS, u64::trailing_zeros)
 }
 
 /// Deflate, with zlib's wrapping or (as Loki wants it) without.
-fn inflate(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
+fn inflate(body: &[u8], limits: &BodyLimits, memory: Option<&PushMemory>) -> Result<Vec<u8>, PushError> {
     let (allowed, error) = limits.allowed(body.len());
     let mut state = Decompress::new(is_zlib_header(body));
-    let mut out = Vec::with_capacity(body.len().saturating_mul(4).clamp(1, allowed + 1));
+    let mut out = Vec::new();
+    grow(&mut out, body.len().saturating_mul(4).clamp(1, allowed + 1), memory)?;
     loop {
         if out.len() > allowed {
             return Err(error);
         }
         if out.len() == out.capacity() {
             // Doubles, but never sets aside more than one byte too many.
-            out.reserve_exact(out.len().max(64 * 1024).min(allowed + 1 - out.len()));
+            let more = out.len().max(64 * 1024).min(allowed + 1 - out.len());
+            grow(&mut out, more, memory)?;
         }
         let before = (state.total_in(), state.total_out());
         let rest = usize::try_from(before.0).ok().and_then(|at| body.get(at..)).unwrap_or_default();
@@ -212,22 +296,33 @@ pub(super) fn is_snappy(content_encoding: Option<&str>) -> bool {
 }
 
 /// Unpacks snappy in either format: collectors have sent both under one name.
-pub(super) fn unsnappy_any(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
+pub(super) fn unsnappy_any(
+    body: &[u8],
+    limits: &BodyLimits,
+    memory: Option<&PushMemory>,
+) -> Result<Vec<u8>, PushError> {
     const FRAMED: &[u8] = b"\xff\x06\x00\x00sNaPpY";
     if body.starts_with(FRAMED) {
-        return drain(snap::read::FrameDecoder::new(body), body.len(), limits, |_| PushError::Snappy);
+        return drain(snap::read::FrameDecoder::new(body), body.len(), limits, memory, |_| PushError::Snappy);
     }
-    unsnappy(body, limits)
+    unsnappy(body, limits, memory)
 }
 
 /// Unpacks snappy's block format. What it declares as its size is checked before a byte is set aside for it.
-pub(super) fn unsnappy(body: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, PushError> {
+pub(super) fn unsnappy(
+    body: &[u8],
+    limits: &BodyLimits,
+    memory: Option<&PushMemory>,
+) -> Result<Vec<u8>, PushError> {
     let declared = snap::raw::decompress_len(body).map_err(|_| PushError::Snappy)?;
     if declared > body.len().saturating_mul(SNAPPY_MAX_RATIO) {
         return Err(PushError::Snappy);
     }
     if declared > limits.max_decompressed {
         return Err(PushError::TooLarge(limits.max_decompressed));
+    }
+    if let Some(memory) = memory {
+        memory.take(declared).map_err(IntakeError::from)?;
     }
     snap::raw::Decoder::new().decompress_vec(body).map_err(|_| PushError::Snappy)
 }

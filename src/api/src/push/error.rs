@@ -71,6 +71,8 @@ impl PushError {
                     413
                 }
                 IntakeError::NoStream => 500,
+                IntakeError::NoMemory(exhausted) if exhausted.is_temporary() => 503,
+                IntakeError::NoMemory(_) => 413,
                 IntakeError::Labels(_) => 400,
             },
             Self::NoStreams => 422,

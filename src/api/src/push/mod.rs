@@ -28,20 +28,20 @@ pub fn decode_push(
     intake: &mut Intake<'_>,
 ) -> Result<(), PushError> {
     let format = Format::of(content_type)?;
-    let unpacked = Encoding::of(content_encoding)?.unpack(body, limits)?;
+    let unpacked = Encoding::of(content_encoding)?.unpack(body, limits, intake.memory())?;
     match format {
         Format::Json => {
-            intake.expect_bytes(unpacked.len());
+            intake.expect_bytes(unpacked.len())?;
             json::read_push(&unpacked, intake)?;
         }
-        Format::Protobuf => match body::unsnappy(&unpacked, limits) {
+        Format::Protobuf => match body::unsnappy(&unpacked, limits, intake.memory()) {
             Ok(message) => {
-                intake.expect_bytes(message.len());
+                intake.expect_bytes(message.len())?;
                 protobuf::read_push(&message, intake)?;
             }
             // Many a script sends JSON under the content type that its library chose.
             Err(PushError::Snappy) if unpacked.trim_ascii_start().first() == Some(&b'{') => {
-                intake.expect_bytes(unpacked.len());
+                intake.expect_bytes(unpacked.len())?;
                 json::read_push(&unpacked, intake)?;
             }
             Err(error) => return Err(error),

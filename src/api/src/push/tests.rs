@@ -20,7 +20,7 @@ fn decode_with(
     let cache = LabelCache::default();
     let mut intake = Intake::new(TenantId::default_tenant(), &Limits::default(), 0, &cache);
     decode_push(content_type, encoding, body, limits, &mut intake)?;
-    Ok(intake.finish())
+    Ok(intake.finish()?)
 }
 
 fn decode(content_type: Option<&str>, encoding: Option<&str>, body: &[u8]) -> Result<Accepted, PushError> {

@@ -5,6 +5,7 @@ use crate::ApiConfig;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
+use strandline_model::{MemoryBudget, MemoryClass, TenantId};
 use strandline_store::EngineConfig;
 
 fn with(config: ApiConfig) -> Rig {
@@ -40,19 +41,63 @@ fn a_body_that_stops_coming_is_given_up() {
     assert_eq!(&back, b"HTTP/1.1 408");
 }
 
+/// A push of which the header announces `length` bytes and ten come.
+fn announced(rig: &Rig, path: &str, length: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(rig.address).unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{{\"streams\""
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+#[test]
+fn what_is_announced_and_does_not_come_is_in_nobodys_way() {
+    let rig = with(ApiConfig::default());
+    for path in ["/loki/api/v1/push", "/otlp/v1/logs"] {
+        let silent: Vec<TcpStream> = (0..5).map(|_| announced(&rig, path, 60 << 20)).collect();
+        for _ in 0..20 {
+            // The silent ones are all on their way in by now, or will be within these.
+            rig.push_lines(r#"{"app":"x"}"#, &[(1, "y")]);
+        }
+        drop(silent);
+    }
+}
+
 #[test]
 fn bodies_and_pushes_under_way_are_bounded() {
-    let small = ApiConfig { max_body_bytes: 1000, max_inflight_push_bytes: 500, ..ApiConfig::default() };
+    let memory = MemoryBudget::new(1 << 20, &[]);
+    let small = ApiConfig {
+        max_body_bytes: 400_000,
+        memory: memory.clone(),
+        memory_wait: Duration::from_millis(50),
+        ..ApiConfig::default()
+    };
     let rig = with(small);
     let push = |bytes: usize| {
-        let line = "x".repeat(bytes);
-        rig.push_json(&format!(r#"{{"streams":[{{"stream":{{"app":"p"}},"values":[["{T0}","{line}"]]}}]}}"#))
+        let (line, lines) = ("x".repeat(bytes.min(100_000)), bytes.div_ceil(100_000) as i64);
+        let values: Vec<String> = (0..lines).map(|n| format!(r#"["{}","{line}"]"#, T0 + n)).collect();
+        let values = values.join(",");
+        rig.push_json(&format!(r#"{{"streams":[{{"stream":{{"app":"p"}},"values":[{values}]}}]}}"#))
     };
     assert_eq!(push(100).status, 204);
-    let reply = push(600);
-    assert_eq!((reply.status, reply.header("retry-after")), (503, "1"));
-    assert_eq!(push(2000).status, 413);
-    assert_eq!(push(100).status, 204, "what was refused holds nothing");
+    // Others hold all that there is.
+    for class in [MemoryClass::Ingest, MemoryClass::Decode] {
+        let others = (0..8).map(|n| memory.lease(class, &TenantId::new(&format!("t{n}")).unwrap()));
+        let others: Vec<_> = others.inspect(|lease| while lease.try_grow(1000).is_ok() {}).collect();
+        let reply = push(100);
+        assert_eq!((reply.status, reply.header("retry-after")), (503, "1"), "{}", reply.text());
+        assert!(reply.text().contains("server.max_memory"), "{}", reply.text());
+        drop(others);
+        assert_eq!(push(100).status, 204, "what was refused holds nothing");
+    }
+    let reply = push(500_000);
+    assert_eq!(reply.status, 413);
+    assert!(reply.text().contains("server.max_body_bytes"), "{}", reply.text());
+    let reply = push(300_000);
+    assert_eq!(reply.status, 413, "more than there ever is: no reason to come back");
+    assert!(reply.text().contains("server.max_memory"), "{}", reply.text());
+    assert!(memory.usage().iter().all(|usage| usage.used == 0));
 }
 
 #[test]

@@ -15,6 +15,9 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
     range("query.max_memory", config.query.max_memory, MIB, 1 << 40);
+    if let Some(bytes) = config.server.max_memory {
+        range("server.max_memory", bytes, super::memory::LEAST, 1 << 50);
+    }
     range("server.max_body_bytes", config.server.max_body_bytes, KIB, 4 * GIB);
     range("server.max_decompressed_bytes", config.server.max_decompressed_bytes, KIB, 4 * GIB);
     // Below, a file holds hardly a batch; above, recycling and replay come in steps that are too long.
@@ -27,6 +30,7 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
 
     let positive = [
         ("server.header_timeout", config.server.header_timeout),
+        ("server.body_timeout", config.server.body_timeout),
         ("wal.sync_interval", config.wal.sync_interval),
         ("head.max_age", config.head.max_age),
         ("head.idle", config.head.idle),

@@ -3,7 +3,7 @@
 use super::flags::SettingFlags;
 use super::raw::{Origin, RawConfig};
 use super::settings::SETTINGS;
-use super::{Config, check, environment};
+use super::{Config, check, environment, memory};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
@@ -40,7 +40,8 @@ pub fn load(
     }
     environment::add(&mut raw, variables);
     flags.add_to(&mut raw);
-    resolve(raw)
+    let machine = memory::of_machine(|path| String::from_utf8(std::fs::read(path).ok()?).ok());
+    resolve(raw, machine)
 }
 
 /// Reads a file that a setting names, if it is no larger than files of settings are.
@@ -62,7 +63,7 @@ fn read_file(path: &Path) -> Result<String, String> {
 }
 
 /// The second stage: gives meaning to what was typed and checks it as a whole.
-fn resolve(raw: RawConfig) -> Result<Loaded, ConfigError> {
+fn resolve(raw: RawConfig, machine: u64) -> Result<Loaded, ConfigError> {
     let mut faults = raw.faults;
     let mut config = Config::default();
     for setting in SETTINGS {
@@ -74,7 +75,11 @@ fn resolve(raw: RawConfig) -> Result<Loaded, ConfigError> {
     }
     let origins: BTreeMap<_, _> = raw.given.into_iter().map(|(name, given)| (name, given.origin)).collect();
     // What was misread still has its default here, so nothing is reported twice.
-    for (name, message) in check::check(&config) {
+    let mut wrong = check::check(&config);
+    if wrong.is_empty() {
+        wrong = memory::divide(&mut config, |name| origins.contains_key(name), machine);
+    }
+    for (name, message) in wrong {
         let place = origins.get(name).map_or_else(|| "default".to_owned(), Origin::to_string);
         faults.push(format!("{place}: {name}: {message}"));
     }
@@ -102,7 +107,7 @@ mod tests {
         raw.add_file("c.yaml", file);
         environment::add(&mut raw, variables.iter().map(|(name, value)| (name.into(), value.into())));
         flags(line).add_to(&mut raw);
-        resolve(raw)
+        resolve(raw, 8 << 30)
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod codec;
 mod environment;
 pub mod flags;
 mod load;
+pub mod memory;
 mod nearest;
 mod otlp;
 pub mod overrides;
@@ -62,6 +63,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// The program's own log.
     pub log: LogConfig,
+    /// How `server.max_memory` is divided; no setting of its own.
+    pub memory: memory::MemoryPlan,
 }
 
 /// `server.*`
@@ -75,8 +78,16 @@ pub struct ServerConfig {
     pub max_body_bytes: u64,
     /// Largest request body once decompressed: what a decompression bomb runs into.
     pub max_decompressed_bytes: u64,
+    /// Most memory of the process; `None` until it is known how much there is.
+    pub max_memory: Option<u64>,
+    /// Most streams of all tenants with lines in the last hour; `None` until the memory for them is known.
+    pub max_active_streams: Option<usize>,
     /// How long a client may take to send its request header.
     pub header_timeout: Duration,
+    /// How long a client may take to send a body.
+    pub body_timeout: Duration,
+    /// Bytes of a body that a client has to send per second on average; 0 for any.
+    pub min_body_rate: u64,
     /// What stands in front of all paths.
     pub http_path_prefix: String,
     /// Most live tails of all tenants.
@@ -91,7 +102,11 @@ impl Default for ServerConfig {
             otlp_grpc_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 4317))),
             max_body_bytes: 64 * MIB,
             max_decompressed_bytes: 64 * MIB,
+            max_memory: None,
+            max_active_streams: None,
             header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(120),
+            min_body_rate: 8 * KIB,
             http_path_prefix: String::new(),
             max_tails: 4000,
         }

@@ -101,6 +101,30 @@ pub const SETTINGS: &[Setting] = &[
         "largest request body once decompressed"
     ),
     row!(
+        "server.max_memory",
+        size_or_none,
+        server.max_memory,
+        "most memory of the process; 0 is what its cgroup allows, or else half of the machine's"
+    ),
+    row!(
+        "server.max_active_streams",
+        count_or_none,
+        server.max_active_streams,
+        "streams of all tenants with lines in the last hour, new ones above it get 429; 0 is chosen from server.max_memory"
+    ),
+    row!(
+        "server.body_timeout",
+        duration,
+        server.body_timeout,
+        "how long a client may take to send a request body"
+    ),
+    row!(
+        "server.min_body_rate",
+        size,
+        server.min_body_rate,
+        "bytes per second that a request body has to come at on average, after ten seconds; 0 is any"
+    ),
+    row!(
         "server.header_timeout",
         duration,
         server.header_timeout,

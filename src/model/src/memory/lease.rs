@@ -1,6 +1,7 @@
 //! A share of the budget that one piece of work holds.
 
 use super::{Bound, Class, Exhausted, Shared, State, accounts};
+use crate::clock::Clock;
 use crate::tenant::TenantId;
 use std::future::Future;
 use std::pin::Pin;
@@ -113,6 +114,11 @@ impl Lease {
             }
             std::thread::park_timeout(TICK);
         }
+    }
+
+    /// The same until a moment of the monotonic clock.
+    pub fn grow_until(&self, more: usize, clock: &dyn Clock, until_ns: i64) -> Result<(), Exhausted> {
+        self.grow_blocking(more, || clock.monotonic_ns() >= until_ns)
     }
 
     /// Sets aside what `used` says, and some more if that fits too.

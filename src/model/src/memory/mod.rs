@@ -32,8 +32,11 @@ const UNLIMITED: usize = isize::MAX as usize >> 16;
 /// What memory is taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Class {
-    /// Bodies of pushes, what they unpack to, their batches until the log has them.
+    /// Bodies of pushes, from their first byte until they are decoded.
     Ingest,
+    /// What bodies unpack to, and the batches they become, until the log has them. Apart from the bodies, so that those
+    /// which wait for their decoding never hold what it needs.
+    Decode,
     /// What queries hold while they run.
     Query,
     /// Answers on their way to the client.
@@ -44,12 +47,13 @@ pub enum Class {
 
 impl Class {
     /// All classes, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Ingest, Self::Query, Self::Answer, Self::Tail];
+    pub const ALL: [Self; 5] = [Self::Ingest, Self::Decode, Self::Query, Self::Answer, Self::Tail];
 
     /// The name in metrics and errors.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
+            Self::Decode => "decode",
             Self::Query => "query",
             Self::Answer => "answer",
             Self::Tail => "tail",
@@ -189,6 +193,11 @@ impl MemoryBudget {
     /// The most that one tenant can ever hold of `class`: nothing larger fits, however idle the process is.
     pub fn most(&self, class: Class) -> usize {
         accounts::share_of(self.shared.lock().accounts.capacity(class))
+    }
+
+    /// Whether somebody waits for memory of `class`.
+    pub fn is_waited_for(&self, class: Class) -> bool {
+        self.shared.lock().waiters.count(class) > 0
     }
 
     /// What each class holds at the moment.

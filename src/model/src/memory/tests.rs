@@ -189,13 +189,13 @@ proptest! {
     #[test]
     fn the_bounds_hold_and_refusals_have_reasons(
         total in 0usize..400_000,
-        floors in prop::collection::vec(0usize..200_000, 4),
-        steps in prop::collection::vec((0usize..12, 0u8..4, 0usize..150_000), 1..200),
+        floors in prop::collection::vec(0usize..200_000, 5),
+        steps in prop::collection::vec((0usize..15, 0u8..4, 0usize..150_000), 1..200),
     ) {
         let floors: Vec<_> = Class::ALL.into_iter().zip(floors).collect();
         let budget = MemoryBudget::new(total, &floors);
-        let make = |n: usize| budget.lease(Class::ALL[n % 4], &tenant(n / 4));
-        let mut leases: Vec<Lease> = (0..12).map(make).collect();
+        let make = |n: usize| budget.lease(Class::ALL[n % 5], &tenant(n / 5));
+        let mut leases: Vec<Lease> = (0..15).map(make).collect();
         for (n, action, bytes) in steps {
             let before = budget.usage();
             let class = leases[n].class();

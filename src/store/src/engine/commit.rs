@@ -10,6 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use strandline_model::Batch;
 
+/// What the log's record says of an entry beside its bytes: the time since the one before and two lengths, mostly. More
+/// than it reserves at first, less than the longest varints.
+const MAX_ENTRY_HEAD_BYTES: usize = 16;
+
 /// A batch and its compressed log record; made on the pushing thread, since compression is CPU work.
 #[derive(Debug)]
 pub struct EncodedBatch {
@@ -26,6 +30,19 @@ impl EncodedBatch {
     /// The batch.
     pub fn batch(&self) -> &Arc<Batch> {
         &self.batch
+    }
+
+    /// Bytes that [`Self::new`] takes at most beside the batch: its record, and that compressed.
+    pub fn encoding_bytes(batch: &Batch) -> usize {
+        let labels: usize = batch.streams.iter().map(|s| s.labels.memory_bytes()).sum();
+        let raw = batch.bytes.len() + batch.entries.len() * MAX_ENTRY_HEAD_BYTES + labels;
+        // LZ4 sets aside what the worst case takes.
+        2 * raw + raw / 128
+    }
+
+    /// Bytes of the compressed record.
+    pub fn stored_bytes(&self) -> usize {
+        self.payload.stored.len()
     }
 
     /// Bytes that the batch takes while it waits.

@@ -13,7 +13,7 @@ use strandline_model::{Batch, Day, Labels, Metadata, Selector, StreamId, TenantI
 
 /// Memory per entry beside its bytes.
 const ENTRY_BYTES: usize = size_of::<Place>();
-/// Memory per stream, roughly. Its labels are shared with the intake's cache, and with the head before.
+/// Memory per stream, roughly. Its labels are mostly shared with the intake's cache, and with the head before.
 const STREAM_BYTES: usize = 128;
 
 /// Most streams that a new head expects of a tenant: about as many as fill one.
@@ -104,6 +104,10 @@ impl Head {
         for stream in &batch.streams {
             let known = streams.entry(stream.id).or_insert_with(|| {
                 inner.bytes += STREAM_BYTES;
+                // Labels that nobody else holds are the head's own: a client can make them as long as it likes.
+                if Arc::strong_count(&stream.labels) == 1 {
+                    inner.bytes += stream.labels.memory_bytes();
+                }
                 Stream { labels: Arc::clone(&stream.labels), places: Places::new() }
             });
             let entries = batch.stream_entries(stream).iter().zip(stream.entries.clone());
@@ -349,5 +353,17 @@ mod tests {
         let fill = head.fill();
         assert_eq!((fill.seq, fill.touched_ns), (Some((1, 3)), Some((10, 12))));
         assert_eq!(head.partitions().len(), 2);
+    }
+
+    #[test]
+    fn labels_that_nobody_else_holds_count() {
+        let head = Head::default();
+        let long = format!("{{app=\"{}\"}}", "x".repeat(10_000));
+        head.insert(1, Arc::new(batch_of("t", &[(&long, 5, b"five")])), 10);
+        assert!(head.fill().bytes > 10_000);
+        let kept = batch_of("t", &[(&long, 5, b"five")]);
+        let (head, _cached) = (Head::default(), Arc::clone(&kept.streams[0].labels));
+        head.insert(1, Arc::new(kept), 10);
+        assert!(head.fill().bytes < 10_000);
     }
 }

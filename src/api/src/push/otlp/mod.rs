@@ -51,13 +51,13 @@ pub fn decode_otlp(
     intake: &mut Intake<'_>,
 ) -> Result<(), PushError> {
     let unpacked = if is_snappy(content_encoding) {
-        Cow::Owned(unsnappy_any(body, limits)?)
+        Cow::Owned(unsnappy_any(body, limits, intake.memory())?)
     } else {
-        Encoding::of(content_encoding)?.unpack(body, limits)?
+        Encoding::of(content_encoding)?.unpack(body, limits, intake.memory())?
     };
     // Attributes of a resource go to each of its records: a small body can make a large batch.
     intake.limit_bytes(limits.max_decompressed);
-    intake.expect_bytes(unpacked.len());
+    intake.expect_bytes(unpacked.len())?;
     let mut export = Export::new(intake);
     match format {
         OtlpFormat::Protobuf => protobuf::read_export(&unpacked, &mut export)?,

@@ -21,7 +21,7 @@ fn decode_within(
     let cache = LabelCache::default();
     let mut intake = Intake::new(TenantId::default_tenant(), limits, NOW, &cache);
     decode_otlp(format, encoding, body, body_limits, &mut intake)?;
-    Ok(intake.finish())
+    Ok(intake.finish()?)
 }
 
 fn decode(format: OtlpFormat, encoding: Option<&str>, body: &[u8]) -> Result<Accepted, PushError> {
@@ -250,7 +250,7 @@ fn every_packing_and_every_cut_of_it() {
         );
         for cut in 1..packed.len() {
             let unpacked =
-                Encoding::of(Some(encoding)).unwrap().unpack(&packed[..cut], &BodyLimits::default());
+                Encoding::of(Some(encoding)).unwrap().unpack(&packed[..cut], &BodyLimits::default(), None);
             assert!(unpacked.is_err(), "{encoding} cut at {cut} of {}", packed.len());
         }
         assert!(decode(OtlpFormat::Protobuf, Some(encoding), &[0xff; 40]).is_err(), "{encoding}");
