@@ -30,6 +30,10 @@ fn tokens() -> String {
     };
     let all = [
         token("all", "push, query, admin", ""),
+        token("operator", "operate", ""),
+        token("scraper", "metrics", ""),
+        token("owner", "query, admin", ", tenants: [one]"),
+        token("eraser", "delete", ", tenants: [one]"),
         token("pusher", "push", ", tenants: [one]"),
         token("asker", "query", ", tenants: [one]"),
         token("team", "push, query", ", tenants: [one, two], filter: '{team=\"a\"}'"),
@@ -79,7 +83,11 @@ fn credentials_are_asked_for_and_never_shown() {
         }
     }
     assert_eq!((rig.get("/ready", &[]).status, rig.get("/metrics", &[]).status), (200, 401));
-    assert_eq!(rig.get_with("/metrics", &[("Authorization", &bearer("asker"))], &[]).status, 200);
+    for (name, status) in [("asker", 403), ("pusher", 403), ("scraper", 200), ("all", 200)] {
+        let answer = rig.get_with("/metrics", &[("Authorization", &bearer(name))], &[]);
+        assert_eq!(answer.status, status, "{name}: {}", answer.text());
+    }
+    assert!(rig.log_tail().contains("the scope admin is several now"), "{}", rig.log_tail());
     let log = std::fs::read_to_string(folder.path().join("data.log")).unwrap();
     for name in ["all", "pusher", "asker", "team"] {
         let token = format!("{name}-{name}");
@@ -129,7 +137,19 @@ fn scopes_and_tenants_hold_on_every_path() {
             assert_eq!(answer.status, reads, "{path} {name} {tenant:?} {metric}: {}", answer.text());
         }
     }
-    for (name, may) in [("all", true), ("asker", false), ("pusher", false)] {
+    for (name, status) in [("all", 204), ("eraser", 204), ("owner", 204), ("operator", 403), ("asker", 403)] {
+        let headers = with(name, Some("one"));
+        let path = "/loki/api/v1/delete?query=%7Bapp%3D%22none%22%7D&start=1";
+        assert_eq!(rig.post(path, &of(&headers), b"").status, status, "{name}");
+        let listed = if status == 204 { 200 } else { 403 };
+        assert_eq!(rig.get_with("/loki/api/v1/delete", &of(&headers), &[]).status, listed, "{name}");
+        // Nobody reaches beyond their own tenants by it.
+        let others = with(name, Some("two"));
+        let wanted = if name == "all" { 204 } else { 403 };
+        assert_eq!(rig.post(path, &of(&others), b"").status, wanted, "{name}");
+    }
+    let confined = ["asker", "pusher", "owner", "eraser", "scraper"].map(|name| (name, false));
+    for (name, may) in [("all", true), ("operator", true)].into_iter().chain(confined) {
         let headers = with(name, Some("one"));
         let wanted = |status: u16| if may { status } else { 403 };
         for (path, status) in [("/flush", 204), ("/flush/tenant", 204), ("/log_level", 400)] {

@@ -25,5 +25,6 @@ mod push_clients;
 mod rig;
 mod roundtrip;
 mod sim;
+mod sites;
 mod source;
 mod tail;

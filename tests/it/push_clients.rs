@@ -378,7 +378,7 @@ fn a_client_that_waits_to_be_asked_for_its_body_is_asked() {
     let (_folder, rig) = server();
     let body = one_stream(json!({"app": "curl"}), json!([[TS.to_string(), "x"]]));
     let head = format!(
-        "POST {PUSH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+        "POST {PUSH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
          Expect: 100-continue\r\nConnection: close\r\n\r\n",
         body.len()
     );
@@ -396,7 +396,8 @@ fn a_refused_body_is_read_before_the_answer_and_the_connection_stays_in_use() {
     let mut stream = TcpStream::connect(("127.0.0.1", rig.port)).unwrap();
     let body = vec![b' '; 4 << 20];
     for _ in 0..2 {
-        let head = format!("POST {PUSH} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head =
+            format!("POST {PUSH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).unwrap();
         // Would fail if the server closed the connection instead of reading on.
         stream.write_all(&body).unwrap();

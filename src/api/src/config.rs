@@ -48,6 +48,10 @@ pub struct ApiConfig {
     pub path_prefix: String,
     /// `tls.*`: what locks the door; without it, it is open.
     pub tls: Option<Arc<Tls>>,
+    /// `server.allowed_origins`: web pages of other origins whose requests are taken.
+    pub allowed_origins: Vec<String>,
+    /// `server.allowed_hosts`: names of this server besides `localhost`.
+    pub allowed_hosts: Vec<String>,
     /// `limits.*` and what differs for single tenants.
     pub limits: Arc<TenantLimits>,
 }
@@ -74,6 +78,8 @@ impl Default for ApiConfig {
             strict: false,
             path_prefix: String::new(),
             tls: None,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
             limits: Arc::new(TenantLimits::new(Limits::default())),
         }
     }

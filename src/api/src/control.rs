@@ -1,6 +1,6 @@
 //! What may an operator see and change while the server runs? Loki's operational paths (loki-surface 8).
 
-use crate::access::{Admin, Asker, Known};
+use crate::access::{Asker, Known, Operator};
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::failure::Failure;
 use crate::http::params::Params;
@@ -37,7 +37,7 @@ pub trait Process: Send + Sync {
 /// `GET|POST /log_level`: the level of the server's own log, and with `log_level` a new one.
 pub(crate) async fn log_level(
     State(state): State<Door>,
-    _: Admin,
+    _: Operator,
     request: Request,
 ) -> Result<Response, Failure> {
     let method = request.method().clone();
@@ -58,7 +58,7 @@ pub(crate) async fn log_level(
 /// `GET /config`: the settings in force; `?mode=defaults` the default ones.
 pub(crate) async fn config(
     State(state): State<Door>,
-    _: Admin,
+    _: Operator,
     request: Request,
 ) -> Result<Response, Failure> {
     let (params, _) = Params::of(&state, request).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn services(State(state): State<Door>, _: Known) -> Response {
 
 /// `GET|POST|DELETE /ingester/prepare_shutdown`: whether the next stop shall write all memory to segments. A stop does so
 /// anyway; the mark is kept for tools that set it and ask for it.
-pub(crate) async fn prepare_shutdown(State(state): State<Door>, _: Admin, method: Method) -> Response {
+pub(crate) async fn prepare_shutdown(State(state): State<Door>, _: Operator, method: Method) -> Response {
     match method {
         Method::POST => state.shutdown_prepared.store(true, Ordering::Relaxed),
         Method::DELETE => state.shutdown_prepared.store(false, Ordering::Relaxed),
@@ -90,7 +90,7 @@ pub(crate) async fn prepare_shutdown(State(state): State<Door>, _: Admin, method
 
 /// `POST /ingester/shutdown`: a graceful stop, which writes what is in memory to segments. Loki takes a `GET` too; here a
 /// link must not stop a server.
-pub(crate) async fn shutdown(State(state): State<Door>, _: Admin) -> Response {
+pub(crate) async fn shutdown(State(state): State<Door>, _: Operator) -> Response {
     let Some(process) = &state.process else { return respond::not_found() };
     process.stop();
     StatusCode::NO_CONTENT.into_response()

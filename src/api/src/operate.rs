@@ -1,6 +1,6 @@
 //! Is the server well, and what does it count?
 
-use crate::access::{Admin, Known};
+use crate::access::{Operator, Scraper};
 use crate::http::answer::Answer;
 use crate::http::blocking;
 use crate::http::failure::Failure;
@@ -36,7 +36,7 @@ pub(crate) async fn health() -> Response {
 }
 
 /// `GET /metrics`: Prometheus' text format.
-pub(crate) async fn metrics(State(state): State<Door>, _: Known) -> Response {
+pub(crate) async fn metrics(State(state): State<Door>, _: Scraper) -> Response {
     let read_only = f64::from(u8::from(state.query.read_only().is_some()));
     metrics::gauge!("strandline_read_only").set(read_only);
     metrics::gauge!("strandline_active_streams").set(state.active.count() as f64);
@@ -56,8 +56,8 @@ pub(crate) async fn metrics(State(state): State<Door>, _: Known) -> Response {
     (content_type, state.prometheus.render()).into_response()
 }
 
-/// `GET|POST /flush`: writes what is in memory to segments, and answers when it is done.
-pub(crate) async fn flush(State(state): State<Door>, _: Admin) -> Result<Response, Failure> {
+/// `POST /flush`: writes what is in memory to segments, and answers when it is done.
+pub(crate) async fn flush(State(state): State<Door>, _: Operator) -> Result<Response, Failure> {
     let submitter = state.submitter.clone();
     let failed = |error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error);
     blocking::operate(&state, move |_| submitter.flush().map_err(failed)).await?;

@@ -3,8 +3,9 @@
 use crate::control;
 use crate::explain;
 use crate::http::respond::{self, internal_error};
+use crate::http::sites::{self, HostRule};
 use crate::http::watch;
-use crate::loki::{delete, detected, format, labels, legacy, logs, patterns, push, tail, volume};
+use crate::loki::{delete, detected, format, labels, legacy, logs, patterns, push, rules, tail, volume};
 use crate::operate;
 use crate::otlp;
 use crate::state::Door;
@@ -35,34 +36,67 @@ fn operating() -> Router<Door> {
         .route("/metrics", get(operate::metrics))
 }
 
-/// All paths, behind the prefix if there is one.
-pub(crate) fn router(state: Door) -> Router {
+/// All paths, behind the prefix if there is one, as a listener on a loopback address or another serves them.
+pub(crate) fn router(state: Door, is_loopback: bool) -> Router {
     let prefix = state.config.path_prefix.clone();
-    let all = if prefix.is_empty() { paths() } else { operating().nest(&prefix, paths()) };
-    finished(all, state)
+    let all = if prefix.is_empty() { paths(&state) } else { operating().nest(&prefix, paths(&state)) };
+    finished(all, state, is_loopback)
 }
 
 /// The one path of the port for OTLP over gRPC.
-pub(crate) fn otlp_grpc_router(state: Door) -> Router {
-    finished(Router::new().route(otlp::grpc::EXPORT, post(otlp::grpc::export)), state)
+pub(crate) fn otlp_grpc_router(state: Door, is_loopback: bool) -> Router {
+    let export = Router::new().route(otlp::grpc::EXPORT, post(otlp::grpc::export));
+    let guarded = export.route_layer(middleware::from_fn_with_state(state.clone(), sites::guard_push));
+    finished(guarded, state, is_loopback)
 }
 
 /// What all paths have in common.
-fn finished(paths: Router<Door>, state: Door) -> Router {
+fn finished(paths: Router<Door>, state: Door, is_loopback: bool) -> Router {
+    let hosts = HostRule { state: state.clone(), is_loopback };
     paths
         .fallback(not_found)
+        .layer(middleware::from_fn_with_state(hosts, sites::guard_host))
         .layer(CatchPanicLayer::custom(|_| internal_error()))
         .layer(middleware::from_fn(watch::count))
         .with_state(state)
 }
 
-fn paths() -> Router<Door> {
-    operating()
+fn paths(state: &Door) -> Router<Door> {
+    let pushing = pushing().route_layer(middleware::from_fn_with_state(state.clone(), sites::guard_push));
+    let changing = changing().route_layer(middleware::from_fn_with_state(state.clone(), sites::guard_change));
+    operating().merge(reading()).merge(pushing).merge(changing)
+}
+
+/// Paths that take log lines.
+fn pushing() -> Router<Door> {
+    Router::new()
         .route("/loki/api/v1/push", post(push::push))
         .route("/api/prom/push", post(push::push))
         .route("/otlp/v1/logs", post(otlp::http::logs))
         .route("/v1/logs", post(otlp::http::logs))
         .route(otlp::grpc::EXPORT, post(otlp::grpc::export))
+}
+
+/// Paths that change something else, by any method but GET.
+fn changing() -> Router<Door> {
+    Router::new()
+        .route("/log_level", get(control::log_level).post(control::log_level))
+        .route(
+            "/ingester/prepare_shutdown",
+            get(control::prepare_shutdown).post(control::prepare_shutdown).delete(control::prepare_shutdown),
+        )
+        .route("/ingester/shutdown", post(control::shutdown))
+        .route(
+            "/loki/api/v1/delete",
+            get(delete::list).post(delete::add).put(delete::add).delete(delete::cancel),
+        )
+        .route("/flush", post(operate::flush))
+        .route("/flush/tenant", post(operate::flush))
+}
+
+/// Paths that change nothing.
+fn reading() -> Router<Door> {
+    Router::new()
         .route("/loki/api/v1/query_range", read(logs::query_range))
         .route("/loki/api/v1/query", read(logs::query))
         .route("/loki/api/v1/tail", read(tail::tail))
@@ -88,18 +122,14 @@ fn paths() -> Router<Door> {
         .route("/config/tenant/v1/limits", get(control::tenant_limits))
         .route("/config", get(control::config))
         .route("/services", get(control::services))
-        .route("/log_level", get(control::log_level).post(control::log_level))
-        .route(
-            "/ingester/prepare_shutdown",
-            get(control::prepare_shutdown).post(control::prepare_shutdown).delete(control::prepare_shutdown),
-        )
-        .route("/ingester/shutdown", post(control::shutdown))
-        .route(
-            "/loki/api/v1/delete",
-            get(delete::list).post(delete::add).put(delete::add).delete(delete::cancel),
-        )
         .route("/loki/api/v1/cache/generation_numbers", get(delete::generation_numbers))
         .route("/loki/api/v1/status/buildinfo", get(operate::buildinfo))
-        .route("/flush", get(operate::flush).post(operate::flush))
-        .route("/flush/tenant", post(operate::flush))
+        .route("/prometheus/api/v1/rules", get(rules::status))
+        .route("/prometheus/api/v1/alerts", get(rules::alerts))
+        .route("/loki/api/v1/rules", get(rules::list))
+        .route("/loki/api/v1/rules/{namespace}", get(rules::list))
+        .route("/loki/api/v1/rules/{namespace}/{group}", get(rules::group))
+        .route("/api/prom/rules", get(rules::list))
+        .route("/api/prom/rules/{namespace}", get(rules::list))
+        .route("/api/prom/rules/{namespace}/{group}", get(rules::group))
 }

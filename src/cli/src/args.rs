@@ -107,8 +107,14 @@ pub enum ScopeArg {
     Push,
     /// Reading them.
     Query,
-    /// Running the server.
-    Admin,
+    /// Deleting lines of one's own tenants.
+    Delete,
+    /// Changing rules of one's own tenants.
+    Rules,
+    /// Running the server: settings, log, flush, stop; not together with --tenant.
+    Operate,
+    /// Reading /metrics; not together with --tenant.
+    Metrics,
 }
 
 impl ScopeArg {
@@ -117,7 +123,10 @@ impl ScopeArg {
         match self {
             Self::Push => "push",
             Self::Query => "query",
-            Self::Admin => "admin",
+            Self::Delete => "delete",
+            Self::Rules => "rules",
+            Self::Operate => "operate",
+            Self::Metrics => "metrics",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `strandline token`: how does somebody get credentials, and the server their hash?
 
-use crate::args::{GrantArgs, TokenArgs, TokenCommand};
+use crate::args::{GrantArgs, ScopeArg, TokenArgs, TokenCommand};
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, SaltString};
 use sha2::{Digest, Sha256};
@@ -26,6 +26,9 @@ pub enum TokenError {
     /// There is nothing in it.
     #[error("standard input is empty; write the secret into it: strandline token hash NAME < file")]
     Empty,
+    /// What was asked for is refused by the settings.
+    #[error("the scope {0} reaches all tenants; leave out --tenant or the scope")]
+    Confined(&'static str),
     /// The password cannot be hashed.
     #[error("the password cannot be hashed: {0}")]
     Hash(argon2::password_hash::Error),
@@ -33,6 +36,12 @@ pub enum TokenError {
 
 /// What is to be printed: a secret if one was made, and an entry for the settings.
 pub fn make(args: &TokenArgs) -> Result<String, TokenError> {
+    let (TokenCommand::New(grant) | TokenCommand::Hash(grant) | TokenCommand::Password(grant)) =
+        &args.command;
+    let of_process = |scope: &&ScopeArg| matches!(scope, ScopeArg::Operate | ScopeArg::Metrics);
+    if let Some(scope) = grant.scopes.iter().find(of_process).filter(|_| !grant.tenants.is_empty()) {
+        return Err(TokenError::Confined(scope.as_str()));
+    }
     match &args.command {
         TokenCommand::New(grant) => {
             let token = format!("{PREFIX}{}", hex(&random::<TOKEN_BYTES>()?));
@@ -85,7 +94,6 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::ScopeArg;
 
     #[test]
     fn what_is_printed_is_what_the_settings_take() {
@@ -100,8 +108,13 @@ mod tests {
         assert!(settings.contains(&hex(&Sha256::digest(token.as_bytes()))));
         assert!(!settings.contains(token));
         assert!(settings.contains("scopes: [push, query], tenants: [\"a\"]}"), "{settings}");
-        let other = GrantArgs { name: "b".into(), scopes: vec![ScopeArg::Admin], tenants: vec![] };
+        let other = GrantArgs { name: "b".into(), scopes: vec![ScopeArg::Operate], tenants: vec![] };
         let again = make(&TokenArgs { command: TokenCommand::New(other) }).unwrap();
         assert!(!again.starts_with(token) && again.contains("tenants: \"*\""));
+        let both = GrantArgs { name: "c".into(), scopes: vec![ScopeArg::Metrics], tenants: vec!["a".into()] };
+        assert!(matches!(
+            make(&TokenArgs { command: TokenCommand::New(both) }),
+            Err(TokenError::Confined("metrics"))
+        ));
     }
 }

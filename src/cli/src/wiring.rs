@@ -158,6 +158,8 @@ pub fn api_config(config: &Config, reload: &Reload, memory: &MemoryBudget) -> Re
         min_body_rate: config.server.min_body_rate,
         label_cache_bytes: bytes(config.memory.label_cache),
         max_active_streams: config.server.max_active_streams.unwrap_or(usize::MAX),
+        allowed_origins: config.server.allowed_origins.clone(),
+        allowed_hosts: config.server.allowed_hosts.clone(),
         memory: memory.clone(),
         ..ApiConfig::default()
     })
@@ -193,6 +195,11 @@ fn token_hash(path: &Path) -> Result<[u8; 32], String> {
 fn grant(setting: &str, config: &GrantConfig) -> Result<Grant, String> {
     let compiled = config.filter.as_deref().map(LabelFilter::parse).transpose();
     let filter = compiled.map_err(|e| format!("{setting}: {}: filter: {e}", config.name))?;
+    if config.was_admin {
+        let scopes = config.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
+        let name = &config.name;
+        tracing::warn!(setting, name, scopes, "the scope admin is several now: write those that are needed");
+    }
     Ok(Grant {
         name: config.name.clone(),
         scopes: config.scopes.iter().copied().collect(),

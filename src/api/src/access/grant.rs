@@ -11,21 +11,39 @@ pub enum Scope {
     Push,
     /// Reading them.
     Query,
-    /// Running the server: flushing, deleting, stopping, looking at its settings.
-    Admin,
+    /// Deleting lines of one's own tenants.
+    Delete,
+    /// Changing rules of one's own tenants. There are none yet.
+    Rules,
+    /// Running the server: flushing, stopping, its settings and its log. Only for those who are not confined to tenants or
+    /// streams, for it touches all of them.
+    Operate,
+    /// Reading the server's metrics. Only for those who are not confined: metrics name all tenants.
+    Metrics,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Push, Self::Query, Self::Admin];
+    pub const ALL: [Self; 6] =
+        [Self::Push, Self::Query, Self::Delete, Self::Rules, Self::Operate, Self::Metrics];
+    /// What `admin` in older settings stands for.
+    pub const ADMIN: [Self; 4] = [Self::Delete, Self::Rules, Self::Operate, Self::Metrics];
 
     /// The word for it in the settings.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Push => "push",
             Self::Query => "query",
-            Self::Admin => "admin",
+            Self::Delete => "delete",
+            Self::Rules => "rules",
+            Self::Operate => "operate",
+            Self::Metrics => "metrics",
         }
+    }
+
+    /// Whether it reaches beyond tenants and streams, so that nobody may have it who is confined to some.
+    pub fn is_of_the_process(self) -> bool {
+        matches!(self, Self::Operate | Self::Metrics)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who asks, what may they do, and with whose data? The one door that every handler goes through.
 //!
-//! A handler gets an [`Asker`], a [`Pusher`], a [`Deleter`] or an [`Admin`] from its request and nothing else that names a tenant; the query
+//! A handler gets an [`Asker`], a [`Pusher`], a [`Deleter`], an [`Operator`] or a [`Scraper`] from its request and nothing else that names a tenant; the query
 //! room takes questions from the first only, and a push is taken in by the second only. So no handler can forget a tenant, a
 //! scope or a label filter.
 
@@ -40,9 +40,13 @@ pub(crate) struct Deleter {
     tenant: TenantId,
 }
 
-/// May run the server.
+/// May run the server: see its settings, flush, stop it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Admin;
+pub(crate) struct Operator;
+
+/// May read the server's metrics, which name all tenants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scraper;
 
 /// May know that the server is there and how it does: anybody with credentials, where there are any.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +98,7 @@ impl Pusher {
 impl Deleter {
     /// Who deletes by these headers.
     pub(crate) async fn of(state: &Door, headers: &HeaderMap) -> Result<Self, Failure> {
-        let grant = granted(state, headers, Scope::Admin).await?;
+        let grant = granted(state, headers, Scope::Delete).await?;
         let tenant = tenants::for_write(&grant, headers, &state.config)?;
         let forbidden = |why: String| Err(Failure::new(StatusCode::FORBIDDEN, why));
         if let Some(filter) = &grant.filter {
@@ -148,11 +152,19 @@ impl FromRequestParts<Door> for Deleter {
     }
 }
 
-impl FromRequestParts<Door> for Admin {
+impl FromRequestParts<Door> for Operator {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
-        granted(state, &parts.headers, Scope::Admin).await.map(|_| Self)
+        granted(state, &parts.headers, Scope::Operate).await.map(|_| Self)
+    }
+}
+
+impl FromRequestParts<Door> for Scraper {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
+        granted(state, &parts.headers, Scope::Metrics).await.map(|_| Self)
     }
 }
 

@@ -9,5 +9,6 @@ pub(crate) mod polling;
 pub(crate) mod respond;
 pub(crate) mod serve;
 pub(crate) mod shared;
+pub(crate) mod sites;
 pub(crate) mod tls;
 pub(crate) mod watch;

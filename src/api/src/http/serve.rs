@@ -49,7 +49,7 @@ pub async fn serve(
     ApiState(state): ApiState,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ApiError> {
-    let app = router(state.clone());
+    let app = router(state.clone(), is_loopback(&listener));
     accept(listener, state, app, stop).await
 }
 
@@ -59,8 +59,13 @@ pub async fn serve_otlp_grpc(
     ApiState(state): ApiState,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ApiError> {
-    let app = otlp_grpc_router(state.clone());
+    let app = otlp_grpc_router(state.clone(), is_loopback(&listener));
     accept(listener, state, app, stop).await
+}
+
+/// Whether only programs on this machine can connect.
+fn is_loopback(listener: &TcpListener) -> bool {
+    listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback())
 }
 
 async fn accept(

@@ -11,6 +11,7 @@ pub(crate) mod logs;
 mod metrics;
 pub(crate) mod patterns;
 pub(crate) mod push;
+pub(crate) mod rules;
 mod selector;
 mod stats;
 mod streams;

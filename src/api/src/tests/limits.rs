@@ -26,14 +26,14 @@ fn silent_clients_are_dropped() {
     let rig = with(ApiConfig { header_timeout: Duration::from_millis(200), ..ApiConfig::default() });
     assert!(hangs_up(&rig, b""), "nothing at all");
     assert!(hangs_up(&rig, b"P"), "HTTP/2's preface begins like a POST");
-    assert!(hangs_up(&rig, b"GET /ready HTTP/1.1\r\nhost: x\r\nx-slow: "), "half a header");
+    assert!(hangs_up(&rig, b"GET /ready HTTP/1.1\r\nhost: localhost\r\nx-slow: "), "half a header");
     assert_eq!(rig.get("/ready", &[]).status, 200);
 }
 
 #[test]
 fn a_body_that_stops_coming_is_given_up() {
     let rig = with(ApiConfig { body_pause: Duration::from_millis(200), ..ApiConfig::default() });
-    let head = "POST /loki/api/v1/push HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
+    let head = "POST /loki/api/v1/push HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
     let mut stream = TcpStream::connect(rig.address).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
     let mut back = [0; 12];
@@ -117,14 +117,14 @@ fn connections_wait_when_there_are_too_many() {
 fn a_stop_lets_requests_finish_and_idle_connections_go() {
     let mut rig = with(ApiConfig { drain_timeout: Duration::from_secs(20), ..ApiConfig::default() });
     let mut idle = TcpStream::connect(rig.address).unwrap();
-    idle.write_all(b"GET /ready HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    idle.write_all(b"GET /ready HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let mut back = [0; 12];
     idle.read_exact(&mut back).unwrap();
     assert_eq!(&back, b"HTTP/1.1 200");
     let mut busy = TcpStream::connect(rig.address).unwrap();
     let body = format!(r#"{{"streams":[{{"stream":{{"app":"p"}},"values":[["{T0}","late"]]}}]}}"#);
     let head = format!(
-        "POST /loki/api/v1/push HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST /loki/api/v1/push HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     busy.write_all(head.as_bytes()).unwrap();

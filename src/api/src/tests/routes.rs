@@ -17,8 +17,14 @@ const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
 fn paths() -> BTreeSet<String> {
     let source = include_str!("../router.rs");
     let texts = source.split('"').skip(1).step_by(2);
-    let paths: BTreeSet<String> =
-        texts.filter(|text| text.starts_with('/')).map(|path| path.replace("{name}", "app")).collect();
+    let paths: BTreeSet<String> = texts
+        .filter(|text| text.starts_with('/'))
+        .map(|path| {
+            ["{name}", "{namespace}", "{group}"]
+                .iter()
+                .fold(path.to_owned(), |path, part| path.replace(part, "app"))
+        })
+        .collect();
     assert!(paths.len() >= 40, "{paths:?}");
     paths
 }

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use strandline_api::access::Scope;
 use strandline_model::TenantId;
 
+/// The scope of older settings for all that `delete`, `rules`, `operate` and `metrics` are now.
+const ADMIN: &str = "admin";
 /// What stands in place of a hash.
 const MASK: &str = "********";
 
@@ -33,10 +35,19 @@ pub struct GrantConfig {
     pub name: String,
     /// Kinds of requests.
     pub scopes: Vec<Scope>,
+    /// Whether some of them were written as `admin`, which older settings have.
+    pub was_admin: bool,
     /// Whose data; `None` is everybody's.
     pub tenants: Option<Vec<TenantId>>,
     /// LogQL selector of the streams that are theirs; whoever wires the door compiles it.
     pub filter: Option<String>,
+}
+
+impl GrantConfig {
+    /// Whether it is for some tenants or streams alone.
+    fn is_confined(&self) -> bool {
+        self.tenants.is_some() || self.filter.is_some()
+    }
 }
 
 /// Something to compare credentials with.
@@ -98,12 +109,17 @@ const GRANT_FIELDS: [(&str, SetField); 4] = [
         Ok(())
     }),
     ("scopes", |raw, node| {
-        let scope = |node: &Node| {
+        for node in list(node)? {
             let word = codec::text(node)?.trim();
-            let known = Scope::ALL.into_iter().find(|scope| scope.as_str() == word);
-            known.ok_or_else(|| Fault::new(node.at, format!("\"{word}\" is none of push, query, admin")))
-        };
-        raw.grant.scopes = list(node)?.into_iter().map(scope).collect::<Result<_, _>>()?;
+            match Scope::ALL.into_iter().find(|scope| scope.as_str() == word) {
+                Some(scope) => raw.grant.scopes.push(scope),
+                None if word == ADMIN => raw.grant.was_admin = true,
+                None => {
+                    let known = Scope::ALL.map(Scope::as_str).join(", ");
+                    return Err(Fault::new(node.at, format!("\"{word}\" is none of {known}")));
+                }
+            }
+        }
         Ok(())
     }),
     ("tenants", |raw, node| {
@@ -190,11 +206,23 @@ fn each<T>(
     let entry = |node: &Node| {
         let mut raw = Raw::default();
         set_fields(&mut raw, node, own_fields)?;
+        set_admin(&mut raw.grant);
         for (lacking, field) in [(raw.grant.name.is_empty(), "name"), (raw.grant.scopes.is_empty(), "scopes")]
         {
             if lacking {
                 return Err(Fault::new(node.at, format!("the entry lacks \"{field}\"")));
             }
+        }
+        if let Some(scope) = out_of_reach(&raw.grant) {
+            return Err(Fault::new(
+                node.at,
+                format!(
+                    "\"{}\" is confined by \"tenants\" or \"filter\", so it cannot have the scope {}: that reaches all \
+                     tenants",
+                    raw.grant.name,
+                    scope.as_str()
+                ),
+            ));
         }
         if !names.insert(raw.grant.name.clone()) {
             return Err(Fault::new(node.at, format!("the name \"{}\" is given twice", raw.grant.name)));
@@ -202,6 +230,21 @@ fn each<T>(
         finish(raw, node)
     };
     list(node)?.into_iter().map(entry).collect()
+}
+
+/// Gives what `admin` stands for: to those who are confined, what does not reach beyond that.
+fn set_admin(grant: &mut GrantConfig) {
+    if grant.was_admin {
+        let own = Scope::ADMIN.into_iter().filter(|scope| !grant.is_confined() || !scope.is_of_the_process());
+        let own: Vec<Scope> = own.filter(|scope| !grant.scopes.contains(scope)).collect();
+        grant.scopes.extend(own);
+    }
+}
+
+/// A scope of the whole process in a grant that is confined.
+fn out_of_reach(grant: &GrantConfig) -> Option<Scope> {
+    let scopes = grant.scopes.iter().copied();
+    scopes.filter(|_| grant.is_confined()).find(|scope| scope.is_of_the_process())
 }
 
 fn set_fields(raw: &mut Raw, node: &Node, own: &[(&'static str, SetField)]) -> Result<(), Fault> {
@@ -293,7 +336,7 @@ mod tests {
     fn entries_are_read_and_shown_without_their_secrets() {
         let text = format!(
             "- {{name: ci, token_sha256: {HASH}, scopes: [push], tenants: [a, b], filter: '{{team=\"x\"}}'}}\n\
-             - {{name: ops, token_file: /run/secrets/ops, scopes: [query, admin], tenants: \"*\"}}\n"
+             - {{name: ops, token_file: /run/secrets/ops, scopes: [query, operate], tenants: \"*\"}}\n"
         );
         let read = tokens(&text).unwrap();
         assert_eq!(read[0].grant.tenants.as_ref().unwrap().len(), 2);
@@ -302,7 +345,7 @@ mod tests {
         assert_eq!(
             shown,
             "[{name: \"ci\", token_sha256: \"********\", scopes: [push], tenants: [\"a\", \"b\"], filter: \"{team=\\\"x\\\"}\"}, \
-             {name: \"ops\", token_file: \"/run/secrets/ops\", scopes: [query, admin], tenants: \"*\"}]"
+             {name: \"ops\", token_file: \"/run/secrets/ops\", scopes: [query, operate], tenants: \"*\"}]"
         );
         assert!(!format!("{read:?}").contains("9f86") && !format!("{read:?}").contains("159"));
         let users =
@@ -312,13 +355,38 @@ mod tests {
     }
 
     #[test]
+    fn admin_is_what_it_was_as_far_as_it_reaches() {
+        let scopes = |more: &str| {
+            let text = format!("[{{name: a, token_file: x, scopes: [query, admin, delete]{more}}}]");
+            let read = tokens(&text).unwrap().remove(0).grant;
+            assert!(read.was_admin);
+            read.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(scopes(""), "query delete rules operate metrics");
+        assert_eq!(scopes(", tenants: \"*\""), "query delete rules operate metrics");
+        assert_eq!(scopes(", tenants: [b]"), "query delete rules");
+        assert_eq!(scopes(", filter: '{b=\"c\"}'"), "query delete rules");
+    }
+
+    #[test]
     fn faults_say_what_is_wrong_and_quote_no_secret() {
         for (text, said) in [
             ("[{name: a, token_sha256: my-plain-token, scopes: [push]}]", "is not the SHA-256 of a token"),
             ("[{name: a, scopes: [push]}]", "takes one of \"token_sha256\" and \"token_file\""),
             ("[{token_file: x, scopes: [push]}]", "lacks \"name\""),
             ("[{name: a, token_file: x}]", "lacks \"scopes\""),
-            ("[{name: a, token_file: x, scopes: [write]}]", "\"write\" is none of push, query, admin"),
+            (
+                "[{name: a, token_file: x, scopes: [write]}]",
+                "\"write\" is none of push, query, delete, rules, operate, metrics",
+            ),
+            (
+                "[{name: a, token_file: x, scopes: [push, operate], tenants: [b]}]",
+                "\"a\" is confined by \"tenants\" or \"filter\", so it cannot have the scope operate",
+            ),
+            (
+                "[{name: a, token_file: x, scopes: [metrics], filter: '{b=\"c\"}'}]",
+                "cannot have the scope metrics",
+            ),
             ("[{name: a, token_file: x, scopes: [push], tenants: []}]", "names no tenant"),
             ("[{name: a, token_file: x, scopes: [push], tenants: [../x]}]", "unsupported character"),
             ("[{name: a, token_file: x, scopes: [push], filter: team}]", "is not a stream selector"),

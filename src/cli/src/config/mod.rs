@@ -8,6 +8,7 @@ mod check;
 mod codec;
 mod environment;
 pub mod flags;
+mod lists;
 mod load;
 pub mod memory;
 mod nearest;
@@ -92,6 +93,10 @@ pub struct ServerConfig {
     pub http_path_prefix: String,
     /// Most live tails of all tenants.
     pub max_tails: usize,
+    /// Web pages of other origins whose requests are taken.
+    pub allowed_origins: Vec<String>,
+    /// Names of this server besides `localhost`.
+    pub allowed_hosts: Vec<String>,
 }
 
 impl Default for ServerConfig {
@@ -109,6 +114,8 @@ impl Default for ServerConfig {
             min_body_rate: 8 * KIB,
             http_path_prefix: String::new(),
             max_tails: 4000,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! all come from it, so a setting is added here and in `Config`, nowhere else.
 
 use super::tree::{Fault, Node};
-use super::{Config, access, codec, otlp, retention};
+use super::{Config, access, codec, lists, otlp, retention};
 use std::sync::Arc;
 
 /// What every environment variable of ours begins with.
@@ -130,6 +130,32 @@ pub const SETTINGS: &[Setting] = &[
         server.header_timeout,
         "how long a client may take to send a request header"
     ),
+    Setting {
+        name: "server.allowed_origins",
+        kind: "list",
+        help: "web pages besides those of this server whose browsers may push, change something or tail, such as https://app.example.com",
+        alias: None,
+        secret: false,
+        structured: true,
+        apply: |config, node| {
+            config.server.allowed_origins = lists::origins::parse(node)?;
+            Ok(())
+        },
+        show: |config| lists::texts::show(&config.server.allowed_origins),
+    },
+    Setting {
+        name: "server.allowed_hosts",
+        kind: "list",
+        help: "names of this server besides localhost; on a loopback address, or if there are any, requests for other names are refused",
+        alias: None,
+        secret: false,
+        structured: true,
+        apply: |config, node| {
+            config.server.allowed_hosts = lists::hosts::parse(node)?;
+            Ok(())
+        },
+        show: |config| lists::texts::show(&config.server.allowed_hosts),
+    },
     row!("server.max_tails", count, server.max_tails, "most live tails of all tenants at once"),
     row!(
         "server.http_path_prefix",
@@ -440,7 +466,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "auth.tokens",
         kind: "list",
-        help: "[{name, token_sha256 or token_file, scopes: [push, query, admin], tenants, filter}]: who may do what",
+        help: "[{name, token_sha256 or token_file, scopes: [push, query, delete, rules, operate, metrics], tenants, filter}]: who may do what",
         alias: None,
         secret: false,
         structured: true,

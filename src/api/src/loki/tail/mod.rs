@@ -13,6 +13,7 @@ use crate::access::Asker;
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
+use crate::http::sites;
 use crate::state::Door;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request, State};
@@ -62,6 +63,7 @@ pub(crate) async fn legacy_tail(
 
 async fn open(state: Door, reader: Reader, request: Request, legacy: bool) -> Result<Response, Failure> {
     let (mut parts, _) = request.into_parts();
+    sites::check_origin(&state.config.allowed_origins, &parts.headers, &parts.uri)?;
     let params = Params::from_query(parts.uri.query().unwrap_or(""));
     let (shared, headers) = (state.clone(), parts.headers.clone());
     let question =
