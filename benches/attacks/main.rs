@@ -3,8 +3,8 @@
 //! `cargo bench --bench attacks -- [ATTACK...]` starts the real server on a folder of its own, runs an attack against it,
 //! pushes and asks `/ready` all the while as an innocent client would, and prints what that client saw and how much memory
 //! the server took. `cargo test --bench attacks -- ...` does the same with the build for tests. Without a name all attacks
-//! are run. `MEMORY` is `server.max_memory` (a list: `128MiB,512MiB,0`), `SECONDS` how long each takes. All of it stays on
-//! the loopback interface.
+//! are run. `MEMORY` is `server.max_memory` (a list: `128MiB,512MiB,0`; `unset` leaves it out), `SECONDS` how long each
+//! takes, `SERVER` another binary to compare with. All of it stays on the loopback interface.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a bench fails by a panic")]
 #![allow(clippy::print_stdout, reason = "the figures")]

@@ -26,10 +26,14 @@ impl Server {
         let log = std::env::var_os("SERVER_LOG").map_or_else(Stdio::null, |path| {
             Stdio::from(std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap())
         });
-        let child = Command::new(env!("CARGO_BIN_EXE_strandline"))
+        let program = std::env::var_os("SERVER").unwrap_or_else(|| env!("CARGO_BIN_EXE_strandline").into());
+        let mut command = Command::new(program);
+        if max_memory != "unset" {
+            command.env("STRANDLINE_SERVER__MAX_MEMORY", max_memory);
+        }
+        let child = command
             .args(["serve", "--http-listen", &format!("127.0.0.1:{port}"), "--data-dir"])
             .arg(folder.path().join("data"))
-            .env("STRANDLINE_SERVER__MAX_MEMORY", max_memory)
             .env("STRANDLINE_SERVER__OTLP_GRPC_LISTEN", "off")
             .stdout(Stdio::null())
             .stderr(log)

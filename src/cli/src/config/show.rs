@@ -71,8 +71,8 @@ pub fn documentation() -> String {
 #[cfg(test)]
 mod tests {
     use super::super::flags::SettingFlags;
-    use super::super::load;
     use super::super::raw::RawConfig;
+    use super::super::{load, memory};
     use super::*;
     use proptest::prelude::*;
 
@@ -96,6 +96,8 @@ mod tests {
         for setting in SETTINGS {
             (setting.apply)(&mut after, &raw.given[setting.name].value).unwrap();
         }
+        // How the memory is divided is no setting: the same settings come to the same.
+        assert_eq!(memory::divide(&mut after, |_| true, 0), []);
         assert_eq!(after, before.config);
         assert!(text.contains("# STRANDLINE_STORAGE__DATA_DIR"), "{text}");
         assert!(text.contains("http_listen: 127.0.0.1:3100 # default"), "{text}");
