@@ -350,6 +350,13 @@ fn strict_is_lokis_and_not_the_default() {
         let range = rig.get("/loki/api/v1/query_range", &asking("{}"));
         let instant = rig.get("/loki/api/v1/query", &asking("{app=\"x\"}"));
         assert_eq!((range.status, instant.status), (status, status), "{strict}");
+        for query in ["{}", "sum(rate({a=~\".*\"}[5m]))"] {
+            assert_eq!(
+                rig.get("/loki/api/v1/format_query", &[("query", query)]).status,
+                status,
+                "{strict} {query}"
+            );
+        }
         if strict == "true" {
             assert!(range.text().contains("queries require at least one regexp or equality matcher"));
             assert!(instant.text().contains("log queries are not supported as an instant query type"));

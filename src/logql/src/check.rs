@@ -25,10 +25,13 @@ pub(crate) fn label_text(op: MatchOp, value: &str) -> Result<(), ParseError> {
     }
 }
 
-/// The expression of `regexp`: it must name something. That no name comes twice the regex itself demands.
+/// The expression of `regexp`: it must name something, and nothing twice.
 pub(crate) fn regexp(text: &str) -> Result<(), ParseError> {
     let error = |why: &str| ParseError::whole(format!("invalid regexp parser: {why}"));
     let pattern = Pattern::parse(text).map_err(|e| error(&e))?;
+    if let Some(name) = pattern.duplicate_name() {
+        return Err(error(&format!("duplicate extracted label name '{name}'")));
+    }
     if names_a_group(&pattern.hir) {
         return Ok(());
     }

@@ -4,6 +4,8 @@
 //! operations inside `[...]` and word-edge escapes that Go takes literally, Go takes a stray `{` literally, and has
 //! octal escapes and `\Q...\E`. All else (`.`, `(?i)`, `\pL`) is Unicode-aware in both.
 
+use std::collections::HashSet;
+
 /// Largest count in `{n,m}`, as in Go.
 const MAX_REPEAT: u32 = 1000;
 const POSIX: [&str; 14] = [
@@ -11,10 +13,23 @@ const POSIX: [&str; 14] = [
     "upper", "word", "xdigit",
 ];
 
+/// A pattern in Rust's syntax.
+#[derive(Debug)]
+pub(crate) struct Translated {
+    pub(crate) text: String,
+    /// A name that more than one group has, which Go allows: all but the first have none here.
+    pub(crate) duplicate_name: Option<String>,
+}
+
 /// `pattern` in Rust's syntax, or what Go says about it.
-pub(crate) fn translate(pattern: &str) -> Result<String, String> {
-    let mut state =
-        Translation { rest: pattern, out: String::with_capacity(pattern.len() + 16), no_posix_end: false };
+pub(crate) fn translate(pattern: &str) -> Result<Translated, String> {
+    let mut state = Translation {
+        rest: pattern,
+        out: String::with_capacity(pattern.len() + 16),
+        no_posix_end: false,
+        names: HashSet::new(),
+        duplicate_name: None,
+    };
     while let Some(c) = state.next() {
         match c {
             '\\' => state.escape()?,
@@ -25,7 +40,7 @@ pub(crate) fn translate(pattern: &str) -> Result<String, String> {
             other => state.out.push(other),
         }
     }
-    Ok(state.out)
+    Ok(Translated { text: state.out, duplicate_name: state.duplicate_name })
 }
 
 /// A character, or a class of characters.
@@ -42,6 +57,8 @@ struct Translation<'a> {
     out: String,
     /// Whether no `:]` is left, so that it is looked for once only.
     no_posix_end: bool,
+    names: HashSet<&'a str>,
+    duplicate_name: Option<String>,
 }
 
 impl<'a> Translation<'a> {
@@ -189,7 +206,13 @@ impl<'a> Translation<'a> {
                 format!("invalid named capture: `({}`", before.get(..end).unwrap_or(""))
             })?;
             self.rest = self.rest.get(name.len() + 1..).unwrap_or("");
-            self.out.push_str(&format!("P<{name}>"));
+            if self.names.insert(name) {
+                self.out.push_str(&format!("P<{name}>"));
+            } else {
+                // A group without a name.
+                self.out.pop();
+                self.duplicate_name.get_or_insert_with(|| name.to_owned());
+            }
             return Ok(());
         }
         let flags = self.rest.bytes().take_while(|b| b"imsU-".contains(b)).count();

@@ -256,10 +256,21 @@ fn number_len(text: &str) -> Option<usize> {
     };
     let digits = |from| while_in(from, |b| b.is_ascii_digit() || b == b'_');
     let mut bytes = text.bytes();
-    if bytes.next() == Some(b'0') && bytes.next().is_some_and(|b| b"xXbBoO".contains(&b)) {
+    let prefix = bytes.next().zip(bytes.next()).filter(|(zero, _)| *zero == b'0').map(|(_, base)| base);
+    if let Some(base) = prefix.filter(|b| b"xXbBoO".contains(b)) {
+        let is_float = matches!(base, b'x' | b'X');
+        let len = match is_float {
+            true => while_in(2, |b| b.is_ascii_hexdigit() || matches!(b, b'_' | b'.')),
+            false => while_in(2, |b| b.is_ascii_hexdigit() || b == b'_'),
+        };
         // `0B` is a size.
-        let len = while_in(2, |b| b.is_ascii_hexdigit() || b == b'_');
-        return Some(if len > 2 { len } else { 1 });
+        if len == 2 {
+            return Some(1);
+        }
+        return match is_float && matches!(text.as_bytes().get(len), Some(b'p' | b'P')) {
+            true => exponent_len(text, len),
+            false => Some(len),
+        };
     }
     let mut len = digits(0);
     if text.as_bytes().get(len) == Some(&b'.') {
@@ -268,9 +279,15 @@ fn number_len(text: &str) -> Option<usize> {
     if !matches!(text.as_bytes().get(len), Some(b'e' | b'E')) {
         return Some(len);
     }
-    let signed = matches!(text.as_bytes().get(len + 1), Some(b'+' | b'-'));
-    let exponent = len + 1 + usize::from(signed);
-    Some(digits(exponent)).filter(|end| *end > exponent)
+    exponent_len(text, len)
+}
+
+/// How long the number is with its exponent, the letter of which stands at `at`.
+fn exponent_len(text: &str, at: usize) -> Option<usize> {
+    let signed = matches!(text.as_bytes().get(at + 1), Some(b'+' | b'-'));
+    let start = at + 1 + usize::from(signed);
+    let digits = text.bytes().skip(start).take_while(|b| b.is_ascii_digit() || *b == b'_').count();
+    (digits > 0).then_some(start + digits)
 }
 
 /// `text` with Go's escapes resolved; `None` for an escape that Go does not have.

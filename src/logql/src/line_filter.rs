@@ -179,11 +179,14 @@ fn text_filter(expr: &LineFilterExpr) -> Result<LineFilter, String> {
     for operand in &expr.operands {
         match operand {
             LineOperand::Text(text) => texts.push(Literal::new(text)),
+            // As in Loki, an empty range is an error alone, and beside others a range without addresses.
+            LineOperand::Ip(range) if range.is_empty() && expr.operands.len() > 1 => {}
             LineOperand::Ip(range) => ranges.push(IpRange::parse(range)?),
         }
     }
     let negative = expr.op == LineFilterOp::NotContains;
-    Ok(match (ranges.is_empty(), negative) {
+    let has_text_only = expr.operands.iter().all(|operand| matches!(operand, LineOperand::Text(_)));
+    Ok(match (has_text_only, negative) {
         (true, false) => LineFilter::Contains(texts),
         (true, true) => LineFilter::NotContains(texts),
         _ => LineFilter::Other(LineTest { negative, texts, ranges, shapes: Vec::new() }),
@@ -204,7 +207,7 @@ fn shape_filter(expr: &LineFilterExpr) -> Result<LineFilter, String> {
 fn texts(expr: &LineFilterExpr) -> Result<Vec<&[u8]>, String> {
     let text = expr.operands.iter().map(|operand| match operand {
         LineOperand::Text(text) => Ok(text.as_slice()),
-        LineOperand::Ip(_) => Err("ip: filters are only possible with |= and !=".to_owned()),
+        LineOperand::Ip(_) => Err("ip: invalid operation".to_owned()),
     });
     text.collect()
 }

@@ -1,7 +1,7 @@
 //! How is a pattern compiled, so that it matches what Go's would, in bounded time and memory?
 
 use crate::error::ParseError;
-use crate::go_regex::translate;
+use crate::go_regex::{Translated, translate};
 use crate::pattern_size;
 use crate::patterns::{Extent, MAX_COMPILED_BYTES, Patterns};
 use regex::bytes::{Regex, RegexBuilder};
@@ -18,19 +18,19 @@ const SPARE_PROGRAM_BYTES: usize = 256 << 10;
 const CACHE_BYTES: usize = 1 << 20;
 
 /// A checked pattern: its structure, and its text in Rust's syntax.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Pattern {
     pub(crate) hir: Hir,
-    translated: String,
+    translated: Translated,
     /// Bytes that it will take compiled.
     bytes: u64,
 }
 
 /// A pattern in Rust's syntax and what it consists of.
-fn read(text: &str) -> Result<(String, Ast), String> {
+fn read(text: &str) -> Result<(Translated, Ast), String> {
     let translated = translate(text)?;
     let mut parser = ParserBuilder::new().nest_limit(MAX_NESTING).build();
-    let ast = parser.parse(&translated).map_err(|e| in_go_words(&e.into(), text))?;
+    let ast = parser.parse(&translated.text).map_err(|e| in_go_words(&e.into(), text))?;
     Ok((translated, ast))
 }
 
@@ -49,7 +49,8 @@ impl Pattern {
                 return Err("expression is too large".to_owned());
             }
             let mut translator = TranslatorBuilder::new().utf8(false).build();
-            let hir = translator.translate(&translated, &ast).map_err(|e| in_go_words(&e.into(), text))?;
+            let hir =
+                translator.translate(&translated.text, &ast).map_err(|e| in_go_words(&e.into(), text))?;
             Ok(Self { hir, translated, bytes })
         };
         checked().map_err(|e: String| format!("error parsing regexp: {e}"))
@@ -57,7 +58,12 @@ impl Pattern {
 
     /// The pattern in Rust's syntax.
     pub(crate) fn translated(&self) -> &str {
-        &self.translated
+        &self.translated.text
+    }
+
+    /// A name that more than one of its groups has.
+    pub(crate) fn duplicate_name(&self) -> Option<&str> {
+        self.translated.duplicate_name.as_deref()
     }
 
     /// Bytes that it will take compiled.
@@ -69,10 +75,10 @@ impl Pattern {
     /// matches newlines too, as in Prometheus.
     pub(crate) fn compile(&self, extent: Extent, cache_bytes: usize) -> Result<Regex, String> {
         polling::assert_none("compiling a pattern");
-        let whole = || format!("^(?s:{})$", self.translated);
+        let whole = || format!("^(?s:{})$", self.translated.text);
         let program_bytes = usize::try_from(self.bytes).unwrap_or(usize::MAX);
         let mut builder = match extent {
-            Extent::Part => RegexBuilder::new(&self.translated),
+            Extent::Part => RegexBuilder::new(&self.translated.text),
             Extent::Whole => RegexBuilder::new(&whole()),
         };
         builder

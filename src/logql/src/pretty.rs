@@ -111,14 +111,21 @@ impl Layout {
         self.close(level);
         match &expr.grouping {
             None => Ok(()),
-            Some(grouping) => write!(self.out, " {grouping}"),
+            Some(grouping) => {
+                self.out.push(' ');
+                grouping.write(&mut self.out, ", ")
+            }
         }
     }
 
     fn vector(&mut self, expr: &VectorAggregation, level: usize) -> fmt::Result {
         self.indent(level);
-        expr.write_head(&mut self.out)?;
-        self.out.push('\n');
+        self.out.push_str(expr.op.as_str());
+        if let Some(grouping) = &expr.grouping {
+            self.out.push(' ');
+            grouping.write(&mut self.out, ", ")?;
+        }
+        self.out.push_str("(\n");
         if let Some(parameter) = expr.parameter {
             self.indent(level + 1);
             writeln!(self.out, "{parameter},")?;

@@ -250,30 +250,30 @@ impl Display for Unwrap {
 
 impl Display for Grouping {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.without { "without (" } else { "by (" })?;
-        write_list(f, &self.labels, ",")?;
-        f.write_char(')')
+        self.write(f, ",")
+    }
+}
+
+impl Grouping {
+    /// `by (a,b)`, with `separator` between the names.
+    pub(crate) fn write(&self, out: &mut impl Write, separator: &str) -> fmt::Result {
+        out.write_str(if self.without { "without (" } else { "by (" })?;
+        out.write_str(&self.labels.join(separator))?;
+        out.write_char(')')
     }
 }
 
 impl Display for VectorAggregation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.write_head(f)?;
+        f.write_str(self.op.as_str())?;
+        if let Some(grouping) = &self.grouping {
+            write!(f, " {grouping}")?;
+        }
+        f.write_char('(')?;
         if let Some(parameter) = self.parameter {
             write!(f, "{parameter},")?;
         }
         write!(f, "{})", self.inner)
-    }
-}
-
-impl VectorAggregation {
-    /// `sum by (a)(`
-    pub(crate) fn write_head(&self, out: &mut impl Write) -> fmt::Result {
-        out.write_str(self.op.as_str())?;
-        if let Some(grouping) = &self.grouping {
-            write!(out, " {grouping}")?;
-        }
-        out.write_char('(')
     }
 }
 

@@ -97,7 +97,8 @@ impl Labels {
     }
 
     /// Parses label text as push clients send it and as [`Labels::to_string`] prints it:
-    /// `{name="value", other="value"}` with Go string escapes.
+    /// `{name="value", other="value"}` with Go string escapes. As in Prometheus, a metric's name may stand in front or
+    /// among the labels, names may be quoted, and comments may stand anywhere.
     pub fn parse(text: &str) -> Result<Self, LabelError> {
         Parser { text, at: 0 }.labels()
     }
@@ -214,6 +215,9 @@ pub fn write_quoted(out: &mut impl Write, value: &str) -> fmt::Result {
     out.write_char('"')
 }
 
+/// The label that holds a metric's name.
+const METRIC_NAME: &str = "__name__";
+
 struct Parser<'a> {
     text: &'a str,
     at: usize,
@@ -221,35 +225,76 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn labels(mut self) -> Result<Labels, LabelError> {
-        let mut pairs: Vec<(&'a str, Cow<'a, str>)> = Vec::new();
-        self.expect('{', "\"{\"")?;
-        loop {
-            if self.eat('}') {
-                break;
+        let mut pairs: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
+        let mut metric = self.metric_name().map(Cow::Borrowed);
+        if metric.is_none() || !self.is_at_end() {
+            self.expect('{', "\"{\"")?;
+            while !self.eat('}') {
+                let (name, value) = self.pair()?;
+                match value {
+                    Some(value) => pairs.push((name, value)),
+                    None if metric.is_none() => metric = Some(name),
+                    None => return Err(self.error("one metric name, not two")),
+                }
+                if self.eat('}') {
+                    break;
+                }
+                self.expect(',', "\",\" or \"}\"")?;
             }
-            let name = self.name()?;
-            self.expect('=', "\"=\"")?;
-            let value = self.quoted()?;
-            pairs.push((name, value));
-            if self.eat('}') {
-                break;
-            }
-            self.expect(',', "\",\" or \"}\"")?;
         }
-        self.blanks();
-        if self.at < self.text.len() {
+        if !self.is_at_end() {
             return Err(self.error("end of input"));
         }
+        pairs.extend(metric.map(|name| (Cow::Borrowed(METRIC_NAME), name)));
         Labels::from_pairs(&pairs)
+    }
+
+    /// `name="value"`, the name in quotes or not; or a name in quotes alone, which is that of the metric.
+    fn pair(&mut self) -> Result<(Cow<'a, str>, Option<Cow<'a, str>>), LabelError> {
+        self.blanks();
+        let is_quoted = self.rest().starts_with(['"', '\'', '`']);
+        let name = if is_quoted { self.quoted()? } else { Cow::Borrowed(self.name()?) };
+        if is_quoted && !self.eat('=') {
+            return Ok((name, None));
+        }
+        if !is_quoted {
+            self.expect('=', "\"=\"")?;
+        }
+        Ok((name, Some(self.quoted()?)))
+    }
+
+    /// What stands in front of the brace, as in `up{job="x"}`.
+    fn metric_name(&mut self) -> Option<&'a str> {
+        self.blanks();
+        let rest = self.rest();
+        let letter = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':');
+        let len = rest.bytes().take_while(letter).count();
+        let name = rest
+            .get(..len)
+            .filter(|name| !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()))?;
+        self.at += len;
+        Some(name)
+    }
+
+    fn is_at_end(&mut self) -> bool {
+        self.blanks();
+        self.at >= self.text.len()
     }
 
     fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or("")
     }
 
+    /// Passes blanks, and comments from `#` to the end of their line.
     fn blanks(&mut self) {
-        let rest = self.rest();
-        self.at += rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
+        loop {
+            let rest = self.rest();
+            self.at += rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
+            if !self.rest().starts_with('#') {
+                return;
+            }
+            self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+        }
     }
 
     fn eat(&mut self, c: char) -> bool {
@@ -381,6 +426,37 @@ mod tests {
         assert_eq!(Labels::parse("{a=`raw\\n`}").unwrap().get("a"), Some("raw\\n"));
         assert_eq!(Labels::parse("{a='1\"\\'', b='\\n'}").unwrap().get("a"), Some("1\"'"));
         assert_eq!(labels.with("b", "3").with("0", "").get("b"), Some("3"));
+    }
+
+    #[test]
+    fn text_as_prometheus_reads_it() {
+        for (text, wanted) in [
+            (r#"{ "foo"="bar" }"#, r#"{foo="bar"}"#),
+            (r#"{"a"='1', b="2", `c`="3",}"#, r#"{a="1", b="2", c="3"}"#),
+            (r#"up{job="x"}"#, r#"{__name__="up", job="x"}"#),
+            (r#" ns:up { } "#, r#"{__name__="ns:up"}"#),
+            ("up", r#"{__name__="up"}"#),
+            (r#"{"my metric", job="x"}"#, r#"{__name__="my metric", job="x"}"#),
+            ("{a=\"b\"} # trailing", r#"{a="b"}"#),
+            ("# before\n{ # inside }\n a=\"#b\"}", r##"{a="#b"}"##),
+        ] {
+            assert_eq!(Labels::parse(text).unwrap().to_string(), wanted, "{text}");
+        }
+        for text in [
+            "#",
+            "up{\"down\"}",
+            "{\"a\", \"b\"}",
+            "1up{}",
+            "up up",
+            "{\"a\"=}",
+            "{\"a}",
+            "{a=\"b\" # }",
+            "{=\"b\"}",
+        ] {
+            assert!(Labels::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(Labels::parse(r#"{"a.b"="c"}"#), Err(LabelError::Name("a.b".into())));
+        assert_eq!(Labels::parse(r#"up{__name__="x"}"#), Err(LabelError::Duplicate("__name__".into())));
     }
 
     #[test]

@@ -6,10 +6,10 @@ use memchr::memmem::Finder;
 use regex::bytes::Regex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use strandline_logql::ast::{Expr, LabelFilterExpr, LogExpr, MetricExpr, Stage};
+use strandline_logql::ast::{Expr, LabelFilterExpr, LogExpr, MatcherExpr, MetricExpr, Stage};
 use strandline_logql::{
     LabelNeedle, LineFilter, LineFilters, Needed, ParseError, Patterns, Pipeline, Unwrapped,
-    compile_matchers, row,
+    compile_matchers, require_non_empty_matcher, row,
 };
 use strandline_model::{Needle, Selector};
 
@@ -323,9 +323,21 @@ fn asks_for_error(filter: &LabelFilterExpr) -> bool {
     }
 }
 
-/// A query laid out for reading.
-pub fn pretty(text: &str) -> Result<String, QueryError> {
-    Ok(strandline_logql::pretty(&strandline_logql::parse_query(text)?))
+/// A query laid out for reading. `strict` refuses selectors that Loki refuses, as [`crate::ReadRules::strict`] does.
+pub fn pretty(text: &str, strict: bool) -> Result<String, QueryError> {
+    let expr = strandline_logql::parse_query(text)?;
+    if strict {
+        let check = |matchers: &[MatcherExpr]| {
+            require_non_empty_matcher(&compile_matchers(matchers, &mut Patterns::default())?)
+        };
+        match &expr {
+            Expr::Log(log) => check(&log.matchers)?,
+            Expr::Metric(metric) => {
+                metric::leaves(metric).iter().try_for_each(|leaf| check(&leaf.aggregation.log.matchers))?;
+            }
+        }
+    }
+    Ok(strandline_logql::pretty(&expr))
 }
 
 /// Reads a bare stream selector, as parameters hold it.

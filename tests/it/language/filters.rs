@@ -1,7 +1,7 @@
 //! Which lines and labels do conditions take? (loki-surface 10.3 and 10.4)
 
 use super::parsers::pattern_parts;
-use super::row::{ERROR, Row};
+use super::row::{DETAILS, ERROR, Row};
 use super::{go_regex, regex};
 
 use std::net::IpAddr;
@@ -94,7 +94,7 @@ pub fn takes_row(filter: &LabelFilterExpr, row: &mut Row) -> bool {
             row.get(ERROR).is_some() || row.get(name).is_some_and(|text| has_ip(text, range) != *negative)
         }
         LabelFilterExpr::Quantity { name, op, value } => {
-            let Some(text) = row.get(name) else { return false };
+            let Some(text) = row.get(name).filter(|_| name != ERROR && name != DETAILS) else { return false };
             let sides = match value {
                 Quantity::Number(wanted) => number(text).map(|found| (found, *wanted)),
                 Quantity::Duration(wanted) => nanoseconds(text).map(|found| (found, *wanted as f64)),

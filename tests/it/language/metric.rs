@@ -206,13 +206,13 @@ fn counter_rate(samples: &[(i64, f64)], after: i64, until: i64) -> f64 {
     let growth = last.1 - first.1 + resets.sum::<f64>();
     let sampled = (last.0 - first.0) as f64 / 1e9;
     let average = sampled / (samples.len() - 1) as f64;
-    let mut to_start = (first.0 - after) as f64 / 1e9;
+    let extended = |gap: f64| if gap < average * 1.1 { gap } else { average / 2.0 };
+    let mut to_start = extended((first.0 - after) as f64 / 1e9);
     let to_end = (until - last.0) as f64 / 1e9;
     if growth > 0.0 && first.1 >= 0.0 {
         to_start = to_start.min(sampled * first.1 / growth);
     }
-    let extended = |gap: f64| if gap < average * 1.1 { gap } else { average / 2.0 };
-    growth * (sampled + extended(to_start) + extended(to_end)) / sampled / ((until - after) as f64 / 1e9)
+    growth * (sampled + to_start + extended(to_end)) / sampled / ((until - after) as f64 / 1e9)
 }
 
 fn statistic(op: VectorOp, values: &[f64]) -> f64 {

@@ -74,12 +74,18 @@ fn render(template: &str, row: &Row) -> String {
 }
 
 fn label_format(formats: &[LabelFormatExpr], row: &mut Row) {
-    let before = row.clone();
+    // What templates read: the labels as the first of them finds them.
+    let mut seen = None;
     for LabelFormatExpr { name, value } in formats {
         match value {
-            LabelFormatValue::Template(template) => row.set(name, &render(template, &before)),
+            LabelFormatValue::Template(template) => {
+                let seen = seen.get_or_insert_with(|| row.clone());
+                row.set(name, &render(template, seen));
+            }
             LabelFormatValue::Label(from) => {
-                if let Some(value) = row.get(from).map(str::to_owned) {
+                if let Some(value) =
+                    row.get(from).filter(|_| *from != ERROR && *from != DETAILS).map(str::to_owned)
+                {
                     row.set(name, &value);
                     row.remove(from);
                 }

@@ -18,14 +18,19 @@ pub(crate) async fn format_query(
     request: Request,
 ) -> Result<Response, Failure> {
     let (params, headers) = Params::of(&state, request).await?;
-    blocking::read(&state, move |_| match strandline_query::pretty(params.get("query").unwrap_or("")) {
-        Ok(text) => {
-            let body = serde_json::json!({ "status": "success", "data": text });
-            Ok(Answer::json(body.to_string().into_bytes()).packed_if(takes_gzip(&headers)).into_response())
-        }
-        Err(error) => {
-            let body = serde_json::json!({ "status": "invalid-query", "error": error.to_string() });
-            Ok(respond::json(StatusCode::BAD_REQUEST, body.to_string()))
+    let strict = state.config.strict;
+    blocking::read(&state, move |_| {
+        match strandline_query::pretty(params.get("query").unwrap_or(""), strict) {
+            Ok(text) => {
+                let body = serde_json::json!({ "status": "success", "data": text });
+                Ok(Answer::json(body.to_string().into_bytes())
+                    .packed_if(takes_gzip(&headers))
+                    .into_response())
+            }
+            Err(error) => {
+                let body = serde_json::json!({ "status": "invalid-query", "error": error.to_string() });
+                Ok(respond::json(StatusCode::BAD_REQUEST, body.to_string()))
+            }
         }
     })
     .await

@@ -58,6 +58,10 @@ pub(crate) fn over_range(
 ) -> Result<Question, Failure> {
     let window = window::ordered(state, &reader, params)?;
     let step_ns = window::step(params, window)?;
+    // Metric queries have no use for these, but a mistake in them is one all the same.
+    limit(params, usize::MAX)?;
+    direction(params)?;
+    window::interval(params)?;
     Ok(match reader.query(params.get("query").unwrap_or(""))? {
         Query::Log(query) => {
             let range = TimeRange::new(window.start, window.end);
@@ -78,6 +82,8 @@ pub(crate) fn at_time(
     headers: &HeaderMap,
 ) -> Result<Question, Failure> {
     let time = window::timestamp(params, "time")?.unwrap_or_else(|| state.query.clock().now_ns());
+    limit(params, usize::MAX)?;
+    direction(params)?;
     Ok(match reader.query(params.get("query").unwrap_or(""))? {
         Query::Log(_) if reader.rules().strict => {
             return Err(Failure::bad_request(

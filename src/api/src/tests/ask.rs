@@ -161,6 +161,15 @@ fn wrong_questions_are_refused_with_loki_s_words() {
             "max entries limit per query exceeded, limit > max_entries_limit_per_query (5001 > 5000) (limits.max_entries_per_query)",
         ),
         ("/loki/api/v1/query_range?query={a=\"b\"}&direction=up", 400, "invalid direction 'up'"),
+        ("/loki/api/v1/query_range?query=vector(1)&limit=0", 400, "limit must be a positive value"),
+        ("/loki/api/v1/query_range?query=vector(1)&direction=up", 400, "invalid direction 'up'"),
+        (
+            "/loki/api/v1/query_range?query=vector(1)&interval=-1s",
+            400,
+            "cannot parse \"-1s\" to a valid duration",
+        ),
+        ("/loki/api/v1/query?query=vector(1)&limit=0", 400, "limit must be a positive value"),
+        ("/loki/api/v1/query?query=vector(1)&direction=up", 400, "invalid direction 'up'"),
         (
             "/loki/api/v1/query_range?query={a=\"b\"}&interval=-1s",
             400,

@@ -1,7 +1,7 @@
 //! Which streams and lines does a log query ask for? Its braces and line filters.
 
 use super::{Parser, Tree};
-use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand, LogExpr, MatcherExpr};
+use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand, LogExpr, MatcherExpr, Stage};
 use crate::error::ParseError;
 use crate::lexer::Token;
 use crate::patterns::Extent;
@@ -39,8 +39,8 @@ impl Parser {
         }
     }
 
-    /// A line filter, if one is next.
-    pub(super) fn line_filter(&mut self) -> Result<Option<LineFilterExpr>, ParseError> {
+    /// Takes a line filter, if one is next. Several operands of a negative operator are as many filters, as in Loki.
+    pub(super) fn line_filter(&mut self, stages: &mut Vec<Stage>) -> Result<bool, ParseError> {
         let op = match self.peek() {
             Token::Sign("|=") => LineFilterOp::Contains,
             Token::Sign("!=") => LineFilterOp::NotContains,
@@ -48,15 +48,16 @@ impl Parser {
             Token::Sign("!~") => LineFilterOp::NotMatches,
             Token::Sign("|>") => LineFilterOp::Pattern,
             Token::Sign("!>") => LineFilterOp::NotPattern,
-            _ => return Ok(None),
+            _ => return Ok(false),
         };
         self.at += 1;
+        let is_negative =
+            matches!(op, LineFilterOp::NotContains | LineFilterOp::NotMatches | LineFilterOp::NotPattern);
         let is_regex = matches!(op, LineFilterOp::Matches | LineFilterOp::NotMatches);
         let takes_ip = matches!(op, LineFilterOp::Contains | LineFilterOp::NotContains);
         let mut operands = Vec::new();
         loop {
-            let ip = if takes_ip { self.ip()? } else { None };
-            operands.push(match ip {
+            operands.push(match self.ip()? {
                 Some(range) => LineOperand::Ip(range),
                 None => LineOperand::Text(self.bytes(if takes_ip { "STRING or ip" } else { "STRING" })?),
             });
@@ -66,8 +67,14 @@ impl Parser {
                 self.patterns.count(text, Extent::Part)?;
             }
             if !self.eat_keyword("or") {
-                return Ok(Some(LineFilterExpr { op, operands }));
+                break;
             }
         }
+        let filter = |operands| Stage::LineFilter(LineFilterExpr { op, operands });
+        match is_negative {
+            true => stages.extend(operands.into_iter().map(|operand| filter(vec![operand]))),
+            false => stages.push(filter(operands)),
+        }
+        Ok(true)
     }
 }

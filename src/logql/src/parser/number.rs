@@ -2,6 +2,7 @@
 //!
 //! Each way of writing is exact: what is written is read as the same value.
 
+use crate::pipeline::units::hexadecimal_float;
 use std::fmt::{self, Write};
 
 const NS_PER_MS: u128 = 1_000_000;
@@ -62,6 +63,13 @@ pub(crate) fn float(text: &str) -> Result<f64, String> {
     let bytes = text.as_bytes();
     let digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
     let separates = |(at, _): (usize, &str)| digit(at.checked_sub(1)) && digit(Some(at + 1));
+    if let Some(digits) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        return match hexadecimal_float(digits) {
+            Some(value) if value.is_finite() => Ok(value),
+            Some(_) => Err(error("value out of range")),
+            None => Err(error("invalid syntax")),
+        };
+    }
     if !text.match_indices('_').all(separates) {
         return Err(error("invalid syntax"));
     }
@@ -371,7 +379,12 @@ mod tests {
         {
             assert_eq!(float(text), Ok(wanted), "{text}");
         }
-        for text in ["0x10", "1_", "1__0", "_1", "1e999", "1_.5", "inf", ""] {
+        for (text, wanted) in [("0x1p4", 16.0), ("0x_1.8P-1", 0.75), ("0X1_0p0", 16.0)] {
+            assert_eq!(float(text), Ok(wanted), "{text}");
+        }
+        for text in
+            ["0x1p", "0x1.8", "0xp1", "0x1p9999", "0x10", "1_", "1__0", "_1", "1e999", "1_.5", "inf", ""]
+        {
             assert!(float(text).is_err(), "{text}");
         }
     }

@@ -100,6 +100,10 @@ fn line_filter() -> impl Strategy<Value = LineFilterExpr> {
                 }
             }
         }
+        // Several operands of these are several filters.
+        if matches!(op, Op::NotContains | Op::NotMatches | Op::NotPattern) {
+            operands.truncate(1);
+        }
         LineFilterExpr { op, operands }
     })
 }

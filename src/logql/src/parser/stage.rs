@@ -12,9 +12,10 @@ impl Parser {
     pub(super) fn stages(&mut self, stages: &mut Vec<Stage>) -> Result<usize, ParseError> {
         let mut height = 1;
         loop {
-            if let Some(filter) = self.line_filter()? {
-                stages.push(Stage::LineFilter(filter));
-            } else if self.at_unwrap() || !self.eat("|") {
+            if self.line_filter(stages)? {
+                continue;
+            }
+            if self.at_unwrap() || !self.eat("|") {
                 return Ok(height);
             } else if matches!(self.peek(), Token::Keyword(_)) {
                 stages.push(self.stage()?);

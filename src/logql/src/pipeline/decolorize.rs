@@ -1,6 +1,7 @@
 //! What is a line without its terminal colors? (`| decolorize`)
 //!
-//! Escape sequences as ECMA-48 (section 5.4 and 8.3.89) has them: `ESC [ ... letter`, `ESC ] ... BEL`, `ESC ( B`.
+//! Escape sequences as Loki finds them, which are nearly those of ECMA-48 (section 5.4 and 8.3.89): `ESC [ ... letter`,
+//! `ESC ] ... BEL`, `ESC ( B`.
 
 use super::row::Row;
 use memchr::memchr2;
@@ -34,33 +35,40 @@ fn strip(mut line: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(line);
 }
 
-/// Bytes of the sequence with which `text` begins.
+/// Bytes of the sequence with which `text` begins, as Loki finds it: ESC or U+009B, brackets and `#;?`, and then either
+/// letters, digits and `;` up to BEL, or parameters and one letter of a set that has the digits too. So a sequence that is
+/// cut off in its parameters goes, its last digit taken for the letter.
 fn sequence(text: &[u8]) -> Option<usize> {
-    match text {
-        [ESCAPE, b'[', rest @ ..] => Some(2 + control(rest)?),
-        // U+009B is both in one.
-        [0xc2, 0x9b, rest @ ..] => Some(2 + control(rest)?),
-        [ESCAPE, b']', rest @ ..] => {
-            let end = memchr2(BELL, ESCAPE, rest)?;
-            match rest.get(end..)? {
-                [BELL, ..] => Some(2 + end + 1),
-                [ESCAPE, b'\\', ..] => Some(2 + end + 2),
-                _ => None,
-            }
-        }
-        [ESCAPE, rest @ ..] => {
-            let between = rest.iter().take_while(|b| matches!(b, 0x20..=0x2f)).count();
-            matches!(rest.get(between), Some(0x30..=0x7e)).then_some(1 + between + 1)
-        }
-        _ => None,
+    let start = match text {
+        [ESCAPE, ..] => 1,
+        [0xc2, 0x9b, ..] => 2,
+        _ => return None,
+    };
+    let run = |from: usize, most: usize, inside: fn(u8) -> bool| {
+        from + text.iter().skip(from).take(most).take_while(|b| inside(**b)).count()
+    };
+    let opened = run(start, usize::MAX, |b| b"[]()#;?".contains(&b));
+    let titled = run(opened, usize::MAX, |b| b.is_ascii_alphanumeric() || b == b';');
+    if text.get(titled) == Some(&BELL) {
+        return Some(titled + 1);
     }
+    let mut end = run(opened, 4, |b| b.is_ascii_digit());
+    if end > opened {
+        while text.get(end) == Some(&b';') {
+            end = run(end + 1, 4, |b| b.is_ascii_digit());
+        }
+    }
+    // The longest parameters behind which a letter stands.
+    let last = (opened..=end).rev().find(|at| text.get(*at).is_some_and(|b| is_final(*b)))?;
+    Some(last + 1)
 }
 
-fn control(rest: &[u8]) -> Option<usize> {
-    let parameters = rest.iter().take_while(|b| matches!(b, 0x30..=0x3f)).count();
-    let between = rest.iter().skip(parameters).take_while(|b| matches!(b, 0x20..=0x2f)).count();
-    let end = parameters + between;
-    matches!(rest.get(end), Some(0x40..=0x7e)).then_some(end + 1)
+/// Whether a sequence may end with this letter.
+fn is_final(b: u8) -> bool {
+    matches!(
+        b,
+        b'0'..=b'9' | b'A'..=b'P' | b'R' | b'Z' | b'c' | b'f'..=b'n' | b't' | b'q' | b'r' | b'y' | b'=' | b'>' | b'<' | b'~'
+    )
 }
 
 #[cfg(test)]
@@ -73,12 +81,18 @@ mod tests {
             ("plain", "plain"),
             ("\x1b[31mred\x1b[0m", "red"),
             ("\x1b[1;38;5;200mx\x1b[K", "x"),
-            ("\x1b]0;title\x07x\x1b]8;;u\x1b\\y", "xy"),
+            ("\x1b]0;title\x07x\x1b]8;;u\x1b\\y", "x;;u\x1b\\y"),
+            ("\x1b]0;a title\x07x", ";a title\x07x"),
             ("\x1b(Bx\x1bMy", "xy"),
+            ("a\x1b[31;1", "a"),
+            ("a\x1b[31;", "a;"),
+            ("a\x1b[", "a\x1b["),
+            ("\x1b[12345m", "m"),
+            ("\x1b[1;Qx", ";Qx"),
             ("\u{9b}31mred", "red"),
             ("caf\u{e9} \u{a9}", "caf\u{e9} \u{a9}"),
             ("\x1b", "\x1b"),
-            ("\x1b[31", "\x1b[31"),
+            ("\x1b[31", ""),
             ("\x1b\u{e9}", "\x1b\u{e9}"),
         ] {
             let mut out = Vec::new();

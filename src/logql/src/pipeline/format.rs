@@ -92,20 +92,23 @@ impl LabelFormats {
         Ok(Self { formats })
     }
 
-    /// Sets the labels from left to right; templates read the labels as they were before.
+    /// Sets the labels from left to right. All templates read the labels as they are in front of the first template: behind
+    /// the renames that stand before it, and no others.
     pub(super) fn apply(&self, row: &mut Row<'_>) {
+        let is_rename = |format: &&LabelFormat| matches!(format.value, FormatValue::Rename(_));
+        let leading = self.formats.iter().take_while(is_rename).count();
+        let (renames, formats) = self.formats.split_at_checked(leading).unwrap_or((&self.formats, &[]));
+        renames.iter().for_each(|format| format.rename(row));
+        if formats.is_empty() {
+            return;
+        }
         let mut out = std::mem::take(&mut row.scratch.bytes);
         let mut ends = std::mem::take(&mut row.scratch.ends);
-        let failure = self.render(row, &mut out, &mut ends);
+        let failure = render(formats, row, &mut out, &mut ends);
         let mut start = 0;
-        for (format, end) in self.formats.iter().zip(&ends) {
+        for (format, end) in formats.iter().zip(&ends) {
             match &format.value {
-                FormatValue::Rename(from) => {
-                    if let Some(value) = row.value_of(from) {
-                        row.set(&format.name, value);
-                        row.remove(from);
-                    }
-                }
+                FormatValue::Rename(_) => format.rename(row),
                 // A template that failed has no end behind its start.
                 FormatValue::Template(_) if *end == usize::MAX => continue,
                 FormatValue::Template(_) => {
@@ -121,27 +124,43 @@ impl LabelFormats {
         row.scratch.bytes = out;
         row.scratch.ends = ends;
     }
+}
 
-    /// Writes what the templates make behind each other; `usize::MAX` as the end of one that failed. The last failure.
-    fn render(&self, row: &Row<'_>, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Option<String> {
-        out.clear();
-        ends.clear();
-        let mut failure = None;
-        for format in &self.formats {
-            let start = out.len();
-            let FormatValue::Template(template) = &format.value else {
-                ends.push(start);
-                continue;
-            };
-            match template.render(&RowSource(row), out) {
-                Ok(()) => ends.push(out.len()),
-                Err(details) => {
-                    out.truncate(start);
-                    ends.push(usize::MAX);
-                    failure = Some(details);
-                }
+impl LabelFormat {
+    /// Moves a label, if it is there. An error is none: it stays where it is.
+    fn rename(&self, row: &mut Row<'_>) {
+        let FormatValue::Rename(from) = &self.value else { return };
+        if let Some(value) = row.value_of(from) {
+            row.set(&self.name, value);
+            row.remove_label(from);
+        }
+    }
+}
+
+/// Writes what the templates make behind each other; `usize::MAX` as the end of one that failed. The last failure.
+fn render(
+    formats: &[LabelFormat],
+    row: &Row<'_>,
+    out: &mut Vec<u8>,
+    ends: &mut Vec<usize>,
+) -> Option<String> {
+    out.clear();
+    ends.clear();
+    let mut failure = None;
+    for format in formats {
+        let start = out.len();
+        let FormatValue::Template(template) = &format.value else {
+            ends.push(start);
+            continue;
+        };
+        match template.render(&RowSource(row), out) {
+            Ok(()) => ends.push(out.len()),
+            Err(details) => {
+                out.truncate(start);
+                ends.push(usize::MAX);
+                failure = Some(details);
             }
         }
-        failure
     }
+    failure
 }

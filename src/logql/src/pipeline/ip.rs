@@ -14,7 +14,7 @@ impl IpRange {
     /// Reads `10.0.0.1`, `10.0.0.0/8` or `10.0.0.1-10.0.0.9`, or the same of IPv6.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let invalid = || format!("ip: invalid pattern: {text:?}");
-        let address = |text: &str| text.trim().parse::<IpAddr>().ok();
+        let address = |text: &str| text.parse::<IpAddr>().ok();
         if let Some((first, last)) = text.split_once('-') {
             return match (address(first), address(last)) {
                 (Some(IpAddr::V4(first)), Some(IpAddr::V4(last))) if first <= last => {
@@ -142,6 +142,10 @@ mod tests {
         for text in [
             "",
             "10.0.0",
+            "10.0.0.1 - 10.0.0.9",
+            "10.0.0.1 -10.0.0.9",
+            " 10.0.0.1",
+            "10.0.0.0/24 ",
             "10.0.0.0/33",
             "::/129",
             "10.0.0.9-10.0.0.1",

@@ -47,7 +47,8 @@ pub(super) fn string_value<'a>(input: Input<'_, 'a>, row: &mut Row<'a>, span: Sp
     }
     let raw = input.text.get(span.start..span.end).unwrap_or("");
     // A string with a false escape has no value.
-    row.build(|out| unescape(raw, out)).unwrap_or(Text::Borrowed(""))
+    let value = row.build(|out| unescape(raw, out)).unwrap_or(Text::Borrowed(""));
+    row.without_replacements(value)
 }
 
 struct Fields<'r, 'a, 't> {
@@ -68,10 +69,7 @@ impl<'a, 't> Fields<'_, 'a, 't> {
         self.scanner.expect_object()?;
         match self.object(true) {
             Err(Fault::Enough) => Ok(()),
-            Err(fault) => {
-                self.forget_unclosed();
-                Err(fault)
-            }
+            Err(fault) => Err(if self.forget_unclosed() { Fault::Object } else { fault }),
             Ok(()) => Ok(()),
         }
     }
@@ -79,9 +77,10 @@ impl<'a, 't> Fields<'_, 'a, 't> {
     /// The fields of an object, from behind its brace. `names`: whether any of them may be wanted.
     fn object(&mut self, names: bool) -> Result<(), Fault> {
         let prefix = self.name.len();
-        while let Some(key) = self.scanner.key()? {
-            if names {
-                self.push_key(key);
+        let mut first = true;
+        while let Some(key) = self.scanner.key(std::mem::take(&mut first))? {
+            if names || key.escaped && self.wanted.errors {
+                self.push_key(key)?;
             }
             let outcome = self.member(names);
             self.name.truncate(prefix);
@@ -97,15 +96,16 @@ impl<'a, 't> Fields<'_, 'a, 't> {
         Ok(())
     }
 
-    fn push_key(&mut self, key: Span) {
+    fn push_key(&mut self, key: Span) -> Result<(), Fault> {
         let raw = self.input.text.get(key.start..key.end).unwrap_or("");
         if key.escaped {
             let mut text = String::new();
-            let _ = unescape(raw, &mut text);
+            unescape(raw, &mut text).ok_or(Fault::Escape)?;
             push_name(&mut self.name, &text);
         } else {
             push_name(&mut self.name, raw);
         }
+        Ok(())
     }
 
     fn member(&mut self, names: bool) -> Result<(), Fault> {
@@ -136,14 +136,19 @@ impl<'a, 't> Fields<'_, 'a, 't> {
         self.left -= usize::from(added);
     }
 
-    /// Takes back what was found in the outermost object that is not closed: a fault cuts all of it off.
-    fn forget_unclosed(&mut self) {
+    /// Takes back what was found in the outermost object that is not closed: a fault cuts all of it off. Whether there is
+    /// one.
+    fn forget_unclosed(&mut self) -> bool {
         let mut end = self.input.text.len();
         for (start, mark) in &self.open {
             match Scanner::new(self.input.text.get(..end).unwrap_or("")).end_of_object(*start) {
                 Some(closed) => end = closed,
-                None => return self.row.rewind(*mark),
+                None => {
+                    self.row.rewind(*mark);
+                    return true;
+                }
             }
         }
+        false
     }
 }

@@ -21,7 +21,8 @@ struct Walk<'t, 'e> {
 
 impl Walk<'_, '_> {
     fn object(&mut self, around: &str) -> Result<(), Fault> {
-        while let Some(key) = self.scanner.key()? {
+        let mut first = true;
+        while let Some(key) = self.scanner.key(std::mem::take(&mut first))? {
             let key = self.key_text(key);
             let mut name = around.to_owned();
             push_name(&mut name, &key);

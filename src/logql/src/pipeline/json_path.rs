@@ -123,7 +123,8 @@ impl Search<'_, '_, '_> {
     }
 
     fn members(&mut self, places: u64, depth: usize) -> Result<(), Fault> {
-        while let Some(key) = self.scanner.key()? {
+        let mut first = true;
+        while let Some(key) = self.scanner.key(std::mem::take(&mut first))? {
             let raw = self.input.text.get(key.start..key.end).unwrap_or("");
             let mut unescaped = String::new();
             if key.escaped {

@@ -10,17 +10,20 @@ pub(super) const MAX_DEPTH: usize = 128;
 /// Bytes of a string looked at one by one before searching in wide steps: most keys are shorter.
 const SHORT: usize = 16;
 
-/// Why a text is no JSON.
+/// Why a text is no JSON. Which fault is told is Loki's choice, also where another would fit better: the end of the text
+/// behind a value counts as that of an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// No object, or one that does not close.
+    /// No object, one that does not close, or something else than a key or a comma where one belongs.
     Object,
-    /// An array that does not close.
+    /// An array that does not close, or the end of the text where a comma or a key belongs.
     Array,
-    /// A string that does not close.
+    /// A value that is a string and does not close.
     String,
-    /// Something else than a key, a colon or a comma where one belongs.
+    /// A key that does not close, or something else than a colon or a value where one belongs.
     Syntax,
+    /// A key with an escape that JSON does not have.
+    Escape,
     /// A value that begins like none.
     Value,
     /// Too many objects inside objects.
@@ -37,6 +40,7 @@ impl Fault {
             Self::Array => "Value is array, but can't find closing ']' symbol",
             Self::String => "Value is string, but can't find closing '\"' symbol",
             Self::Syntax => "Malformed JSON error",
+            Self::Escape => "Encountered an invalid escape sequence in a string",
             Self::Value => "Unknown value type",
             Self::Depth => "Objects are nested too deeply",
         }
@@ -109,18 +113,20 @@ impl<'t> Scanner<'t> {
         if self.eat(b'{') { Ok(()) } else { Err(Fault::Object) }
     }
 
-    /// Passes a key and its colon; `None`: passes the brace that closes the object.
-    pub(super) fn key(&mut self) -> Result<Option<Span>, Fault> {
+    /// Passes a key and its colon; `None`: passes the brace that closes the object. `first`: whether the brace that opens it
+    /// stands in front, and no comma.
+    pub(super) fn key(&mut self, first: bool) -> Result<Option<Span>, Fault> {
         match self.peek() {
             Some(b'"') => self.at += 1,
             Some(b'}') => {
                 self.at += 1;
                 return Ok(None);
             }
-            Some(_) => return Err(Fault::Syntax),
-            None => return Err(Fault::Object),
+            Some(_) => return Err(Fault::Object),
+            None if first => return Err(Fault::Syntax),
+            None => return Err(Fault::Array),
         }
-        let key = self.string()?;
+        let key = self.string().map_err(|_| Fault::Syntax)?;
         if self.eat(b':') { Ok(Some(key)) } else { Err(Fault::Syntax) }
     }
 
@@ -135,8 +141,8 @@ impl<'t> Scanner<'t> {
                 self.at += 1;
                 Ok(false)
             }
-            Some(_) => Err(Fault::Syntax),
-            None => Err(Fault::Object),
+            Some(_) => Err(Fault::Object),
+            None => Err(Fault::Array),
         }
     }
 

@@ -77,7 +77,8 @@ impl LabelFilter {
             Self::Or(left, right) => left.takes(row) || right.takes(row),
             Self::Text(filter) => filter.takes(row.get(&filter.matcher.name).unwrap_or("")),
             Self::Quantity { name, op, value } => {
-                let outcome = match row.get(name) {
+                // An error is no label to these: it is as if it were missing.
+                let outcome = match row.get_label(name) {
                     None => return false,
                     Some(text) => compare(text, *op, *value),
                 };
@@ -90,7 +91,8 @@ impl LabelFilter {
                 })
             }
             Self::Ip { name, negative, range } => {
-                row.has_error() || row.get(name).is_some_and(|text| range.is_in(text.as_bytes()) != *negative)
+                row.has_error()
+                    || row.get_label(name).is_some_and(|text| range.is_in(text.as_bytes()) != *negative)
             }
         }
     }

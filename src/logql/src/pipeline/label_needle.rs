@@ -155,13 +155,13 @@ fn alternatives(pattern: &str) -> Vec<String> {
     texts.filter(|all| all.iter().all(|text| !text.is_empty())).unwrap_or_else(|| vec![String::new()])
 }
 
-/// A value that stands in the line as it is.
+/// A value that stands in the line as it is, but for blanks: they may stand for bytes that are no text.
 fn verbatim(value: &str) -> Needle {
-    // It may stand for bytes that are no text.
-    if value.is_empty() || value.contains(char::REPLACEMENT_CHARACTER) {
+    let longest = value.split(' ').max_by_key(|piece| piece.len()).unwrap_or("");
+    if longest.is_empty() || longest.contains(char::REPLACEMENT_CHARACTER) {
         return Needle::Any;
     }
-    Needle::Literal(value.as_bytes().to_vec())
+    Needle::Literal(longest.as_bytes().to_vec())
 }
 
 /// A value that stands in the line as it is or with escapes.

@@ -144,7 +144,8 @@ impl Pair {
         }
         let raw = input.text.get(self.value.clone()).unwrap_or("");
         // The pair was checked when it was found.
-        row.build(|out| unescape(raw, out)).unwrap_or(Text::Borrowed(""))
+        let value = row.build(|out| unescape(raw, out)).unwrap_or(Text::Borrowed(""));
+        row.without_replacements(value)
     }
 }
 

@@ -214,7 +214,120 @@ fn logfmt_as_loki_reads_it() {
         ("json | logfmt", "n=11 level=x", "__error__=JSONParserErr level_extracted=x n=11"),
         ("logfmt | json", r#"{"n":3,"broken":"#, "__error__=JSONParserErr n=3"),
     ]);
-    assert_eq!(run_with("logfmt", b"a=x\xffy \xff=2", &Needed::All), "a=x\u{fffd}y");
+}
+
+/// What is no text, and what stands for it, is a blank in a label.
+#[test]
+fn replacement_characters_become_blanks() {
+    for (text, line, wanted) in [
+        ("logfmt", &b"a=x\xffy \xff=2"[..], "a=x y"),
+        ("logfmt", b"a=\"x\\t\xe2\x82y\" b=\xef\xbf\xbd", "a=x\t  y b="),
+        ("logfmt z=a", "a=x\u{fffd}".as_bytes(), "z=x"),
+        ("json", "{\"a\":\"x\u{fffd}y\",\"b\":\"\\n\u{fffd}z\"}".as_bytes(), "a=x y b=\n z"),
+        ("json", b"{\"a\":\"x\xff\xffy\"}", "a=x  y"),
+        ("json z=a", "{\"a\":[\"\u{fffd}\"]}".as_bytes(), "z=[\" \"]"),
+        ("regexp (?P<a>.*)$", "x\u{fffd}y".as_bytes(), "a=x y"),
+        ("pattern <a>,", b"x\xffy,", "a=x y"),
+        ("unpack", "{\"_entry\":\"l\u{fffd}\",\"p\":\"\u{fffd}q\"}".as_bytes(), "[l ] p= q"),
+        ("logfmt | where a=x y", b"a=x\xffy", "a=x y"),
+        ("json | where a=x y", b"{\"a\":\"x\xffy\"}", "a=x y"),
+    ] {
+        assert_eq!(run_with(text, line, &Needed::All), wanted, "{text} over {}", line.escape_ascii());
+    }
+}
+
+#[test]
+fn details_of_json_faults_are_those_of_loki() {
+    const OBJECT: &str = "Value looks like object, but can't find closing '}' symbol";
+    const ARRAY: &str = "Value is array, but can't find closing ']' symbol";
+    const STRING: &str = "Value is string, but can't find closing '\"' symbol";
+    const MALFORMED: &str = "Malformed JSON error";
+    let stream = Labels::parse(STREAM).unwrap();
+    for (text, line, wanted) in [
+        ("json", "x", OBJECT),
+        ("json", "", OBJECT),
+        ("json", "{", MALFORMED),
+        ("json", "{x", OBJECT),
+        ("json", r#"{"a"#, MALFORMED),
+        ("json", r#"{"a" 1}"#, MALFORMED),
+        ("json", r#"{"a":"#, MALFORMED),
+        ("json", r#"{"a":1"#, ARRAY),
+        ("json", r#"{"a":1,"#, ARRAY),
+        ("json", r#"{"a":1 "b":2}"#, OBJECT),
+        ("json", r#"{"a":1,2}"#, OBJECT),
+        ("json", r#"{"a":"x"#, STRING),
+        ("json", r#"{"a":[1"#, ARRAY),
+        ("json", r#"{"a":{"b":1,"#, OBJECT),
+        ("json", r#"{"a":{"b" 1}}"#, MALFORMED),
+        ("json", r#"{"a":tru}"#, "Unknown value type"),
+        ("json", r#"{"a\x":1}"#, "Encountered an invalid escape sequence in a string"),
+        ("unpack", r#"{"_entry":"l""#, ARRAY),
+        ("unpack", r#"{"_entry":"l","\x":"1"}"#, "Encountered an invalid escape sequence in a string"),
+    ] {
+        let pipeline = Pipeline::compile(&stages(text), &Needed::All, &mut Patterns::default()).unwrap();
+        let mut row = Row::new(0, 0, line.as_bytes(), &stream, Metadata(&[]));
+        assert!(pipeline.process_all(&mut row));
+        assert_eq!(row.error_details(), Some(wanted), "{text} over {line}");
+    }
+}
+
+#[test]
+fn filters_take_several_texts_and_ranges() {
+    let takes = |query: &str, line: &str| {
+        let log = crate::parse(&format!("{{a=\"b\"}} {query}")).unwrap();
+        let pipeline = Pipeline::compile(&log.stages, &Needed::All, &mut Patterns::default());
+        pipeline.map(|pipeline| pipeline.line_filters().is_match(line.as_bytes())).map_err(|e| e.to_string())
+    };
+    assert_eq!(takes(r#"|= ip("") or "x""#, "x"), Ok(true));
+    assert_eq!(takes(r#"|= "x" or ip("")"#, "y 1.1.1.1"), Ok(false));
+    assert_eq!(takes(r#"!= "x" or "y""#, "ay"), Ok(false));
+    assert_eq!(takes(r#"|~ "(?P<x>a)(?P<x>b)""#, "ab"), Ok(true));
+    let error = |cause: &str| Err(format!("parse error : stage {cause}"));
+    assert_eq!(takes(r#"|= ip("")"#, "x"), error(r#"'|= ip("")' : ip: invalid pattern: """#));
+    assert_eq!(takes(r#"!~ ip("1.1.1.1")"#, "x"), error(r#"'!~ ip("1.1.1.1")' : ip: invalid operation"#));
+    assert_eq!(
+        takes(r#"|= ip("10.0.0.1 - 10.0.0.9")"#, "x"),
+        error(r#"'|= ip("10.0.0.1 - 10.0.0.9")' : ip: invalid pattern: "10.0.0.1 - 10.0.0.9""#)
+    );
+}
+
+#[test]
+fn templates_read_what_the_renames_before_them_left() {
+    let shown = |formats: &str, line: &str| {
+        let log = crate::parse(&format!("{{a=\"b\"}} | logfmt {formats}")).unwrap();
+        let pipeline = Pipeline::compile(&log.stages, &Needed::All, &mut Patterns::default()).unwrap();
+        let stream = Labels::parse("{}").unwrap();
+        let mut row = Row::new(0, 0, line.as_bytes(), &stream, Metadata(&[]));
+        if !pipeline.process_all(&mut row) {
+            return "dropped".to_owned();
+        }
+        let mut labels = Vec::new();
+        row.sorted_labels(&mut labels);
+        let shown =
+            labels.iter().filter(|l| l.name != row::ERROR_DETAILS).map(|l| format!("{}={}", l.name, l.value));
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    for (formats, line, wanted) in [
+        ("| label_format foo=bar, x=`{{.bar}}`", "bar=1", "foo=1 x="),
+        ("| label_format foo=bar, x=`{{.foo}}`", "bar=1", "foo=1 x=1"),
+        ("| label_format x=`{{.bar}}`, foo=bar", "bar=1", "foo=1 x=1"),
+        // Later ones do not count.
+        ("| label_format x=`{{.bar}}`, foo=bar, y=`{{.foo}}{{.bar}}{{.x}}`", "bar=1", "foo=1 x=1 y=1"),
+        ("| label_format a=b, c=a, x=`{{.a}}{{.b}}{{.c}}`", "b=1", "c=1 x=1"),
+        // An error is no label that could be moved, or compared as a number.
+        ("--strict | label_format x=__error__", "a=b=c", "__error__=LogfmtParserErr"),
+        (
+            "--strict | label_format x=`{{.__error__}}`",
+            "a=b=c",
+            "__error__=LogfmtParserErr x=LogfmtParserErr",
+        ),
+        ("--strict | __error__ > 1", "a=b=c", "dropped"),
+        ("--strict | __error_details__ != 1KB", "a=b=c", "dropped"),
+        ("--strict | __error__ != 1s or __error__=~`Log.*`", "a=b=c", "__error__=LogfmtParserErr"),
+        ("| x > 0x1p-1", "x=0x1.8p-1", "x=0x1.8p-1"),
+    ] {
+        assert_eq!(shown(formats, line), wanted, "{formats}");
+    }
 }
 
 #[test]

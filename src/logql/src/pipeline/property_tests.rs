@@ -185,6 +185,7 @@ proptest! {
             Json::Null => {}
             other => write_json(other, &mut whole),
         }
+        let whole = whole.replace(char::REPLACEMENT_CHARACTER, " ");
         prop_assert_eq!(row.get("b"), Some(whole.as_str()));
     }
 
@@ -204,7 +205,7 @@ proptest! {
         let line: Vec<String> = pairs.iter().map(|(k, v)| format!("{k}={}", quote(v))).collect();
         let mut model = BTreeMap::new();
         for (key, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
-            model.entry(key.clone()).or_insert_with(|| value.clone());
+            model.entry(key.clone()).or_insert_with(|| value.replace(char::REPLACEMENT_CHARACTER, " "));
         }
         let (_, mut found) = outcome("strict", line.join(" ").as_bytes(), &Needed::All).unwrap();
         found.retain(|name, _| name != "app" && name != "level");
@@ -310,7 +311,7 @@ fn flatten(prefix: &str, value: &Json, out: &mut BTreeMap<String, String>) {
         Json::Null | Json::Array(_) => return,
         Json::Bool(value) => value.to_string(),
         Json::Number(value) => value.to_string(),
-        Json::Text(text) => text.clone(),
+        Json::Text(text) => text.replace(char::REPLACEMENT_CHARACTER, " "),
         Json::Object(all) => {
             for (key, value) in all {
                 let key = key.replace('.', "_");

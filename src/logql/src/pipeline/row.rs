@@ -4,6 +4,7 @@
 //! Values are borrowed from the line as long as it is the stored one and valid UTF-8; all else lies in one arena.
 
 use regex::bytes::CaptureLocations;
+use std::borrow::Cow;
 use std::ops::Range;
 use strandline_model::Labels;
 
@@ -15,6 +16,8 @@ pub const ERROR_DETAILS: &str = "__error_details__";
 pub const FILTER_ERROR: &str = "LabelFilterErr";
 /// What a name gets behind it when a label from elsewhere has it already.
 pub const EXTRACTED: &str = "_extracted";
+/// The first byte of U+FFFD, which few texts have.
+const REPLACEMENT_START: u8 = 0xef;
 /// Most regexes whose capture positions are kept.
 const MAX_LOCATIONS: usize = 16;
 
@@ -245,6 +248,11 @@ impl<'a> Row<'a> {
                 _ => {}
             }
         }
+        self.get_label(name)
+    }
+
+    /// The value of the label `name`, which is no error: one of that name stands in the line or came with it.
+    pub(super) fn get_label(&self, name: &str) -> Option<&str> {
         if let Some(parsed) = self.parsed.iter().find(|parsed| self.text(parsed.name) == name) {
             return Some(self.text(parsed.value));
         }
@@ -346,6 +354,18 @@ impl<'a> Row<'a> {
         Text::Arena(start, self.arena.len())
     }
 
+    /// The text with a blank for each U+FFFD, as Loki has extracted values: they stand for bytes that are no UTF-8.
+    pub(super) fn without_replacements(&mut self, text: Text<'a>) -> Text<'a> {
+        let found = self.text(text);
+        if memchr::memchr(REPLACEMENT_START, found.as_bytes()).is_none()
+            || !found.contains(char::REPLACEMENT_CHARACTER)
+        {
+            return text;
+        }
+        let cleaned = found.replace(char::REPLACEMENT_CHARACTER, " ");
+        self.keep(&cleaned)
+    }
+
     /// Builds a text in the row; `None` takes it back.
     pub(super) fn build(&mut self, write: impl FnOnce(&mut String) -> Option<()>) -> Option<Text<'a>> {
         let start = self.arena.len();
@@ -406,6 +426,11 @@ impl<'a> Row<'a> {
             ERROR_DETAILS => self.clear_details(),
             _ => {}
         }
+        self.remove_label(name);
+    }
+
+    /// Removes a label, and no error.
+    pub(super) fn remove_label(&mut self, name: &str) {
         if let Some(at) = self.parsed.iter().position(|parsed| self.text(parsed.name) == name) {
             self.parsed.remove(at);
         }
@@ -429,15 +454,14 @@ impl<'a> Row<'a> {
     }
 
     /// The value of a label that is moved to another name.
-    pub(super) fn value_of(&mut self, name: &str) -> Option<Text<'a>> {
+    pub(super) fn value_of(&self, name: &str) -> Option<Text<'a>> {
         if let Some(parsed) = self.parsed.iter().find(|parsed| self.text(parsed.name) == name) {
             return Some(parsed.value);
         }
         if let Some(given) = self.given.iter().find(|given| !given.hidden && self.text(given.shown) == name) {
             return Some(Text::Borrowed(given.value));
         }
-        let text = self.get(name)?.to_owned();
-        Some(self.keep(&text))
+        None
     }
 
     /// Lets `parse` read the line as text.
@@ -446,12 +470,12 @@ impl<'a> Row<'a> {
             let stored: &'a [u8] = self.stored;
             return match std::str::from_utf8(stored) {
                 Ok(text) => parse(self, Input { text, stored: Some(text) }),
-                Err(_) => parse(self, Input { text: &String::from_utf8_lossy(stored), stored: None }),
+                Err(_) => parse(self, Input { text: &lossy(stored), stored: None }),
             };
         }
         let changed = std::mem::take(&mut self.changed);
         // Lent, not given: `parse` leaves the line alone.
-        let result = parse(self, Input { text: &String::from_utf8_lossy(&changed), stored: None });
+        let result = parse(self, Input { text: &lossy(&changed), stored: None });
         self.changed = changed;
         result
     }
@@ -483,6 +507,19 @@ impl<'a> Row<'a> {
     }
 }
 
+/// The bytes as text, with U+FFFD for each byte that is no UTF-8, as Go reads them.
+fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(bytes.len() + 16);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    Cow::Owned(text)
+}
+
 fn resolve<'r>(arena: &'r str, text: Text<'r>) -> &'r str {
     match text {
         Text::Borrowed(text) => text,
@@ -493,10 +530,11 @@ fn resolve<'r>(arena: &'r str, text: Text<'r>) -> &'r str {
 impl<'a> Input<'_, 'a> {
     /// A part of the text as a label's value.
     pub(super) fn value(&self, row: &mut Row<'a>, range: Range<usize>) -> Text<'a> {
-        match self.stored {
+        let value = match self.stored {
             Some(stored) => Text::Borrowed(stored.get(range).unwrap_or("")),
             None => row.keep(self.text.get(range).unwrap_or("")),
-        }
+        };
+        row.without_replacements(value)
     }
 }
 

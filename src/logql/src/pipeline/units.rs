@@ -12,7 +12,7 @@ pub fn parse_float(text: &str) -> Result<f64, String> {
         // Go knows no signed NaN.
         Some(b'n' | b'N') if unsigned.len() == text.len() => {}
         Some(b'0') if matches!(unsigned.as_bytes().get(1), Some(b'x' | b'X')) => {
-            let value = hexadecimal(unsigned.get(2..).unwrap_or("")).ok_or_else(syntax)?;
+            let value = hexadecimal_float(unsigned.get(2..).unwrap_or("")).ok_or_else(syntax)?;
             return match value {
                 v if v.is_infinite() => Err(range()),
                 v if text.starts_with('-') => Ok(-v),
@@ -47,28 +47,67 @@ fn underscores_separate_digits(text: &str) -> bool {
         .all(|(i, b)| *b != b'_' || (is_digit(i.checked_sub(1)) && is_digit(i.checked_add(1))))
 }
 
-/// `1.8p-3` behind its `0x`; the exponent must be there.
-fn hexadecimal(text: &str) -> Option<f64> {
+/// `1.8p-3` behind its `0x`, rounded once to the nearest float; the exponent must be there. Infinite if it is too large.
+pub(crate) fn hexadecimal_float(text: &str) -> Option<f64> {
     let (mantissa, exponent) = text.split_once(['p', 'P'])?;
     let digits_of_exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
     if digits_of_exponent.is_empty() || !digits_of_exponent.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let (mut value, mut digits, mut scale, mut behind_point) = (0.0f64, 0, 0i32, false);
-    for c in mantissa.strip_prefix('_').unwrap_or(mantissa).chars() {
+    let (mut bits, mut scale, mut any, mut behind_point, mut inexact) = (0u64, 0i32, false, false, false);
+    // A `_` stands between digits, the first may stand behind the prefix.
+    let mut after_digit = true;
+    for c in mantissa.chars() {
         match c {
-            '.' if !behind_point => behind_point = true,
-            '_' if digits > 0 => {}
+            '.' if !behind_point && (after_digit || !any) => behind_point = true,
+            '_' if after_digit => {
+                after_digit = false;
+                continue;
+            }
             c => {
-                value = value * 16.0 + f64::from(c.to_digit(16)?);
-                digits += 1;
+                let digit = c.to_digit(16)?;
+                any = true;
                 scale = scale.saturating_add(if behind_point { -4 } else { 0 });
+                // Sixteen digits are more than a float holds; of the others it counts whether there is anything.
+                if bits >> 60 == 0 {
+                    bits = bits << 4 | u64::from(digit);
+                } else {
+                    scale = scale.saturating_add(4);
+                    inexact |= digit != 0;
+                }
             }
         }
+        after_digit = c != '.';
     }
-    // Beyond this every value is zero or infinite.
-    let exponent = exponent.parse::<i32>().unwrap_or(i32::MAX).clamp(-5000, 5000);
-    (digits > 0).then(|| value * 2f64.powi(exponent.saturating_add(scale)))
+    // Beyond this every value is zero or infinite, whatever the digits are: a query and a line have fewer than these.
+    let exponent =
+        exponent.parse::<i32>().unwrap_or(if exponent.starts_with('-') { i32::MIN } else { i32::MAX });
+    (any && after_digit).then(|| rounded(bits, inexact, exponent.saturating_add(scale)))
+}
+
+/// `bits * 2^exponent`, and a little more if `inexact`: the nearest float, of two the even one.
+fn rounded(bits: u64, inexact: bool, exponent: i32) -> f64 {
+    let bits_before = i32::try_from(bits.leading_zeros()).unwrap_or(64);
+    if bits == 0 {
+        return 0.0;
+    }
+    let bits = bits << bits_before;
+    let exponent = exponent.saturating_sub(bits_before);
+    // Of the 64 bits 53 fit, fewer in front of the smallest numbers.
+    let kept = exponent.saturating_add(63 + 1022 + 53).clamp(-1, 53);
+    if kept < 0 {
+        return 0.0;
+    }
+    let cut = 64 - kept.unsigned_abs();
+    let (whole, rest) = match cut {
+        64 => (0, bits),
+        _ => (bits >> cut, bits & ((1 << cut) - 1)),
+    };
+    let half = 1u64 << (cut - 1);
+    let up = rest > half || rest == half && (inexact || whole & 1 == 1);
+    let exponent = exponent.saturating_add(cut.try_into().unwrap_or(0)).clamp(-1100, 1100);
+    // In two steps, for each power must be a float.
+    (whole + u64::from(up)) as f64 * 2f64.powi(exponent / 2) * 2f64.powi(exponent - exponent / 2)
 }
 
 /// Nanoseconds, as Go's `time.ParseDuration` reads them (`1h2m3.5s`); the error is in Go's words.
@@ -199,15 +238,47 @@ mod tests {
             ("5e-324", 5e-324),
             ("0x1p4", 16.0),
             ("-0x1.8p1", -3.0),
+            ("0x1.fffffffffffffp1023", f64::MAX),
+            ("0x1.fffffffffffff7fffffffffp1023", f64::MAX),
+            ("0x1.00000000000008p0", 1.0),
+            ("0x1.0000000000000800000000001p0", 1.0 + f64::EPSILON),
+            ("0x1.00000000000018p0", 1.0 + 2.0 * f64::EPSILON),
+            ("0x0.0000000000001p-1022", 5e-324),
+            ("0x1p-1075", 0.0),
+            ("0x1.8p-1075", 5e-324),
+            ("0x1.fffffffffffffp-1023", f64::MIN_POSITIVE),
+            ("0xffffffffffffffffffp-8", 18_446_744_073_709_551_616.0),
+            ("0x0p99999999999", 0.0),
+            ("0x_1_0p0", 16.0),
+            ("0x1p-99999999999", 0.0),
             ("1.7976931348623157e308", f64::MAX),
             ("1e-999", 0.0),
         ] {
             assert_eq!(parse_float(text), Ok(wanted), "{text}");
         }
         assert!(parse_float("NaN").unwrap().is_nan());
-        for text in
-            ["", " 8", "8 ", "abc", "0x10", "1e400", "-nan", "1__0", "_1", "1_", ".", "e5", "infi", "1,0"]
-        {
+        for text in [
+            "",
+            " 8",
+            "8 ",
+            "0x1p1024",
+            "0x1.fffffffffffff8p1023",
+            "0x1_p0",
+            "0x1__0p0",
+            "0xp1",
+            "0x1p",
+            "abc",
+            "0x10",
+            "1e400",
+            "-nan",
+            "1__0",
+            "_1",
+            "1_",
+            ".",
+            "e5",
+            "infi",
+            "1,0",
+        ] {
             assert!(parse_float(text).is_err(), "{text}");
         }
         assert_eq!(parse_float("abc").unwrap_err(), "strconv.ParseFloat: parsing \"abc\": invalid syntax");

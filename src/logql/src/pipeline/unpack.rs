@@ -35,6 +35,9 @@ pub(super) fn unpack(row: &mut Row<'_>, wanted: &Wanted) {
         if unescape(raw, &mut text).is_none() {
             text.clear();
         }
+        if text.contains(char::REPLACEMENT_CHARACTER) {
+            text = text.replace(char::REPLACEMENT_CHARACTER, " ");
+        }
         line = text.into_bytes();
         Ok(true)
     });
@@ -57,13 +60,14 @@ fn fields(input: Input<'_, '_>, mut each: impl FnMut(&str, Span)) -> Result<Opti
     let mut scanner = Scanner::new(input.text);
     scanner.expect_object()?;
     let mut entry = None;
-    while let Some(key) = scanner.key()? {
+    let mut first = true;
+    while let Some(key) = scanner.key(std::mem::take(&mut first))? {
         let (value, _) = scanner.skip()?;
         if let Value::String(value) = value {
             let raw = input.text.get(key.start..key.end).unwrap_or("");
             let mut unescaped = String::new();
             let key = if key.escaped {
-                let _ = unescape(raw, &mut unescaped);
+                unescape(raw, &mut unescaped).ok_or(Fault::Escape)?;
                 unescaped.as_str()
             } else {
                 raw

@@ -2,7 +2,8 @@
 //!
 //! As Prometheus' `rate`: a value below the one before it is a counter that began anew at zero; and as the first and
 //! last samples rarely lie on the window's edges, the growth between them is extended to the edges: all the way if the
-//! next sample could have been just outside, else half an average interval, and never to before the counter was zero.
+//! next sample could have been just outside, else half an average interval; at the start then no further than to where the
+//! counter was zero.
 
 use super::sliding::Merge;
 
@@ -36,11 +37,11 @@ impl Counter {
         let growth = self.last.1 - self.first.1 + self.hidden;
         let average = sampled / (self.count - 1) as f64;
         let reach = |gap: f64| if gap < average * TOLERANCE { gap } else { average / 2.0 };
-        let mut before = ns(after, first);
+        let mut before = reach(ns(after, first));
         if growth > 0.0 && self.first.1 >= 0.0 {
             before = before.min(sampled * (self.first.1 / growth));
         }
-        let extended = sampled + reach(before) + reach(ns(last, until));
+        let extended = sampled + before + reach(ns(last, until));
         growth * (extended / sampled) / (ns(after, until) / 1e9)
     }
 }

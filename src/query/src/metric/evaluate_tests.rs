@@ -7,7 +7,7 @@ use super::super::testing::{assert_same, by, close, labels, matrix, range, vecto
 use super::super::window::{self, Sample};
 use super::*;
 use proptest::prelude::*;
-use strandline_logql::ast::{BinaryExpr, BinaryOp, GroupSide, Grouping, LabelReplace, Matching};
+use strandline_logql::ast::{BinaryExpr, BinaryOp, Expr, GroupSide, Grouping, LabelReplace, Matching};
 
 const ENOUGH: Budget = Budget { bytes: 1 << 30, series: None };
 
@@ -119,16 +119,13 @@ fn an_instant_answer_is_in_the_order_it_asks_for() {
     let order = |op: VectorOp, k: Option<u64>, steps: Steps| {
         let inner = MetricExpr::Range(range(RangeOp::Avg, "x"));
         let expr = MetricExpr::Vector(VectorAggregation { parameter: k, ..vector(op, Some(by(&[])), inner) });
-        let got = evaluate::<EvalError>(&expr, &steps, &ENOUGH, &|| Ok(()), &mut |_, _| Ok(matrix(&values)))
-            .expect("a value");
-        let keys = got.into_matrix(&steps).series.into_iter().map(|s| s.labels.get("k").map(str::to_owned));
-        keys.collect::<Option<String>>().expect("labels")
+        ordered(&expr, steps, &values)
     };
     let instant = Steps::instant(0);
     for (op, k, wanted) in [
         (VectorOp::Sort, None, "acbd"),
         (VectorOp::SortDesc, None, "bacd"),
-        (VectorOp::Topk, Some(3), "bac"),
+        (VectorOp::Topk, Some(3), "abc"),
         (VectorOp::ApproxTopk, Some(1), "b"),
         (VectorOp::Bottomk, Some(2), "ac"),
     ] {
@@ -137,6 +134,36 @@ fn an_instant_answer_is_in_the_order_it_asks_for() {
     // Over time there is no order but that of labels.
     assert_eq!(order(VectorOp::SortDesc, None, Steps::range(0, 1, 1)), "abcd");
     assert_eq!(order(VectorOp::Topk, Some(2), Steps::range(0, 1, 1)), "ab");
+}
+
+#[test]
+fn what_is_sorted_stays_so_in_an_operation() {
+    let values = [("k=c", "2"), ("k=a", "3"), ("k=b", "9")];
+    for (query, wanted) in [
+        ("sort(X) + 1", "cab"),
+        ("1 + sort_desc(X)", "bac"),
+        ("sort_desc(X) > 2", "ba"),
+        ("sort_desc(X) + on (k) X", "bac"),
+        ("sort_desc(X) + on () group_left () sum(X)", "bac"),
+        ("X and sort_desc(X)", "cab"),
+        ("sum by (k) (topk(2, X))", "ab"),
+        ("X + 1", "abc"),
+    ] {
+        let query = query.replace('X', "count_over_time({a=\"b\"}[1s])");
+        let Ok(Expr::Metric(expr)) = strandline_logql::parse_query(&query) else { panic!("{query}") };
+        assert_eq!(ordered(&expr, Steps::instant(0), &values), wanted, "{query}");
+    }
+}
+
+/// The values of the label `k` in the order of the answer, where each leaf has these `values`.
+fn ordered(expr: &MetricExpr, steps: Steps, values: &[(&str, &str)]) -> String {
+    let read = |leaf: &Leaf<'_>, _: usize| match leaf.is_inside {
+        true => Ok(matrix(&[("", "1")])),
+        false => Ok(matrix(values)),
+    };
+    let got = evaluate::<EvalError>(expr, &steps, &ENOUGH, &|| Ok(()), &mut { read }).expect("a value");
+    let keys = got.into_matrix(&steps).series.into_iter().map(|s| s.labels.get("k").map(str::to_owned));
+    keys.collect::<Option<String>>().expect("labels")
 }
 
 #[test]

@@ -23,19 +23,19 @@ pub fn combine(
         if many_is_right { (right, left, Hand::Left) } else { (left, right, Hand::Right) };
     let ones = one_side(one, matched, hand)?;
     let mut results = Results::default();
-    for group_of_many in groups(many, matched) {
-        let Some(one_points) = ones.get(&group_of_many.labels) else { continue };
-        for (_, series) in group_of_many.members {
-            let labels = |at: usize| match group {
-                None => SeriesLabels::of_key(&group_of_many.labels),
-                Some((_, included)) => included_labels(series, included, one.series.get(at)),
-            };
-            results.begin_series();
-            for (step, m, o, at) in common_steps(&series.points, one_points) {
-                let (a, b) = if many_is_right { (o, m) } else { (m, o) };
-                if let Some(value) = apply(expr.op, expr.returns_bool, a, b) {
-                    results.push(at, (step, value), labels);
-                }
+    // In the order of the "many" side, which may be sorted.
+    for series in &many.series {
+        let key = series.labels.key(matched);
+        let Some(one_points) = ones.get(&key) else { continue };
+        let labels = |at: usize| match group {
+            None => SeriesLabels::of_key(&key),
+            Some((_, included)) => included_labels(series, included, one.series.get(at)),
+        };
+        results.begin_series();
+        for (step, m, o, at) in common_steps(&series.points, one_points) {
+            let (a, b) = if many_is_right { (o, m) } else { (m, o) };
+            if let Some(value) = apply(expr.op, expr.returns_bool, a, b) {
+                results.push(at, (step, value), labels);
             }
         }
     }

@@ -37,13 +37,15 @@ pub fn by_labels(matrix: &mut Matrix) {
     matrix.series.sort_by(|a, b| a.labels.cmp(&b.labels));
 }
 
-/// Whether the order of an instant query's answer is its values', not its labels'.
+/// Whether an instant query's answer stays in the order in which it was computed: when anything in it is sorted. All else
+/// is in the order of labels, also what `topk` chooses.
 pub fn is_by_value(expr: &MetricExpr) -> bool {
     match expr {
-        MetricExpr::Vector(vector) => matches!(
-            vector.op,
-            VectorOp::Sort | VectorOp::SortDesc | VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk
-        ),
-        _ => false,
+        MetricExpr::Vector(vector) => {
+            matches!(vector.op, VectorOp::Sort | VectorOp::SortDesc) || is_by_value(&vector.inner)
+        }
+        MetricExpr::Binary(binary) => is_by_value(&binary.left) || is_by_value(&binary.right),
+        MetricExpr::LabelReplace(replace) => is_by_value(&replace.inner),
+        MetricExpr::Range(_) | MetricExpr::VectorLiteral(_) | MetricExpr::Literal(_) => false,
     }
 }

@@ -67,14 +67,14 @@ fn naive_rate(range: i64, after: i64, w: &[Sample]) -> f64 {
         growth += if pair[1].1 < pair[0].1 { pair[1].1 } else { pair[1].1 - pair[0].1 };
     }
     let average = sampled / (w.len() - 1) as f64;
-    let mut before = (first.0 - after) as f64;
+    let reach = |gap: f64| if gap < 1.1 * average { gap } else { average / 2.0 };
+    let mut before = reach((first.0 - after) as f64);
     let behind = (after + range - last.0) as f64;
     if growth > 0.0 && first.1 >= 0.0 {
         // Rounded as there: at the very threshold, the last bit decides.
         before = before.min(sampled * (first.1 / growth));
     }
-    let reach = |gap: f64| if gap < 1.1 * average { gap } else { average / 2.0 };
-    growth * (sampled + reach(before) + reach(behind)) / sampled / (range as f64 / 1e9)
+    growth * (sampled + before + reach(behind)) / sampled / (range as f64 / 1e9)
 }
 
 fn windows(start: i64, step: i64, count: u32, range: i64, offset: i64) -> Windows {
@@ -181,6 +181,12 @@ fn counters() {
         (&[(10, 100.0), (50, 140.0), (90, 180.0)], Some(1.0), "extended to both edges"),
         (&[(40, 100.0), (50, 110.0), (60, 120.0)], Some(0.3), "half an interval where the edges are far"),
         (&[(10, 5.0), (50, 45.0), (90, 85.0)], Some(0.95), "not to before zero"),
+        (
+            &[(60, 8.0), (70, 18.0), (80, 28.0)],
+            Some(0.3),
+            "half an interval, though zero is nearer than the edge",
+        ),
+        (&[(60, 2.0), (70, 12.0), (80, 22.0)], Some(0.27), "zero is nearer than half an interval"),
         (&[(10, 100.0), (50, 20.0), (90, 60.0)], Some(0.75), "a reset hides what was counted before"),
         (&[(10, 0.0), (50, 0.0), (90, 0.0)], Some(0.0), "no growth"),
         (&[(0, 1.0), (10, 100.0), (90, 180.0), (101, 500.0)], Some(1.0), "the window is half open"),
