@@ -39,7 +39,8 @@ fn stages_do_what_the_reference_says() {
         ("| regexp `(?P<x>\\d+)(?P<y>z)?`", "a 12", "x=12 y="),
         ("| pattern `<a> <_> <b>;<c>`", "1 2 3 4", "a=1 b=3 4"),
         ("| pattern `x<a>`", "yx1", ""),
-        ("| label_format b=app, c=`{{.app}}`", "", "b=a c=a"),
+        ("| label_format b=app, c=`{{.app}}`", "", "b=a c="),
+        ("| label_format c=`{{.app}}`, b=app", "", "b=a c=a"),
         ("| logfmt | a > 1", "a=z", "__error__=LabelFilterErr __error_details__=... a=z"),
     ] {
         let text = |labels: Vec<(String, String)>| {
