@@ -7,6 +7,7 @@ mod access;
 mod bundle;
 mod clients;
 mod deletes;
+mod durability;
 mod formats;
 mod grafana;
 mod house;

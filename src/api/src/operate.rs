@@ -26,6 +26,7 @@ pub(crate) async fn ready(State(state): State<Door>, RawQuery(query): RawQuery) 
             Some(reason) => text.push_str(&format!("read-only: {reason}\n")),
             None => text.push_str("writes are taken\n"),
         }
+        state.query.store_troubles().iter().for_each(|trouble| text.push_str(&format!("{trouble}\n")));
     }
     respond::text(StatusCode::OK, text)
 }

@@ -30,7 +30,7 @@ pub enum Command {
     /// Delete lines of a running server: hidden at once, gone from its disk soon.
     Delete(DeleteArgs),
     /// Check every byte of a data directory and say what is wrong and where; exit code 1 when anything is.
-    Verify(StorageArgs),
+    Verify(VerifyArgs),
     /// Show segments, lines, bytes and compression for each tenant and day of a data directory.
     Stats(StorageArgs),
     /// Print the effective settings as YAML, each with where it comes from.
@@ -46,6 +46,17 @@ pub struct ServeArgs {
     pub file: FileArg,
     #[command(flatten)]
     pub settings: SettingFlags,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Accept what was lost: lines of a damaged log, deletes of a damaged manifest. Answers carry a warning of it until
+    /// then.
+    #[arg(long)]
+    pub accept_loss: bool,
+    #[command(flatten)]
+    pub storage: StorageArgs,
 }
 
 /// Flags of the commands that look at a data directory at rest.

@@ -21,6 +21,7 @@ mod wiring;
 
 use args::{
     Cli, Command, ConfigArgs, DeleteArgs, FileArg, QueryArgs, ServeArgs, StorageArgs, TailArgs, TokenArgs,
+    VerifyArgs,
 };
 use clap::Parser;
 use config::flags::SettingFlags;
@@ -148,8 +149,13 @@ fn delete_lines(args: &DeleteArgs) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn verify(args: StorageArgs) -> Result<ExitCode, CommandError> {
-    let loaded = load(&args.file, &args.settings.into())?;
+fn verify(args: VerifyArgs) -> Result<ExitCode, CommandError> {
+    let loaded = load(&args.storage.file, &args.storage.settings.into())?;
+    if args.accept_loss {
+        for loss in offline::accept_loss(&loaded.config, &SystemClock::default())? {
+            output::complain(&format!("accepted: {loss}"));
+        }
+    }
     let found = offline::inspect(&loaded.config)?;
     output::to_stdout(|out| offline::show_verified(out, &found, terminal::stdout_is_terminal()))?;
     Ok(if found.damages.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

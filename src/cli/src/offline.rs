@@ -7,6 +7,7 @@ use crate::table::{self, Align};
 use crate::terminal::escape;
 use std::io::{self, Write};
 use std::sync::Arc;
+use strandline_model::Clock;
 use strandline_store::disk::{Disk, RealDisk};
 use strandline_store::engine;
 
@@ -67,13 +68,22 @@ pub fn inspect(config: &Config) -> Result<Verified, OfflineError> {
         offset: None,
         what: format!("{}: {}", d.part, d.what),
     };
+    let losses =
+        report.losses.into_iter().map(|what| Damage { file: "LOSSES".to_owned(), offset: None, what });
     Ok(Verified {
         segments: report.segments as u64,
         lines: report.rows,
         bytes: report.bytes,
         notes: report.notes,
-        damages: report.damage.into_iter().map(damage).collect(),
+        damages: report.damage.into_iter().map(damage).chain(losses).collect(),
     })
+}
+
+/// Accepts what `config.storage.data_dir` has lost. Returns what was accepted now, in words.
+pub fn accept_loss(config: &Config, clock: &dyn Clock) -> Result<Vec<String>, OfflineError> {
+    let accepted = engine::accept_losses(&open_disk(config)?, clock.now_ns());
+    let accepted = accepted.map_err(|e| OfflineError(e.to_string()))?;
+    Ok(accepted.iter().map(ToString::to_string).collect())
 }
 
 /// The partitions of `config.storage.data_dir`, by tenant and day.

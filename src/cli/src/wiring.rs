@@ -46,6 +46,9 @@ fn log_report(report: &OpenReport) {
     if report.replay.lost > 0 {
         tracing::error!(frames = report.replay.lost, "acknowledged pushes are lost from the log");
     }
+    for loss in &report.losses {
+        tracing::error!(loss, "answers carry a warning until this loss is accepted");
+    }
     for path in &report.missing {
         tracing::error!(path, "a segment is missing; answers over its time carry a warning");
     }

@@ -148,6 +148,12 @@ impl QueryEngine {
         self.engine.read_only()
     }
 
+    /// What the store failed to do in the background and tries again, and what it has lost, in words that name no tenant.
+    pub fn store_troubles(&self) -> Vec<String> {
+        let lost = self.engine.losses().into_iter().map(|loss| format!("lost: {}", loss.without_names()));
+        self.engine.background_failures().into_iter().chain(lost).collect()
+    }
+
     /// Finds log lines in a turn of the request. Blocks the calling thread; the work is done by the engine's own threads.
     pub fn logs_in(&self, turn: &Turn, request: &LogRequest) -> Result<LogResult, QueryError> {
         self.logs_begun(turn, turn.deadline(), request, || ())

@@ -116,6 +116,7 @@ impl<S: Sink> Run<S> {
                 ));
             }
         }
+        scope.view.warnings.iter().for_each(|warning| damage.tell(warning.clone()));
         Self { scope, sink, frontier, ended: Condvar::new(), damage }
     }
 

@@ -5,6 +5,7 @@
 
 use crate::disk::{Disk, read_all, replace_file};
 use crate::error::{AtPath, Corruption, StoreError};
+use crate::manifest;
 use std::io;
 
 #[path = "../../../migrations/m0001_first_layout.rs"]
@@ -13,6 +14,8 @@ mod m0001_first_layout;
 mod m0002_deletes;
 
 const PATH: &str = "FORMAT";
+const NOT_A_NUMBER: &str = "is not a format number, and the manifest cannot be read to tell: put a copy of FORMAT back from a \
+                            backup, or, if this version wrote the directory last, remove the file";
 
 /// One step: brings a directory of format `to - 1` to format `to`.
 pub(crate) struct Migration {
@@ -34,7 +37,14 @@ pub(crate) fn migrate(disk: &dyn Disk) -> Result<u32, StoreError> {
 
 fn migrate_with(disk: &dyn Disk, migrations: &[Migration]) -> Result<u32, StoreError> {
     let known = migrations.last().map_or(0, |m| m.to);
-    let (found, mut history) = read(disk)?;
+    let (found, mut history) = match read(disk) {
+        // All steps are safe to run again, so what the data says is enough.
+        Err(StoreError::Corrupt(damage)) if is_readable(disk)? => {
+            tracing::warn!(%damage, "the manifest can be read, so the format is one that is known: FORMAT is written anew");
+            (0, String::new())
+        }
+        found => found?,
+    };
     if found > known {
         return Err(StoreError::NewerFormat { found, known });
     }
@@ -58,8 +68,13 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<(u32, String), StoreError> {
     let (number, history) = text.split_once('\n').unwrap_or((&text, ""));
     match number.trim().parse() {
         Ok(number) => Ok((number, history.to_owned())),
-        Err(_) => Err(Corruption::new(PATH, "first line", "is not a format number").into()),
+        Err(_) => Err(Corruption::new(PATH, "first line", NOT_A_NUMBER).into()),
     }
+}
+
+/// Whether the manifest is one that this program can read.
+fn is_readable(disk: &dyn Disk) -> Result<bool, StoreError> {
+    Ok(manifest::check(disk)?.segments.is_some())
 }
 
 #[cfg(test)]
@@ -104,6 +119,24 @@ mod tests {
         assert!(error.contains("format 7") && error.contains("newer strandline"), "{error}");
         assert_eq!(disk.list("").unwrap(), ["FORMAT"]);
         replace_file(&disk, PATH, b"x").unwrap();
-        assert!(matches!(migrate(&disk), Err(StoreError::Corrupt(_))));
+        let error = migrate(&disk).unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt(_)) && error.to_string().contains("backup"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_or_missing_number_is_found_again_from_the_manifest() {
+        let disk = SimDisk::new(1);
+        let format = migrate(&disk).unwrap();
+        let shared: std::sync::Arc<dyn Disk> = std::sync::Arc::new(disk.clone());
+        manifest::Manifest::create(&shared, 0).unwrap();
+        let written = disk.read_file(PATH).unwrap();
+        for damage in [&b""[..], b"\xff\n", b"two\n"] {
+            disk.write_file(PATH, damage).unwrap();
+            assert_eq!(migrate(&disk).unwrap(), format);
+            assert_eq!(disk.read_file(PATH).unwrap(), written);
+        }
+        disk.remove(PATH).unwrap();
+        assert_eq!(migrate(&disk).unwrap(), format);
+        assert_eq!(disk.read_file(PATH).unwrap(), written);
     }
 }

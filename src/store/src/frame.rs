@@ -27,7 +27,7 @@ const MAGIC: [u8; 4] = *b"SLF1";
 /// Largest payload, stored or raw, that a reader accepts.
 pub(crate) const MAX_PAYLOAD: usize = 1 << 30;
 /// No sequence comes near this, so the next one can always be counted.
-const MAX_SEQUENCE: u64 = 1 << 62;
+pub(crate) const MAX_SEQUENCE: u64 = 1 << 62;
 
 /// A compressed payload, ready to be framed.
 #[derive(Debug, Clone)]

@@ -91,7 +91,8 @@ pub fn replay(
     low_water: u64,
     apply: impl FnMut(u64, Batch),
 ) -> Result<(ReplayReport, u64), StoreError> {
-    wal::replay(disk, low_water, apply).map(|(report, _, last)| (report, last))
+    let from = wal::ReplayFrom { low_water, ..wal::ReplayFrom::default() };
+    wal::replay(disk, &from, apply).map(|replayed| (replayed.report, replayed.last_seq))
 }
 
 /// What a manifest says.
@@ -99,7 +100,7 @@ pub type ManifestState = (u64, u64, Vec<SegmentMeta>);
 
 /// Opens the manifest; `None` if it is damaged or missing.
 pub fn open_manifest(disk: &Arc<dyn Disk>) -> Result<Option<ManifestState>, StoreError> {
-    Ok(match Manifest::open(disk)? {
+    Ok(match Manifest::open(disk, &mut |_| ())? {
         Opened::Sound(manifest) => Some(state(&manifest)),
         Opened::Missing | Opened::Damaged(_) => None,
     })
@@ -111,7 +112,7 @@ pub fn edit_manifest(
     segments: Vec<SegmentId>,
     low_water: u64,
 ) -> Result<Option<ManifestState>, StoreError> {
-    let Opened::Sound(mut manifest) = Manifest::open(disk)? else { return Ok(None) };
+    let Opened::Sound(mut manifest) = Manifest::open(disk, &mut |_| ())? else { return Ok(None) };
     manifest.commit(&Edit { drop: segments, low_water: Some(low_water), ..Edit::default() })?;
     Ok(Some(state(&manifest)))
 }
@@ -122,7 +123,7 @@ fn state(manifest: &Manifest) -> ManifestState {
 
 /// The segments that a look at the manifest finds, without changing it.
 pub fn check_manifest(disk: &dyn Disk) -> Result<Option<Vec<SegmentMeta>>, StoreError> {
-    Ok(manifest::check(disk)?.ok())
+    Ok(manifest::check(disk)?.segments)
 }
 
 /// Small logs for [`frames`].

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use strandline_model::time::MINUTE_NS;
+use strandline_model::time::{MINUTE_NS, SECOND_NS};
 
 /// Most bytes that wait for the log; one batch may be larger when it is alone.
 const MAX_QUEUE_BYTES: usize = 32 << 20;
@@ -23,6 +23,8 @@ const MAX_GROUP_BYTES: usize = 4 << 20;
 const MAX_STALL: Duration = Duration::from_secs(10);
 /// The committer looks this often whether an idle log has something to note or to sync.
 const IDLE_TICK: Duration = Duration::from_millis(100);
+/// A log that does not fall idle notes this often how far it is synced.
+const MARK_EVERY_NS: i64 = SECOND_NS;
 const FLUSH_TICK: Duration = Duration::from_millis(500);
 const SETTLE_TICK: Duration = Duration::from_secs(1);
 /// A flush that failed is tried again after this.
@@ -206,6 +208,7 @@ impl Shared {
         let result = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|_| {
             // Nobody knows what the log and the head hold now: no acknowledgement may follow.
             self.poisoned.store(true, Ordering::Relaxed);
+            self.engine.note_writer_stopped();
             Err(StoreError::Poisoned)
         });
         let result = result.map_err(Arc::new);
@@ -222,6 +225,7 @@ fn commit_loop(shared: &Shared) {
         _ => None,
     };
     let mut last_sync = engine.clock().monotonic_ns();
+    let mut last_mark = last_sync;
     while let Some(group) = shared.next_group() {
         if group.is_empty() {
             // Failures are logged and counted where they happen, and the next group meets them again.
@@ -236,6 +240,11 @@ fn commit_loop(shared: &Shared) {
             }
         }
         let now = engine.clock().monotonic_ns();
+        if now - last_mark >= MARK_EVERY_NS {
+            // Not after each group: it costs a sync of its own.
+            let _ = engine.mark_log();
+            last_mark = now;
+        }
         if interval.is_some_and(|ns| now - last_sync >= ns) {
             let _ = engine.sync_log();
             last_sync = now;
@@ -287,14 +296,16 @@ fn settle_loop(shared: &Shared) {
             true
         };
         let now = engine.clock().monotonic_ns();
-        let retention_due = last_retention.is_none_or(|last| now - last >= 5 * MINUTE_NS);
+        let retention_due =
+            last_retention.is_none_or(|last| now - last >= 5 * MINUTE_NS) || engine.retention_is_due_again();
         let work = || {
-            if retention_due {
-                engine.retain(&mut pace)?;
+            if retention_due && let Err(error) = engine.retain(&mut pace) {
+                tracing::error!(%error, "retention failed and is tried again; what should go is still there");
             }
+            engine.retry_removals();
             // A delete that cannot be carried out must not keep segments from being merged.
             let erased = engine.erase_one(&mut pace).unwrap_or_else(|error| {
-                tracing::error!(%error, "deleted lines could not be removed; they stay hidden");
+                tracing::error!(%error, "deleted lines could not be removed yet; they stay hidden");
                 false
             });
             engine.settle_one(&mut pace).map(|merged| merged | erased)
@@ -305,8 +316,13 @@ fn settle_loop(shared: &Shared) {
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(true)) => continue,
             Ok(Ok(false)) => {}
-            Ok(Err(error)) => tracing::error!(%error, "merging or retention failed; the old segments stay"),
-            Err(_) => tracing::error!("merging panicked; the old segments stay"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "merging failed and is tried again; the old segments stay")
+            }
+            Err(_) => {
+                tracing::error!("merging panicked; the old segments stay");
+                engine.note_background_panic();
+            }
         }
         let mut turn = shared.turns.lock();
         if !shared.stopping() {

@@ -90,3 +90,29 @@ fn a_missing_segment_is_named_with_its_lines() {
     let found = rig.logs(r#"{n="1"}"#, TimeRange::new(90, 100), 10, Direction::Backward);
     assert_eq!((found.entries(), found.warnings.len()), (1, 0));
 }
+
+#[test]
+fn answers_tell_of_a_loss_until_it_is_accepted() {
+    let disk = SimDisk::new(4);
+    let open = || Rig::on(&disk, QueryConfig { threads: 1, ..QueryConfig::default() });
+    let rig = open();
+    rig.push(&[row(1, 1, "first")]);
+    rig.push(&[row(1, 2, "last")]);
+    rig.engine.log_idle().unwrap();
+    drop(rig);
+    let log = disk.list("wal").unwrap().into_iter().find(|name| name.ends_with(".wal")).unwrap();
+    disk.truncate(&format!("wal/{log}"), 512).unwrap();
+    for _ in 0..2 {
+        let rig = open();
+        let found = rig.logs(QUERIES[0], TimeRange::ALL, 9, Direction::Backward);
+        assert_eq!(shown(&found), ["env=odd,n=1 1 first"]);
+        assert!(
+            found.warnings.len() == 1 && found.warnings[0].contains("1 acknowledged pushes"),
+            "{found:?}"
+        );
+        assert_eq!(rig.query.store_troubles().len(), 1);
+    }
+    let folder: std::sync::Arc<dyn Disk> = std::sync::Arc::new(disk.clone());
+    strandline_store::engine::accept_losses(&folder, 0).unwrap();
+    assert_eq!(open().lines(QUERIES[0]), ["env=odd,n=1 1 first"]);
+}

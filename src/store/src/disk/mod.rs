@@ -58,6 +58,25 @@ pub trait DiskFile: Send + Sync + std::fmt::Debug {
     fn preallocate(&self, len: u64) -> io::Result<()>;
 }
 
+/// An error with the file that it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+struct Named {
+    path: String,
+    source: io::Error,
+}
+
+/// The same error, with the file that it is about.
+pub(crate) fn named(source: io::Error, path: &str) -> io::Error {
+    io::Error::new(source.kind(), Named { path: path.to_owned(), source })
+}
+
+/// The system's number of an error, if it has one.
+pub(crate) fn os_code(error: &io::Error) -> Option<i32> {
+    let named = error.get_ref().and_then(|inner| inner.downcast_ref::<Named>());
+    error.raw_os_error().or_else(|| named.and_then(|named| named.source.raw_os_error()))
+}
+
 /// Reads a whole file, refusing one larger than `limit` bytes.
 pub fn read_all(disk: &dyn Disk, path: &str, limit: u64) -> io::Result<Vec<u8>> {
     let file = disk.open(path)?;

@@ -1,7 +1,7 @@
 //! The machine's own file system.
 
-use super::{Disk, DiskFile, parent};
-use std::fs::{self, File, OpenOptions};
+use super::{Disk, DiskFile, named, parent};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 #[derive(Debug)]
 pub struct RealDisk {
     root: PathBuf,
-    lock: Mutex<Option<File>>,
+    /// The folder and the lock file.
+    lock: Mutex<Vec<File>>,
 }
 
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl RealDisk {
                 File::open(above)?.sync_all()?;
             }
         }
-        Ok(Self { root: root.to_owned(), lock: Mutex::new(None) })
+        Ok(Self { root: root.to_owned(), lock: Mutex::default() })
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -45,10 +46,6 @@ impl RealDisk {
         let file = options.open(self.path(path)).map_err(|e| named(e, path))?;
         Ok(Arc::new(RealFile { file }))
     }
-}
-
-fn named(e: io::Error, path: &str) -> io::Error {
-    io::Error::new(e.kind(), format!("{path}: {e}"))
 }
 
 impl Disk for RealDisk {
@@ -128,11 +125,22 @@ impl Disk for RealDisk {
     }
 
     fn lock(&self, path: &str) -> io::Result<()> {
+        // The folder itself: a file in it can be removed, and the next process would make and lock another one.
+        let folder = File::open(&self.root)?;
+        match folder.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+            // Some network file systems lock no folders; the file has to do there.
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(%error, "the data directory cannot be locked itself")
+            }
+            Ok(()) => {}
+        }
+        // The file, too, for programs that know no other lock.
         let file =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.path(path))?;
         file.try_lock()?;
         if let Ok(mut held) = self.lock.lock() {
-            *held = Some(file);
+            held.extend([folder, file]);
         }
         Ok(())
     }
@@ -180,8 +188,22 @@ mod tests {
         let (one, two) = (RealDisk::new(dir.path()).unwrap(), RealDisk::new(dir.path()).unwrap());
         one.lock("LOCK").unwrap();
         assert_eq!(two.lock("LOCK").unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        fs::remove_file(dir.path().join("LOCK")).unwrap();
+        assert_eq!(two.lock("LOCK").unwrap_err().kind(), io::ErrorKind::WouldBlock, "without the file");
         drop(one);
         two.lock("LOCK").unwrap();
+    }
+
+    /// As a program held it that knew no lock of the folder.
+    #[test]
+    fn a_lock_of_the_file_alone_is_honored() {
+        let dir = tempfile::tempdir().unwrap();
+        let older = File::create(dir.path().join("LOCK")).unwrap();
+        older.try_lock().unwrap();
+        let disk = RealDisk::new(dir.path()).unwrap();
+        assert_eq!(disk.lock("LOCK").unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(older);
+        disk.lock("LOCK").unwrap();
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Which segments can be read now, and which of them are open.
 
+use super::removals::Removals;
+use super::retry;
 use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::manifest::{SegmentId, SegmentMeta};
@@ -78,8 +80,15 @@ impl SegmentHandle {
         opened
     }
 
-    /// Remembers that reading failed.
+    /// Remembers that reading failed. Only wrong bytes are remembered for good; what the system refused may work the next
+    /// time, and says nothing of the segment.
     pub fn note_damage(&self, error: &StoreError) {
+        if !retry::is_corruption(error) {
+            metrics::counter!("strandline_segment_read_errors_total", "kind" => retry::kind_of(error))
+                .increment(1);
+            tracing::warn!(segment = %self.meta.path(), %error, "a segment could not be read this time");
+            return;
+        }
         if !self.damaged.swap(true, Ordering::Relaxed) {
             tracing::error!(segment = %self.meta.path(), rows = self.meta.rows, %error, "a segment cannot be read");
             metrics::counter!("strandline_segments_damaged_total").increment(1);
@@ -88,12 +97,7 @@ impl SegmentHandle {
 
     /// Like [`Self::note_damage`] when the error is about this segment's file.
     pub(crate) fn note_damage_if_own(&self, error: &StoreError) {
-        let path = match error {
-            StoreError::Corrupt(damage) => &damage.path,
-            StoreError::Io { path, .. } => path,
-            _ => return,
-        };
-        if *path == self.meta.path() {
+        if retry::path_of(error).is_some_and(|path| path == self.meta.path()) {
             self.note_damage(error);
         }
     }
@@ -112,11 +116,7 @@ impl Drop for SegmentHandle {
     fn drop(&mut self) {
         if self.doomed.load(Ordering::Relaxed) {
             self.open.forget(self.meta.id);
-            // Should this fail, the next start finds a file that another segment replaces, or that retention drops.
-            if let Err(error) = self.disk.remove(&self.meta.path()) {
-                tracing::warn!(%error, "a dropped segment could not be removed yet");
-            }
-            let _ = self.disk.sync_dir(&self.meta.dir());
+            self.open.removals().remove(self.disk.as_ref(), self.meta.clone());
         }
     }
 }
@@ -127,11 +127,17 @@ pub(crate) struct OpenSegments {
     budget_bytes: usize,
     tick: AtomicU64,
     open: Mutex<HashMap<SegmentId, (Arc<Segment>, u64)>>,
+    removals: Removals,
 }
 
 impl OpenSegments {
     pub(crate) fn new(budget_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { budget_bytes, tick: AtomicU64::new(0), open: Mutex::new(HashMap::new()) })
+        Arc::new(Self {
+            budget_bytes,
+            tick: AtomicU64::new(0),
+            open: Mutex::new(HashMap::new()),
+            removals: Removals::default(),
+        })
     }
 
     fn get(
@@ -158,6 +164,11 @@ impl OpenSegments {
             };
             bytes -= kept.remove(&oldest).map_or(0, |(s, _)| s.memory_bytes()).min(bytes);
         }
+    }
+
+    /// The files of dropped segments.
+    pub(super) fn removals(&self) -> &Removals {
+        &self.removals
     }
 
     fn forget(&self, id: SegmentId) {

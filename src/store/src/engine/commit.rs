@@ -5,7 +5,6 @@ use crate::error::StoreError;
 use crate::frame::Payload;
 use crate::head::Head;
 use crate::wal::encode_batch;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use strandline_model::Batch;
@@ -60,6 +59,7 @@ impl Engine {
         let sync = self.config.sync.before_ack() && !self.config.planted(Planted::AckBeforeSync);
         let first = wal.append(&payloads, sync).inspect_err(|e| self.note_write_error(e))?;
         let active = Arc::clone(&self.state.read().active);
+        self.note_written();
         for (i, encoded) in group.iter().enumerate() {
             active.insert(first + i as u64, Arc::clone(&encoded.batch), self.clock.monotonic_ns());
         }
@@ -127,41 +127,21 @@ impl Engine {
 
     /// To be called when no batch came for a moment.
     pub fn log_idle(&self) -> Result<(), StoreError> {
-        self.wal.lock().witness()
-    }
-
-    /// Why writes are refused at the moment, if they are.
-    pub fn read_only(&self) -> Option<String> {
-        self.read_only.lock().clone()
-    }
-
-    fn check_space(&self) -> Result<(), StoreError> {
-        let free = self.disk.free_bytes().unwrap_or(u64::MAX);
-        let mut read_only = self.read_only.lock();
-        if free >= self.config.min_free_bytes.max(1) {
-            if read_only.take().is_some() {
-                tracing::warn!(free, "space is back: writes are taken again");
+        self.look_again();
+        let mut wal = self.wal.lock();
+        let result = wal.witness().and_then(|()| wal.write_mark());
+        let is_in_use = wal.is_in_use();
+        drop(wal);
+        // With a file in use pushes may go on all the same.
+        result.inspect_err(|e| {
+            if !is_in_use && self.read_only().is_none() {
+                self.note_write_error(e);
             }
-            return Ok(());
-        }
-        let reason = format!(
-            "only {free} bytes of disk are free, storage.min_free_bytes is {}",
-            self.config.min_free_bytes
-        );
-        if read_only.is_none() {
-            tracing::error!(reason, "the store is read-only");
-        }
-        *read_only = Some(reason.clone());
-        Err(StoreError::ReadOnly(reason))
+        })
     }
 
-    pub(super) fn note_write_error(&self, error: &StoreError) {
-        metrics::counter!("strandline_wal_errors_total").increment(1);
-        tracing::error!(%error, "the log could not be written; the batch is refused");
-        if let StoreError::Io { source, .. } = error
-            && source.kind() == io::ErrorKind::StorageFull
-        {
-            *self.read_only.lock() = Some("the disk is full".to_owned());
-        }
+    /// Writes down how far the log is synced, for a log that does not fall idle.
+    pub fn mark_log(&self) -> Result<(), StoreError> {
+        self.wal.lock().write_mark()
     }
 }

@@ -1,7 +1,8 @@
 //! How do deleted lines leave the disk? Each merge leaves them out; a segment that no merge takes is rewritten by itself;
 //! the log's files with them are removed, not used again. Then the delete is processed.
 
-use super::{Engine, Planted, SegmentHandle, settle};
+use super::retry::Task;
+use super::{Engine, Planted, SegmentHandle};
 use crate::deletes::{self, BlockHiding, Delete, Hiding};
 use crate::error::StoreError;
 use crate::manifest::{DeleteChanges, Edit, SegmentId};
@@ -84,13 +85,11 @@ impl Engine {
         let pending = |number: &u64| manifest.deletes().records().any(|r| r.number == *number);
         if !erased.keys().all(pending) {
             drop(manifest);
-            for meta in &edit.add {
-                // Should this fail, the next start finds an unpublished merge and removes it.
-                let _ = self.disk.remove(&meta.path());
-            }
+            self.open.removals().discard(self.disk.as_ref(), edit.add.clone());
             return Ok(false);
         }
-        self.publish_to(&mut manifest, edit, None, |_| ())?;
+        self.publish_to(&mut manifest, edit, None, |_| ())
+            .inspect_err(|_| self.open.removals().keep_until_next_edit(edit.add.iter().cloned()))?;
         metrics::counter!("strandline_deletes_lines_removed_total").increment(erased.values().sum());
         Ok(true)
     }
@@ -98,23 +97,32 @@ impl Engine {
     /// Carries deletes out, a step at a time: rewrites one segment that holds deleted lines, or notes that some hold
     /// none, or that all that a delete means is gone. Returns whether anything was done.
     pub fn erase_one(&self, pace: &mut dyn FnMut() -> bool) -> Result<bool, StoreError> {
-        if self.state.read().deletes.is_empty() {
+        if self.state.read().deletes.is_empty() || !self.may_run(Task::Erase) {
             return Ok(false);
         }
-        let mut memory = self.settling.lock();
+        let mut rewritten = None;
+        let result = self.erase_step(pace, &mut rewritten);
+        self.note_outcome(Task::Erase, rewritten.as_slice(), result)
+    }
+
+    /// `rewritten` is set to the segment that is rewritten.
+    fn erase_step(
+        &self,
+        pace: &mut dyn FnMut() -> bool,
+        rewritten: &mut Option<Arc<SegmentHandle>>,
+    ) -> Result<bool, StoreError> {
+        let _one_at_a_time = self.settling.lock();
         let mut clean: Vec<(SegmentId, u64)> = Vec::new();
         let mut rewrite = None;
-        for (handle, hiding) in self.covered(&memory) {
+        for (handle, hiding) in self.covered() {
             match self.holds_deleted(&handle, &hiding, pace) {
                 Ok(None) => return Ok(false),
                 Ok(Some(true)) => rewrite = Some(handle),
                 Ok(Some(false)) => {
                     clean.extend(hiding.0.last().map(|d| (handle.meta().id, d.record().number)))
                 }
-                Err(error) => {
-                    handle.note_damage_if_own(&error);
-                    memory.failed.insert(handle.meta().id);
-                }
+                // It waits, the others do not.
+                Err(error) => drop(self.note_outcome::<()>(Task::Erase, &[], Err(error))),
             }
             if rewrite.is_some() || clean.len() >= MARKS_PER_EDIT {
                 break;
@@ -128,15 +136,12 @@ impl Engine {
         let Some(handle) = rewrite else { return Ok(marked | self.finish_deletes()?) };
         let inputs = std::slice::from_ref(&handle);
         let meta = handle.meta();
-        let result = self.rewrite(&meta.tenant, meta.day, inputs, pace, &|_| i64::MIN);
-        if result.is_err() {
-            memory.failed.insert(meta.id);
-        }
-        Ok(result? | marked)
+        *rewritten = Some(Arc::clone(&handle));
+        Ok(self.rewrite(&meta.tenant, meta.day, inputs, pace, &|_| i64::MIN)? | marked)
     }
 
     /// The segments that may hold lines that are to go, each with the deletes that mean them, by number.
-    fn covered(&self, memory: &settle::Pace) -> Vec<(Arc<SegmentHandle>, Hiding)> {
+    fn covered(&self) -> Vec<(Arc<SegmentHandle>, Hiding)> {
         let state = self.state.read().clone();
         let mut tenants: Vec<&TenantId> = state.deletes.iter().map(|d| &d.record().tenant).collect();
         tenants.dedup();
@@ -149,8 +154,7 @@ impl Engine {
             let hiding = deletes::of_segment(due, handle.meta(), handle.clean_of());
             (!hiding.is_empty()).then(|| (Arc::clone(handle), hiding))
         };
-        let usable = |s: &&Arc<SegmentHandle>| !s.is_damaged() && !memory.failed.contains(&s.meta().id);
-        state.catalog.all().filter(usable).filter_map(hiding).collect()
+        state.catalog.all().filter(|s| self.may_touch(s)).filter_map(hiding).collect()
     }
 
     /// Whether any line of a segment is deleted; `None` when there is no time to find out.

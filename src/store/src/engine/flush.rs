@@ -1,5 +1,6 @@
 //! From head to segments: one per tenant and day, then one manifest edit, and only then is the log recycled.
 
+use super::retry::Task;
 use super::{Engine, Planted, SegmentHandle};
 use crate::codec::Compression;
 use crate::deletes::{self, Delete, Hiding};
@@ -22,6 +23,14 @@ const FEW_STREAMS: usize = 64;
 impl Engine {
     /// Flushes the oldest sealed head. False when there was none. After an error the head stays, and so does the log.
     pub fn flush_one(&self) -> Result<bool, StoreError> {
+        let result = self.flush_oldest();
+        match result {
+            Ok(false) => Ok(false),
+            _ => self.note_outcome(Task::Flush, &[], result),
+        }
+    }
+
+    fn flush_oldest(&self) -> Result<bool, StoreError> {
         let _one_at_a_time = self.flushing.lock();
         let Some(head) = self.state.read().sealed.front().cloned() else { return Ok(false) };
         let Some(seq) = head.fill().seq else { return Ok(false) };

@@ -19,7 +19,14 @@ mod merge;
 mod observe;
 mod open;
 mod read;
+mod read_only;
+#[cfg(test)]
+mod recovery_tests;
+mod removals;
 mod retain;
+mod retry;
+#[cfg(test)]
+mod retry_tests;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -34,19 +41,23 @@ pub use lookup::{LabelSets, Lookup};
 pub use observe::CommitObserver;
 pub use open::OpenReport;
 pub use read::{PartitionStats, View};
-pub use verify::{VerifyReport, partition_stats, verify};
+pub use verify::{VerifyReport, accept_losses, partition_stats, verify};
 
 use crate::deletes::Delete;
 use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::head::Head;
 use crate::labels::LabelIndex;
+use crate::losses::Losses;
 use crate::manifest::{Edit, Manifest, SegmentId, SegmentMeta};
 use crate::wal::Wal;
 use catalog::{Catalog, OpenSegments};
 use flushed::Flushed;
 use label_load::LabelChanges;
 use parking_lot::{Mutex, RwLock};
+use read_only::ReadOnly;
+use retry::Retries;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -77,14 +88,18 @@ pub struct Engine {
     counter: AtomicU64,
     /// One flush, one merge and one retention run at a time.
     flushing: Mutex<()>,
-    settling: Mutex<settle::Pace>,
+    settling: Mutex<()>,
     retaining: Mutex<retain::LastRun>,
-    read_only: Mutex<Option<String>>,
+    read_only: Mutex<ReadOnly>,
     /// Monotonic time of the last published flush.
     last_flush: AtomicI64,
     /// Groups of batches that became searchable.
     commits: AtomicU64,
     observer: OnceLock<Arc<dyn CommitObserver>>,
+    /// What is known to be lost.
+    losses: Mutex<Losses>,
+    /// What failed in the background and is tried again.
+    retries: Mutex<Retries>,
 }
 
 /// What a reader sees; taken as one, so that an entry is in a head or in a segment and never in neither or both.
@@ -116,6 +131,23 @@ impl Engine {
         SegmentId(ms << 80 | u128::from(generation) << 48 | u128::from(n & SegmentId::COUNTER))
     }
 
+    /// Makes an edit durable, and lets go of the files that it or an earlier one makes superfluous for certain.
+    fn commit_edit(&self, manifest: &mut Manifest, edit: &Edit) -> Result<u64, StoreError> {
+        let removals = self.open.removals();
+        manifest.forget_removed(&removals.take_done());
+        let unpublished = removals.take_unpublished();
+        let mut edit = Cow::Borrowed(edit);
+        if !unpublished.is_empty() {
+            edit.to_mut().drop.extend(unpublished.iter().map(|meta| meta.id));
+        }
+        let committed = manifest.commit(&edit);
+        match &committed {
+            Ok(_) => unpublished.into_iter().for_each(|meta| removals.remove(self.disk.as_ref(), meta)),
+            Err(_) => removals.keep_until_next_edit(unpublished),
+        }
+        committed
+    }
+
     /// Commits an edit and shows readers the result: the only way in which segments come and go. `index` brings the
     /// label index up to date; readers see the new segments only after it.
     fn publish(
@@ -136,7 +168,7 @@ impl Engine {
         index: impl FnOnce(&LabelIndex),
     ) -> Result<(), StoreError> {
         let labels = self.labels();
-        let generation = manifest.commit(edit)?;
+        let generation = self.commit_edit(manifest, edit)?;
         index(&labels);
         let deletes = (!edit.deletes.is_empty()).then(|| self.pending_deletes(manifest));
         let clean_of = |id| manifest.deletes().clean_of(id);

@@ -3,14 +3,18 @@
 use super::catalog::{Catalog, OpenSegments, SegmentHandle};
 use super::flushed::Flushed;
 use super::label_load::LabelChanges;
-use super::{Engine, EngineConfig, State, delete, retain, settle};
+use super::read_only::ReadOnly;
+use super::retry::Retries;
+use super::{Engine, EngineConfig, State, delete, retain};
 use crate::deletes::Delete;
 use crate::disk::{Disk, parent, read_all, replace_file};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::format;
+use crate::frame::MAX_SEQUENCE;
 use crate::head::Head;
 use crate::labels::LabelIndex;
-use crate::manifest::{Edit, Manifest, Opened, SegmentId, SegmentMeta};
+use crate::losses::{self, Losses, Lost};
+use crate::manifest::{self, Edit, Manifest, Opened, SegmentId, SegmentMeta};
 use crate::segment::Segment;
 use crate::wal::{self, ReplayReport, Wal};
 use parking_lot::{Mutex, RwLock};
@@ -18,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, OnceLock};
-use strandline_model::{Clock, Day, TenantId};
+use strandline_model::{Clock, Day, TenantId, time};
 
 /// What a start found and did.
 #[derive(Debug, Default, Clone)]
@@ -37,6 +41,8 @@ pub struct OpenReport {
     pub damage: Vec<Corruption>,
     /// What the log gave back.
     pub replay: ReplayReport,
+    /// What is known to be lost, found now or before, and accepted by nobody.
+    pub losses: Vec<String>,
 }
 
 const QUARANTINE: &str = "quarantine";
@@ -54,14 +60,18 @@ impl Engine {
         })?;
         format::migrate(disk.as_ref())?;
         let mut report = OpenReport::default();
-        let mut manifest = open_manifest(&disk, &mut report)?;
-        let last_counter = adopt(&disk, &mut manifest, &mut report)?;
+        let mut finding = Finding::begin(disk.as_ref(), clock.now_ns(), &mut report)?;
+        let mut manifest = open_manifest(&disk, &mut finding, &mut report)?;
+        let last_counter = adopt(&disk, &mut manifest, &mut finding, &mut report)?;
         let labels_image = (disk.local_path("labels"), manifest.generation());
         let deletes: Vec<Arc<Delete>> =
             delete::pending(manifest.deletes(), &[], config.delete_language.as_ref());
         let taken: Vec<u64> = deletes.iter().map(|d| d.record().seq).collect();
         let (sealed, active, wal) =
-            replay(&disk, &clock, &config, manifest.low_water(), &taken, &mut report)?;
+            replay(&disk, &clock, &config, &manifest, &taken, &mut finding, &mut report)?;
+        let losses = finding.losses;
+        report.losses = losses.open().map(ToString::to_string).collect();
+        tell_metrics(&losses);
         let open = OpenSegments::new(config.cache_bytes);
         let handle = |meta: &SegmentMeta| {
             SegmentHandle::new(meta.clone(), manifest.deletes().clean_of(meta.id), &disk, &open)
@@ -88,27 +98,102 @@ impl Engine {
             open,
             counter: AtomicU64::new(last_counter + 1),
             flushing: Mutex::new(()),
-            settling: Mutex::new(settle::Pace::default()),
+            settling: Mutex::new(()),
             retaining: Mutex::new(retain::LastRun::default()),
-            read_only: Mutex::new(None),
+            read_only: Mutex::new(ReadOnly::default()),
             last_flush: AtomicI64::new(now),
             commits: AtomicU64::new(0),
             observer: OnceLock::new(),
+            losses: Mutex::new(losses),
+            retries: Mutex::new(Retries::default()),
         });
         Ok((engine, report))
     }
 }
 
-fn open_manifest(disk: &Arc<dyn Disk>, report: &mut OpenReport) -> Result<Manifest, StoreError> {
-    match Manifest::open(disk)? {
-        Opened::Sound(manifest) => Ok(manifest),
-        Opened::Missing => Manifest::create(disk, Vec::new()),
-        Opened::Damaged(damage) => {
+/// What a start learns about losses.
+struct Finding {
+    now_ns: i64,
+    losses: Losses,
+    /// Neither file of the manifest could be believed, or both are gone.
+    lost_manifest: bool,
+}
+
+impl Finding {
+    fn begin(disk: &dyn Disk, now_ns: i64, report: &mut OpenReport) -> Result<Self, StoreError> {
+        let listed = Losses::load(disk)?;
+        let is_damaged = listed.is_none();
+        let mut finding = Self { now_ns, losses: listed.unwrap_or_default(), lost_manifest: false };
+        if is_damaged {
+            quarantine(disk, losses::PATH, report)?;
+            finding.note(disk, Lost::Unknown)?;
+        }
+        Ok(finding)
+    }
+
+    /// Notes a loss, on the disk first: what it was found by may be gone after this start.
+    fn note(&mut self, disk: &dyn Disk, what: Lost) -> Result<(), StoreError> {
+        self.losses.note(self.now_ns, what);
+        self.losses.save(disk)
+    }
+}
+
+pub(super) fn tell_metrics(losses: &Losses) {
+    let pushes = losses.open().map(|loss| match &loss.what {
+        Lost::Pushes(runs) => runs.len(),
+        _ => 0,
+    });
+    metrics::gauge!("strandline_lost_frames").set(pushes.sum::<u64>() as f64);
+    metrics::gauge!("strandline_losses").set(losses.open().count() as f64);
+}
+
+fn open_manifest(
+    disk: &Arc<dyn Disk>,
+    finding: &mut Finding,
+    report: &mut OpenReport,
+) -> Result<Manifest, StoreError> {
+    let mut replaced = Vec::new();
+    let mut keep = |damage: &Corruption| {
+        // The other file has all of it: that this one cannot be kept as evidence is no reason not to start.
+        if let Err(error) = quarantine(disk.as_ref(), &damage.path, report) {
+            tracing::warn!(%error, "a damaged file could not be set aside");
+        }
+        replaced.push(damage.clone());
+    };
+    let damage = match Manifest::open(disk, &mut keep)? {
+        Opened::Sound(manifest) => {
+            report.damage.extend(replaced);
+            return Ok(manifest);
+        }
+        Opened::Missing if !holds_data(disk.as_ref())? => return Manifest::create(disk, 0),
+        Opened::Missing => vec![Corruption::new(manifest::DIR, "file", "there is none, and no copy")],
+        Opened::Damaged(damage) => damage,
+    };
+    for damage in damage {
+        if damage.path != manifest::DIR {
             quarantine(disk.as_ref(), &damage.path, report)?;
-            report.damage.push(damage);
-            Manifest::create(disk, Vec::new())
+        }
+        report.damage.push(damage);
+    }
+    finding.lost_manifest = true;
+    finding.note(disk.as_ref(), Lost::Deletes)?;
+    // Seconds count up from one manifest to the next, and stay below 2^30 until 2106.
+    let seconds = u64::try_from(finding.now_ns / time::SECOND_NS).unwrap_or(0);
+    Manifest::create(disk, (seconds / 4).clamp(1, (1 << 30) - 1))
+}
+
+/// Whether anything was ever written here: a manifest is there before the first frame and the first segment.
+fn holds_data(disk: &dyn Disk) -> Result<bool, StoreError> {
+    if disk.list(wal::DIR).at(wal::DIR)?.iter().any(|name| wal::file_number(name).is_some()) {
+        return Ok(true);
+    }
+    for (tenant, day) in partition_dirs(disk)? {
+        let dir = manifest::partition_dir(&tenant, day);
+        if disk.list(&dir).at(&dir)?.iter().any(|name| is_ours(name, ".seg")) {
+            return Ok(true);
         }
     }
+    Ok(false)
 }
 
 /// Keeps a damaged file as evidence.
@@ -145,13 +230,19 @@ struct Orphan {
 /// Compares the manifest with the files. In the usual case there is nothing but leftovers of interrupted work. When
 /// edits were lost with a damaged manifest, the segments' own footers say what belongs to the store: every sound
 /// segment that no other one replaces. Returns the highest counter in any segment's name.
-fn adopt(disk: &Arc<dyn Disk>, manifest: &mut Manifest, report: &mut OpenReport) -> Result<u64, StoreError> {
+fn adopt(
+    disk: &Arc<dyn Disk>,
+    manifest: &mut Manifest,
+    finding: &mut Finding,
+    report: &mut OpenReport,
+) -> Result<u64, StoreError> {
     let listed: BTreeMap<SegmentId, String> = manifest.segments().map(|m| (m.id, m.path())).collect();
     let mut present = BTreeSet::new();
     let mut orphans: BTreeMap<SegmentId, Orphan> = BTreeMap::new();
     let mut last_counter = 0;
-    for (tenant, day) in partition_dirs(disk.as_ref())? {
-        let dir = crate::manifest::partition_dir(&tenant, day);
+    let partitions = partition_dirs(disk.as_ref())?;
+    for (tenant, day) in &partitions {
+        let dir = manifest::partition_dir(tenant, *day);
         for name in disk.list(&dir).at(&dir)? {
             let path = format!("{dir}/{name}");
             // The name of a removed file can come back with a power cut: no new segment may share it (simulated seed
@@ -168,8 +259,10 @@ fn adopt(disk: &Arc<dyn Disk>, manifest: &mut Manifest, report: &mut OpenReport)
                     disk.remove(&path).at(&path)?;
                     disk.sync_dir(&dir).at(&dir)?;
                     report.removed += 1;
-                } else {
-                    read_orphan(disk, id, path, &mut orphans, report)?;
+                } else if let Some(orphan) = read_orphan(disk, id, path.clone(), report)? {
+                    orphans.insert(id, orphan);
+                } else if finding.lost_manifest {
+                    finding.note(disk.as_ref(), Lost::Segment { tenant: tenant.clone(), day: *day, path })?;
                 }
             }
         }
@@ -179,7 +272,14 @@ fn adopt(disk: &Arc<dyn Disk>, manifest: &mut Manifest, report: &mut OpenReport)
         .extend(listed.iter().filter(|(id, _)| !present.contains(id)).map(|(_, path)| path.clone()));
     let inputs = orphans.values().flat_map(|o| o.segment.replaces().iter().copied());
     let dropped: BTreeSet<SegmentId> = inputs.filter(|id| manifest.is_dropped(*id)).collect();
-    manifest.forget_dropped();
+    if manifest.has_dropped() {
+        // What is not here may have been removed by a process that was killed before it synced that.
+        for (tenant, day) in &partitions {
+            let dir = manifest::partition_dir(tenant, *day);
+            disk.sync_dir(&dir).at(&dir)?;
+        }
+        manifest.forget_dropped();
+    }
     resolve(disk, manifest, Known { listed, present, dropped }, orphans, report)?;
     Ok(last_counter)
 }
@@ -210,21 +310,20 @@ fn read_orphan(
     disk: &Arc<dyn Disk>,
     id: SegmentId,
     path: String,
-    orphans: &mut BTreeMap<SegmentId, Orphan>,
     report: &mut OpenReport,
-) -> Result<(), StoreError> {
+) -> Result<Option<Orphan>, StoreError> {
     match Segment::open(disk.as_ref(), &path) {
         Ok(segment) if segment.meta().id == id && segment.meta().path() == path => {
-            orphans.insert(id, Orphan { path, segment });
+            Ok(Some(Orphan { path, segment }))
         }
         // Segments get their name only when they are whole, so this is damage, not a leftover.
         Ok(_) | Err(StoreError::Corrupt(_)) => {
             quarantine(disk.as_ref(), &path, report)?;
             disk.remove(&path).at(&path)?;
+            Ok(None)
         }
-        Err(other) => return Err(other),
+        Err(other) => Err(other),
     }
-    Ok(())
 }
 
 fn resolve(
@@ -308,15 +407,24 @@ fn replay(
     disk: &Arc<dyn Disk>,
     clock: &Arc<dyn Clock>,
     config: &EngineConfig,
-    low_water: u64,
+    manifest: &Manifest,
     taken: &[u64],
+    finding: &mut Finding,
     report: &mut OpenReport,
 ) -> Result<Replayed, StoreError> {
+    let low_water = manifest.low_water();
+    let in_segments = manifest.segments().map(|meta| meta.seq.1);
+    let in_segments = in_segments.filter(|seq| *seq < MAX_SEQUENCE).max().unwrap_or(0);
+    let from = wal::ReplayFrom {
+        low_water,
+        in_segments: finding.lost_manifest.then_some(in_segments),
+        known_lost: finding.losses.pushes(),
+    };
     let (mut sealed, mut active) = (VecDeque::new(), Arc::new(Head::default()));
     let straddles = |head: &Head, next: u64| {
         head.fill().seq.is_some_and(|(first, _)| taken.iter().any(|seq| first <= *seq && *seq < next))
     };
-    let (replayed, files, last_seq) = wal::replay(disk.as_ref(), low_water, |seq, batch| {
+    let replayed = wal::replay(disk.as_ref(), &from, |seq, batch| {
         if straddles(&active, seq) {
             sealed.push_back(std::mem::take(&mut active));
         }
@@ -325,19 +433,38 @@ fn replay(
             sealed.push_back(std::mem::take(&mut active));
         }
     })?;
-    // A delete's sequence may be higher than any that is left, of groups that failed: what comes next lies behind it.
-    let newest = taken.iter().copied().max().unwrap_or(0);
-    let last_seq = last_seq.max(newest);
+    // Sequences go on behind all that were ever used. A delete's may be higher than any that is left, of groups that
+    // failed. When the manifest was lost, its mark is, and only the segments know how far the log had come: a delete with
+    // a lower sequence than theirs would cover nothing.
+    let newest = manifest.deletes().records().map(|record| record.seq).max().unwrap_or(0);
+    let last_seq = replayed.last_seq.max(newest).max(in_segments);
     if straddles(&active, last_seq + 1) {
         sealed.push_back(std::mem::take(&mut active));
     }
-    let damaged: BTreeSet<&String> = replayed.damage.iter().map(|d| &d.path).collect();
+    let damaged: BTreeSet<&String> = replayed.report.damage.iter().map(|d| &d.path).collect();
     for path in damaged.into_iter().filter(|path| path.ends_with(".wal")) {
         quarantine(disk.as_ref(), path, report)?;
     }
-    report.damage.extend(replayed.damage.iter().cloned());
-    report.replay = replayed;
-    let mut wal = Wal::new(Arc::clone(disk), config.wal_file_bytes, &files, last_seq);
+    if !replayed.lost.is_empty() {
+        finding.note(disk.as_ref(), Lost::Pushes(replayed.lost))?;
+    }
+    finding.losses.forget_below(low_water);
+    report.damage.extend(replayed.report.damage.iter().cloned());
+    report.replay = replayed.report;
+    let mut wal = Wal::new(Arc::clone(disk), config.wal_file_bytes, &replayed.files, last_seq);
     wal.scrub_up_to(newest);
+    if sync_found(disk.as_ref(), &replayed.files) {
+        wal.note_synced(replayed.found, low_water);
+    }
     Ok((sealed, active, wal))
+}
+
+/// Makes durable what a killed process left to the system, so that the log's mark may vouch for it.
+fn sync_found(disk: &dyn Disk, files: &[wal::OldFile]) -> bool {
+    let sync = |file: &wal::OldFile| disk.open(&wal::file_path(file.number))?.sync();
+    let synced = files.iter().try_for_each(sync);
+    if let Err(error) = &synced {
+        tracing::warn!(%error, "the log that was found could not be synced; its end is not vouched for");
+    }
+    synced.is_ok()
 }

@@ -6,6 +6,7 @@ use crate::deletes::{self, Delete, Hiding};
 use crate::error::StoreError;
 use crate::head::{Head, HeadRows};
 use crate::lookup::{Found, LookupError, LookupLimits};
+use crate::losses::Loss;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use strandline_model::{Day, Labels, Selector, TenantId, TimeRange};
@@ -21,6 +22,8 @@ pub struct View {
     pub segments: Vec<Arc<SegmentHandle>>,
     /// Pending deletes: what they mean is still there, and not to be shown ([`Self::hidden_in`], [`Self::hide`]).
     pub deletes: Vec<Arc<Delete>>,
+    /// What was lost that an answer over this view could lack, or show though it was deleted.
+    pub warnings: Vec<String>,
 }
 
 /// Size of one tenant's day.
@@ -61,6 +64,11 @@ impl View {
 }
 
 impl Engine {
+    /// What is known to be lost and accepted by nobody.
+    pub fn losses(&self) -> Vec<Loss> {
+        self.losses.lock().open().cloned().collect()
+    }
+
     /// The data of `tenant` that may fall in `range`.
     pub fn view(&self, tenant: &TenantId, range: TimeRange) -> View {
         let state = self.state.read().clone();
@@ -68,7 +76,8 @@ impl Engine {
         heads.push(state.active);
         let mut deletes = deletes::in_range(&state.deletes, range);
         deletes.retain(|delete| delete.record().tenant == *tenant);
-        View { heads, segments: state.catalog.segments(tenant, range), deletes }
+        let warnings = self.losses.lock().warnings(tenant, range);
+        View { heads, segments: state.catalog.segments(tenant, range), deletes, warnings }
     }
 
     /// [`Lookup::label_names`](super::Lookup::label_names) without bounds.

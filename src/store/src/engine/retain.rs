@@ -1,6 +1,7 @@
 //! Retention: what is too old or too much goes, whole days by unlinking, single streams by rewriting.
 
 use super::catalog::Catalog;
+use super::retry::{self, Task};
 use super::{Engine, SegmentHandle};
 use crate::error::StoreError;
 use crate::manifest::Edit;
@@ -22,6 +23,11 @@ type Partition = (TenantId, Day);
 impl Engine {
     /// Applies all retention rules once. Returns the number of segments dropped or rewritten.
     pub fn retain(&self, pace: &mut dyn FnMut() -> bool) -> Result<usize, StoreError> {
+        let result = self.apply_rules(pace);
+        self.note_outcome(Task::Retention, &[], result)
+    }
+
+    fn apply_rules(&self, pace: &mut dyn FnMut() -> bool) -> Result<usize, StoreError> {
         let now = self.retention_now();
         let mut dropped = self.drop_partitions(|catalog| {
             let partitions = catalog.partitions().map(|(partition, _)| partition);
@@ -173,19 +179,28 @@ impl Engine {
             age > 0 && over(age)
         };
         let mut rewritten = 0;
-        for handle in segments.iter().filter(|s| !s.is_damaged()) {
-            match self.first_expiry(tenant, handle, pace) {
-                Ok(Some(expires_ns)) if expires_ns <= now => {}
+        let cutoff = |labels: &Labels| if is_expired(labels) { i64::MAX } else { i64::MIN };
+        for handle in segments.iter().filter(|s| self.may_touch(s)) {
+            let inputs = std::slice::from_ref(handle);
+            let result = match self.first_expiry(tenant, handle, pace) {
+                Ok(Some(expires_ns)) if expires_ns <= now => {
+                    self.rewrite(tenant, *day, inputs, pace, &cutoff)
+                }
                 Ok(Some(_)) => continue,
                 Ok(None) => break,
-                Err(e) => {
-                    handle.note_damage(&e);
-                    continue;
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(done) => rewritten += usize::from(done),
+                // One segment that cannot be read does not keep the others; what else failed would fail with them, too.
+                Err(error) => {
+                    let own = retry::path_of(&error).is_some_and(|path| path == handle.meta().path());
+                    if !own {
+                        return Err(error);
+                    }
+                    drop(self.note_outcome::<()>(Task::Retention, inputs, Err(error)));
                 }
             }
-            let cutoff = |labels: &Labels| if is_expired(labels) { i64::MAX } else { i64::MIN };
-            rewritten +=
-                usize::from(self.rewrite(tenant, *day, std::slice::from_ref(handle), pace, &cutoff)?);
         }
         if rewritten > 0 {
             self.reindex_partition(tenant, *day)?;

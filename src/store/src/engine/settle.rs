@@ -1,5 +1,6 @@
 //! Settling: a partition's segments become few and large, streams together, zstd, one index each.
 
+use super::retry::Task;
 use super::{Engine, Planted, SegmentHandle, merge};
 use crate::codec::Compression;
 use crate::error::{AtPath, StoreError};
@@ -25,14 +26,6 @@ const CLOSED_NS: i64 = time::HOUR_NS;
 /// A text index under construction that takes more memory ends its segment.
 const MAX_INDEX_BYTES: usize = 64 << 20;
 
-/// What the settling worker remembers between merges.
-#[derive(Debug, Default)]
-pub(super) struct Pace {
-    /// Inputs of a merge that failed: not tried again before the next start, so that one bad file cannot keep the
-    /// worker busy for ever.
-    pub(super) failed: BTreeSet<SegmentId>,
-}
-
 /// One merge to do.
 #[derive(Debug)]
 struct Plan {
@@ -48,24 +41,21 @@ impl Engine {
         if !self.config.settle {
             return Ok(false);
         }
-        let mut memory = self.settling.lock();
-        let Some(plan) = self.plan_merge(&memory) else { return Ok(false) };
-        let result = self.rewrite(&plan.tenant, plan.day, &plan.inputs, pace, &|_| i64::MIN);
-        if result.is_err() {
-            memory.failed.extend(plan.inputs.iter().map(|s| s.meta().id));
+        if !self.may_run(Task::Merge) {
+            return Ok(false);
         }
-        result
+        let _one_at_a_time = self.settling.lock();
+        let Some(plan) = self.plan_merge() else { return Ok(false) };
+        let result = self.rewrite(&plan.tenant, plan.day, &plan.inputs, pace, &|_| i64::MIN);
+        self.note_outcome(Task::Merge, &plan.inputs, result)
     }
 
-    fn plan_merge(&self, memory: &Pace) -> Option<Plan> {
+    fn plan_merge(&self) -> Option<Plan> {
         let catalog = Arc::clone(&self.state.read().catalog);
         let quiet = self.clock.monotonic_ns() - self.last_flush_ns() >= QUIET_NS + self.config.head_idle_ns;
         let now = self.clock.now_ns();
         for ((tenant, day), segments) in catalog.partitions() {
-            let usable: Vec<&Arc<SegmentHandle>> = segments
-                .iter()
-                .filter(|s| !s.is_damaged() && !memory.failed.contains(&s.meta().id))
-                .collect();
+            let usable: Vec<&Arc<SegmentHandle>> = segments.iter().filter(|s| self.may_touch(s)).collect();
             let closed = now.saturating_sub(CLOSED_NS) > day.end_ns();
             let mut groups = self.apart_by_deletes(tenant, usable).into_iter();
             if let Some(inputs) = groups.find_map(|usable| self.choose(&usable, quiet, closed)) {
@@ -150,19 +140,22 @@ impl Engine {
         })?;
         let Some(merged) = merged else { return Ok(false) };
         let replaces: Vec<SegmentId> = replaces.into_iter().collect();
-        let add = outputs.finish(replaces.clone())?;
+        let add = outputs.finish(replaces)?;
         let dir = partition_dir(tenant, day);
-        self.disk.sync_dir(&dir).at(&dir)?;
-        let mut drop: Vec<SegmentId> = inputs.iter().map(|s| s.meta().id).collect();
-        if add.is_empty() {
-            if let Some(sibling) = self.sibling(tenant, day, inputs, &vouched_for) {
-                let mut inputs = inputs.to_vec();
-                inputs.push(sibling);
-                inputs.sort_by_key(|s| (s.meta().seq, s.meta().id));
-                return self.rewrite(tenant, day, &inputs, pace, cutoff);
-            }
-            // No output is there to say what it replaces, should a file come back with a power cut.
-            drop = replaces;
+        if let Err(error) = self.disk.sync_dir(&dir).at(&dir) {
+            self.open.removals().discard(self.disk.as_ref(), add);
+            return Err(error);
+        }
+        let drop: Vec<SegmentId> = inputs.iter().map(|s| s.meta().id).collect();
+        // Without an output nothing says what the merge replaces. What the inputs had replaced is gone for good, or the
+        // manifest names it until it is.
+        if add.is_empty()
+            && let Some(sibling) = self.sibling(tenant, day, inputs, &vouched_for)
+        {
+            let mut inputs = inputs.to_vec();
+            inputs.push(sibling);
+            inputs.sort_by_key(|s| (s.meta().seq, s.meta().id));
+            return self.rewrite(tenant, day, &inputs, pace, cutoff);
         }
         let mut edit = Edit { add, drop, ..Edit::default() };
         if let Some(number) = erasing.clean_of {
@@ -249,11 +242,8 @@ impl Drop for Outputs<'_> {
     /// What a merge that stopped or failed has written goes at once, and not at the next start: a merge is tried again and
     /// again on a full disk.
     fn drop(&mut self) {
-        for meta in &self.done {
-            if let Err(error) = self.engine.disk.remove(&meta.path()) {
-                tracing::warn!(%error, "an output of an unfinished merge stays until the next start");
-            }
-        }
+        let done = std::mem::take(&mut self.done);
+        self.engine.open.removals().discard(self.engine.disk.as_ref(), done);
     }
 }
 

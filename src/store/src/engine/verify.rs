@@ -5,9 +5,10 @@ use super::read::PartitionStats;
 use crate::disk::{Disk, read_all};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::format;
-use crate::manifest::{SegmentMeta, check};
+use crate::losses::{self, Loss, Losses, Lost};
+use crate::manifest::{Checked, SegmentMeta, check};
 use crate::segment::Segment;
-use crate::wal;
+use crate::wal::{self, ReplayFrom, Replayed};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub struct VerifyReport {
     pub wal_frames: u64,
     /// Everything that is wrong.
     pub damage: Vec<Corruption>,
+    /// What was lost, as a start found, and nobody has accepted.
+    pub losses: Vec<String>,
     /// Things that a start puts right: leftovers of interrupted work.
     pub notes: Vec<String>,
 }
@@ -36,21 +39,29 @@ pub fn verify(
     mut progress: impl FnMut(usize, usize),
 ) -> Result<VerifyReport, StoreError> {
     let mut report = VerifyReport::default();
-    let (found, _) = format::read(disk.as_ref())?;
-    report.format = found;
-    let segments = match check(disk.as_ref())? {
-        Ok(segments) => segments,
-        Err(damage) => {
-            report.damage.push(damage);
-            Vec::new()
+    match format::read(disk.as_ref()) {
+        Ok((found, _)) => report.format = found,
+        Err(StoreError::Corrupt(damage)) => report.damage.push(damage),
+        Err(other) => return Err(other),
+    }
+    let listed = check(disk.as_ref())?;
+    let segments = listed.segments.clone().unwrap_or_default();
+    report.damage.extend(listed.damage.iter().cloned());
+    report.notes.extend(listed.notes.iter().cloned());
+    let losses = match Losses::load(disk.as_ref())? {
+        Some(losses) => losses,
+        None => {
+            report.damage.push(Corruption::new(losses::PATH, "list of losses", "checksum does not hold"));
+            Losses::default()
         }
     };
+    report.losses = losses.open().map(ToString::to_string).collect();
     for (i, meta) in segments.iter().enumerate() {
         verify_segment(disk, meta, &mut report);
         progress(i + 1, segments.len());
     }
     note_leftovers(disk.as_ref(), &segments, &mut report)?;
-    verify_log(disk.as_ref(), &mut report)?;
+    verify_log(disk.as_ref(), &listed, &losses, &mut report)?;
     Ok(report)
 }
 
@@ -93,10 +104,14 @@ fn note_leftovers(
     Ok(())
 }
 
-fn verify_log(disk: &dyn Disk, report: &mut VerifyReport) -> Result<(), StoreError> {
-    // Without the manifest's mark every frame counts as new; lost ones below the mark are in segments.
-    let low_water = crate::manifest::low_water(disk)?;
-    let (replayed, files, _) = wal::replay(disk, low_water, |_, _| ())?;
+fn verify_log(
+    disk: &dyn Disk,
+    listed: &Checked,
+    losses: &Losses,
+    report: &mut VerifyReport,
+) -> Result<(), StoreError> {
+    let Replayed { report: replayed, files, .. } =
+        wal::replay(disk, &replay_from(listed, losses), |_, _| ())?;
     report.wal_frames = replayed.frames;
     report.damage.extend(replayed.damage);
     for file in files {
@@ -106,9 +121,42 @@ fn verify_log(disk: &dyn Disk, report: &mut VerifyReport) -> Result<(), StoreErr
     Ok(())
 }
 
+fn replay_from(listed: &Checked, losses: &Losses) -> ReplayFrom {
+    // Without the manifest's mark every frame counts as new; what its segments hold is not known either.
+    let in_segments = listed.segments.is_none().then_some(0);
+    ReplayFrom { low_water: listed.low_water, in_segments, known_lost: losses.pushes() }
+}
+
+/// Accepts what is lost: answers do not mention it any more, and [`verify`] does not count it as wrong. What the log lacks
+/// need not have been found by a start before. Returns what was accepted now. `now_ns` is the wall clock.
+pub fn accept_losses(disk: &Arc<dyn Disk>, now_ns: i64) -> Result<Vec<Loss>, StoreError> {
+    let (mut losses, mut accepted) = (Losses::load(disk.as_ref())?, Vec::new());
+    if losses.is_none() {
+        accepted.push(Loss { found_ns: now_ns, accepted: true, what: Lost::Unknown });
+    }
+    let losses = losses.get_or_insert_default();
+    let listed = check(disk.as_ref())?;
+    // Without a manifest a start has to find out first what is lost.
+    if listed.segments.is_some() {
+        let lost = wal::replay(disk.as_ref(), &replay_from(&listed, losses), |_, _| ())?.lost;
+        if !lost.is_empty() {
+            losses.note(now_ns, Lost::Pushes(lost));
+        }
+    }
+    accepted.extend(losses.accept());
+    if !accepted.is_empty() {
+        losses.save(disk.as_ref())?;
+    }
+    Ok(accepted)
+}
+
 /// Sizes per partition, read from the manifest alone.
 pub fn partition_stats(disk: &Arc<dyn Disk>) -> Result<Vec<PartitionStats>, StoreError> {
-    let segments = check(disk.as_ref())??;
+    let listed = check(disk.as_ref())?;
+    let Some(segments) = listed.segments else {
+        let damage = listed.damage.into_iter().next();
+        return Err(damage.unwrap_or_else(|| Corruption::new("manifest", "file", "there is none")).into());
+    };
     let open = OpenSegments::new(0);
     let handles: Vec<_> = segments.into_iter().map(|meta| SegmentHandle::new(meta, 0, disk, &open)).collect();
     Ok(super::read::stats_of(&Catalog::default().with(&handles, &[])))

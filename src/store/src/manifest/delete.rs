@@ -110,6 +110,11 @@ pub(crate) struct Deletes {
 }
 
 impl Deletes {
+    /// None yet; the first one gets a number above `last`.
+    pub(crate) fn behind(last: u64) -> Self {
+        Self { last, ..Self::default() }
+    }
+
     /// Applies an edit's changes; `exists` says which segments the edit leaves.
     pub(crate) fn apply(&mut self, changes: &DeleteChanges, exists: impl Fn(&SegmentId) -> bool) {
         self.last = self.last.max(changes.last);

@@ -4,6 +4,7 @@
 //! carry their streams' labels), so a damaged one costs exactly its own lines. Files whose frames have all reached
 //! segments are recycled. Format: `schema/wal.md`; reasons: `reference/reliability.md` section 5.
 
+mod mark;
 mod record;
 mod replay;
 mod writer;
@@ -12,8 +13,8 @@ mod writer;
 pub(crate) use record::decode_batch;
 pub(crate) use record::encode_batch;
 pub use replay::ReplayReport;
-pub(crate) use replay::replay;
-pub(crate) use writer::Wal;
+pub(crate) use replay::{ReplayFrom, Replayed, replay};
+pub(crate) use writer::{OldFile, Wal};
 
 /// The folder of the log.
 pub(crate) const DIR: &str = "wal";

@@ -2,11 +2,11 @@
 
 use super::record::{KIND_BATCH, KIND_WITNESS, decode_batch};
 use super::writer::OldFile;
-use super::{DIR, file_number, file_path};
+use super::{DIR, file_number, file_path, mark};
 use crate::disk::{Disk, read_all};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::frame::{ALIGN, Found, Frame, MAX_PAYLOAD, read_frame};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::runs::Runs;
 use strandline_model::Batch;
 
 /// What a replay found.
@@ -16,21 +16,47 @@ pub struct ReplayReport {
     pub frames: u64,
     /// Lines in them.
     pub lines: u64,
-    /// Sequences that were durable once and are not there any more: acknowledged pushes that are lost.
+    /// Sequences that were durable once and are not there any more: acknowledged pushes that are lost, but for those
+    /// whose loss was known before.
     pub lost: u64,
     /// Where damage was found.
     pub damage: Vec<Corruption>,
+}
+
+/// Where a replay begins, and what it need not look for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ReplayFrom {
+    /// The manifest's low-water mark: frames up to it are in segments.
+    pub(crate) low_water: u64,
+    /// When the manifest was lost, and its mark with it: the highest sequence of any segment, near which it was.
+    pub(crate) in_segments: Option<u64>,
+    /// What is known to be lost.
+    pub(crate) known_lost: Runs,
+}
+
+/// What a replay leaves to go on with.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    pub(crate) report: ReplayReport,
+    pub(crate) files: Vec<OldFile>,
+    /// The highest sequence that was ever used, as far as the log knows.
+    pub(crate) last_seq: u64,
+    /// Sequences above the low-water mark that were found.
+    pub(crate) found: Runs,
+    /// Sequences that were acknowledged and are lost, and were not known to be.
+    pub(crate) lost: Runs,
 }
 
 /// What stands in one file.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     pub(crate) last_seq: u64,
-    /// Ranges of sequences that a process saw synced, per process.
-    pub(crate) durable: BTreeMap<u64, u64>,
-    pub(crate) seqs: BTreeSet<u64>,
+    /// Sequences that a process saw synced.
+    pub(crate) durable: Runs,
     /// Offsets at which something stood that is neither a frame nor empty, before or between sound frames.
     pub(crate) damaged_at: Vec<usize>,
+    /// The same behind the last sound frame, if anything stood there.
+    pub(crate) damaged_end: Option<usize>,
 }
 
 /// Hands every sound frame of this file's epoch to `each`, in order, resyncing behind damage.
@@ -41,10 +67,9 @@ pub(crate) fn scan_file(number: u64, bytes: &[u8], mut each: impl FnMut(&Frame<'
         match read_frame(bytes.get(at..).unwrap_or_default()) {
             Found::Frame(frame) if frame.place.epoch == number => {
                 scan.damaged_at.extend(suspect.take());
-                vouch(&mut scan.durable, frame.place.base, frame.place.durable);
+                scan.durable.add(frame.place.base, frame.place.durable);
                 if frame.kind != KIND_WITNESS {
                     scan.last_seq = scan.last_seq.max(frame.place.seq);
-                    scan.seqs.insert(frame.place.seq);
                 }
                 at += frame.padded_len();
                 each(&frame);
@@ -59,24 +84,21 @@ pub(crate) fn scan_file(number: u64, bytes: &[u8], mut each: impl FnMut(&Frame<'
             }
         }
     }
+    scan.damaged_end = suspect;
     scan
 }
 
-/// Notes that everything from `base` to `durable` was synced.
-fn vouch(ranges: &mut BTreeMap<u64, u64>, base: u64, durable: u64) {
-    let known = ranges.entry(base).or_insert(durable);
-    *known = (*known).max(durable);
-}
-
-/// Replays all files. Batches with a sequence above `low_water` go to `apply`, oldest first.
+/// Replays all files. Batches with a sequence above the low-water mark go to `apply`, oldest first.
 pub(crate) fn replay(
     disk: &dyn Disk,
-    low_water: u64,
+    from: &ReplayFrom,
     mut apply: impl FnMut(u64, Batch),
-) -> Result<(ReplayReport, Vec<OldFile>, u64), StoreError> {
+) -> Result<Replayed, StoreError> {
+    let low_water = from.low_water;
     let mut report = ReplayReport::default();
-    let (mut files, mut seen, mut durable) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
-    let mut damaged = Vec::new();
+    let vouched = mark::read(disk)?;
+    let (mut files, mut found, mut broken) = (Vec::new(), Runs::default(), Runs::default());
+    let (mut durable, mut damaged) = (vouched.synced, Vec::new());
     for name in disk.list(DIR).at(DIR)? {
         let Some(number) = file_number(&name) else { continue };
         let path = file_path(number);
@@ -85,44 +107,46 @@ pub(crate) fn replay(
             if frame.place.seq <= low_water || frame.kind != KIND_BATCH {
                 return;
             }
+            let seq = frame.place.seq;
             match frame.raw().as_deref().and_then(decode_batch) {
                 Some(batch) => {
                     report.frames += 1;
                     report.lines += batch.entries.len() as u64;
-                    apply(frame.place.seq, batch);
+                    found.add(seq, seq);
+                    apply(seq, batch);
                 }
                 None => {
-                    let what = format!("frame {} does not decode", frame.place.seq);
-                    report.damage.push(Corruption::new(&path, "frame", what));
-                    report.lost += 1;
+                    broken.add(seq, seq);
+                    if !from.known_lost.contains(seq) {
+                        let what = format!("frame {seq} does not decode");
+                        report.damage.push(Corruption::new(&path, "frame", what));
+                    }
                 }
             }
         });
-        scan.durable.iter().for_each(|(base, to)| vouch(&mut durable, *base, *to));
-        damaged.extend(scan.damaged_at.iter().map(|at| (path.clone(), *at)));
-        seen.extend(scan.seqs.into_iter().filter(|seq| *seq > low_water));
+        scan.durable.iter().for_each(|(first, last)| durable.add(first, last));
+        damaged.extend(scan.damaged_at.iter().chain(&scan.damaged_end).map(|at| (path.clone(), *at)));
         files.push(OldFile { number, last_seq: scan.last_seq });
     }
-    // A torn frame that was never acknowledged is no loss: only sequences up to the last durable one count.
-    let missing: u64 = durable
-        .iter()
-        .map(|(base, to)| ((*base).max(low_water.saturating_add(1)), *to))
-        .filter(|(from, to)| from <= to)
-        .map(|(from, to)| (to - from + 1) - seen.range(from..=to).count() as u64)
-        .fold(0, u64::saturating_add);
-    if missing > 0 {
-        report.lost = report.lost.saturating_add(missing);
+    // A torn frame that was never acknowledged is no loss: only sequences that were durable count. A whole one that does
+    // not decode was written so, or its checksum would not hold.
+    let in_segments = from.in_segments.map_or(0, |in_segments| in_segments.max(vouched.low_water));
+    let counted_above = low_water.max(in_segments);
+    let mut missing = durable.above(counted_above);
+    broken.iter().for_each(|(first, last)| missing.add(first, last));
+    let lost = missing.without(&found).without(&from.known_lost);
+    report.lost = lost.len();
+    if !lost.is_empty() {
         for (path, at) in damaged {
-            report.damage.push(Corruption::new(
-                &path,
-                format!("frame at byte {at}"),
-                "checksum does not hold",
-            ));
+            let part = format!("frame at byte {at}");
+            report.damage.push(Corruption::new(&path, part, "checksum does not hold"));
         }
         if report.damage.is_empty() {
-            report.damage.push(Corruption::new(DIR, "sequence", format!("{missing} frames are gone")));
+            report.damage.push(Corruption::new(DIR, "sequence", format!("{} frames are gone", lost.len())));
         }
     }
-    let last_seq = seen.last().copied().unwrap_or(0).max(low_water);
-    Ok((report, files, last_seq))
+    // What was vouched for is used up, found or not: given again, it could not be told from what is lost.
+    let used = [found.last(), durable.last(), broken.last()].into_iter().flatten();
+    let last_seq = used.fold(low_water, u64::max);
+    Ok(Replayed { report, files, last_seq, found, lost })
 }

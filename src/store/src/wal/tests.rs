@@ -13,8 +13,9 @@ fn numbered(n: i64) -> Batch {
 
 fn replayed(disk: &dyn Disk, low_water: u64) -> (Vec<i64>, ReplayReport) {
     let mut found = Vec::new();
-    let (report, _, _) = replay(disk, low_water, |_, batch| found.push(batch.entries[0].ts)).unwrap();
-    (found, report)
+    let from = ReplayFrom { low_water, ..ReplayFrom::default() };
+    let replayed = replay(disk, &from, |_, batch| found.push(batch.entries[0].ts)).unwrap();
+    (found, replayed.report)
 }
 
 fn written(n: i64) -> (SimDisk, Wal) {
@@ -92,8 +93,9 @@ fn frames_of_a_recycled_files_former_use_are_not_taken_for_data() {
     // The newest file was another one before: by its epoch only its own frame counts, whatever the mark says.
     let newest = disk.list(DIR).unwrap().pop().unwrap();
     let bytes = read_all(&disk, &format!("{DIR}/{newest}"), 1 << 30).unwrap();
-    let scan = super::replay::scan_file(file_number(&newest).unwrap(), &bytes, |_| ());
-    assert_eq!(scan.seqs.into_iter().collect::<Vec<_>>(), [6]);
+    let mut seqs = Vec::new();
+    super::replay::scan_file(file_number(&newest).unwrap(), &bytes, |frame| seqs.push(frame.place.seq));
+    assert_eq!(seqs, [6]);
 }
 
 #[test]
@@ -165,4 +167,42 @@ fn nothing_that_was_scrubbed_stays_in_a_file() {
     (29..=36).for_each(|n| assert!(push(&mut wal, n) > 0));
     wal.retire(25).unwrap();
     assert_eq!((wal.first_seq(), holds("line 28")), (Some(18), true));
+}
+
+/// The last group has nothing behind it in its file that could vouch for it.
+#[test]
+fn the_mark_tells_the_loss_of_the_end_from_a_write_that_was_cut_off() {
+    let lost = |disk: &SimDisk| replayed(disk, 0).1.lost;
+    for marked in [false, true] {
+        let (disk, mut wal) = written(4);
+        if marked {
+            wal.write_mark().unwrap();
+        }
+        let whole = disk.read_file(&file_path(1)).unwrap();
+        disk.flip_bit(&file_path(1), 8 * (3 * 512 + 70)).unwrap();
+        assert_eq!((replayed(&disk, 0).0, lost(&disk)), (vec![1, 2, 3], u64::from(marked)));
+        assert_eq!(replayed(&disk, 4).1.lost, 0, "it is in a segment");
+        disk.write_file(&file_path(1), &whole[..512]).unwrap();
+        assert_eq!(lost(&disk), if marked { 3 } else { 0 }, "cut off");
+        disk.remove(&file_path(1)).unwrap();
+        assert_eq!(lost(&disk), if marked { 4 } else { 0 }, "the file is gone");
+        let replayed = replay(&disk, &ReplayFrom::default(), |_, _| ()).unwrap();
+        assert_eq!(replayed.last_seq, if marked { 4 } else { 0 }, "what was vouched for is not given again");
+        let known = ReplayFrom { known_lost: replayed.lost, ..ReplayFrom::default() };
+        assert_eq!(replay(&disk, &known, |_, _| ()).unwrap().report, ReplayReport::default());
+    }
+}
+
+#[test]
+fn the_mark_vouches_for_no_group_whose_sync_failed() {
+    let (disk, mut wal) = written(2);
+    disk.fail_next_sync(1);
+    assert!(wal.append(&[&encode_batch(&numbered(3))], true).is_err());
+    wal.append(&[&encode_batch(&numbered(4))], true).unwrap();
+    wal.write_mark().unwrap();
+    disk.crash();
+    assert_eq!(replayed(&disk, 0).1.lost, 0);
+    disk.remove(&file_path(1)).unwrap();
+    assert_eq!(replayed(&disk, 0).1.lost, 2, "1 and 2; 3 was promised to nobody, 4 is in the next file");
+    assert_eq!(wal.last_seq(), 4);
 }

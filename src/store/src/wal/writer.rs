@@ -1,11 +1,13 @@
 //! Appending groups of frames to the log's files, and recycling the files.
 
+use super::mark::{Mark, Vouched};
 use super::record::KIND_WITNESS;
 use super::{DIR, SyncMode, file_path};
 use crate::codec::Codec;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AtPath, StoreError};
 use crate::frame::{Payload, Place, padded, put_frame};
+use crate::runs::Runs;
 use std::sync::Arc;
 
 /// Size of the first file after a start or an idle time; doubles with every further file up to the setting.
@@ -33,6 +35,10 @@ pub(crate) struct Wal {
     witnessed_seq: u64,
     next_file_bytes: u64,
     group: Vec<u8>,
+    /// What was synced before the sequences from `base_seq` on, above the low-water mark.
+    synced_before: Runs,
+    low_water: u64,
+    mark: Mark,
 }
 
 #[derive(Debug)]
@@ -66,6 +72,9 @@ impl Wal {
         let full = |f: &OldFile| FullFile { number: f.number, begun_seq: 0, last_seq: f.last_seq };
         let full = old.iter().map(full).collect();
         Self {
+            mark: Mark::new(Arc::clone(&disk)),
+            synced_before: Runs::default(),
+            low_water: 0,
             disk,
             file_bytes,
             active: None,
@@ -112,7 +121,7 @@ impl Wal {
             // Its frames may come back at a replay, so their sequences are used up: were they given to the next group,
             // a head could hold one of the two and its flush would let go of both (simulated seed 1080).
             self.next_seq = first + payloads.len() as u64;
-            self.base_seq = self.next_seq;
+            self.move_base();
             return result.at(&path).map(|()| 0);
         }
         active.at += bytes;
@@ -127,6 +136,16 @@ impl Wal {
         Ok(first)
     }
 
+    /// Begins a file where none is in use: whether that works shows whether the log can be written.
+    pub(crate) fn begin_file(&mut self) -> Result<(), StoreError> {
+        if self.is_in_use() { Ok(()) } else { self.rotate(padded(0) as u64) }
+    }
+
+    /// Whether a file is in use.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.active.is_some()
+    }
+
     /// Makes everything appended durable (for `interval` and for a stop).
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
         let Some(active) = &self.active else { return Ok(()) };
@@ -134,7 +153,7 @@ impl Wal {
             let (result, path, last) = (active.file.sync(), file_path(active.number), active.last_seq);
             if result.is_err() {
                 self.abandon_active();
-                self.base_seq = self.next_seq;
+                self.move_base();
             }
             result.at(&path)?;
             self.durable_seq = last;
@@ -166,6 +185,27 @@ impl Wal {
             self.abandon_active();
         }
         result.at(&path)
+    }
+
+    /// Nobody was promised what the latest sequences hold: vouches only for what comes next, and for what was synced
+    /// before.
+    fn move_base(&mut self) {
+        self.synced_before.add(self.base_seq, self.durable_seq);
+        self.base_seq = self.next_seq;
+    }
+
+    /// Notes that the frames with these sequences, which a start found, are synced.
+    pub(crate) fn note_synced(&mut self, found: Runs, low_water: u64) {
+        (self.synced_before, self.low_water) = (found, low_water);
+    }
+
+    /// Writes down in a file of its own, beside the log, what of the log is synced: damage to the log's end does not reach
+    /// it. Costs a sync when anything was synced or flushed since the last time.
+    pub(crate) fn write_mark(&mut self) -> Result<(), StoreError> {
+        let mut synced = self.synced_before.clone();
+        synced.add(self.base_seq, self.durable_seq);
+        let vouched = Vouched { low_water: self.low_water, synced: synced.above(self.low_water) };
+        self.mark.write(vouched)
     }
 
     fn abandon_active(&mut self) {
@@ -249,6 +289,8 @@ impl Wal {
 
     /// Recycles the files whose every frame has reached segments, as the manifest (already synced) says.
     pub(crate) fn retire(&mut self, low_water: u64) -> Result<(), StoreError> {
+        self.low_water = self.low_water.max(low_water);
+        self.synced_before = self.synced_before.above(low_water);
         let mut kept = Vec::new();
         let mut result = Ok(());
         for full in std::mem::take(&mut self.full) {

@@ -1,0 +1,330 @@
+//! Does work that failed go on when its reason is gone? On a disk that refuses for a while.
+
+use super::{EncodedBatch, Engine, EngineConfig};
+use crate::deletes::{DeleteFilter, DeleteLanguage};
+use crate::disk::sim::{Faults, SimDisk};
+use crate::disk::{Disk, DiskFile, named};
+use crate::testing::batch_of;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use strandline_model::{Labels, ManualClock, Matcher, Metadata, Selector, TenantId, TimeRange, time};
+
+/// A disk on which no segment can be opened while `code` is not 0.
+#[derive(Debug, Clone)]
+struct Refusing {
+    disk: SimDisk,
+    code: Arc<AtomicI32>,
+    /// The same for syncs of the manifest's files.
+    manifest_code: Arc<AtomicI32>,
+}
+
+/// A file of the manifest.
+#[derive(Debug)]
+struct Edits {
+    file: Arc<dyn DiskFile>,
+    code: Arc<AtomicI32>,
+}
+
+impl DiskFile for Edits {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_at(buf, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        match self.code.load(Ordering::Relaxed) {
+            0 => self.file.sync(),
+            code => Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn preallocate(&self, len: u64) -> io::Result<()> {
+        self.file.preallocate(len)
+    }
+}
+
+impl Disk for Refusing {
+    fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        match self.code.load(Ordering::Relaxed) {
+            code if code != 0 && path.ends_with(".seg") => {
+                Err(named(io::Error::from_raw_os_error(code), path))
+            }
+            _ => self.disk.open(path),
+        }
+    }
+
+    fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.disk.create(path)?;
+        let code = Arc::clone(&self.manifest_code);
+        Ok(if path.starts_with("manifest") { Arc::new(Edits { file, code }) } else { file })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        self.disk.list(dir)
+    }
+
+    fn create_dir(&self, dir: &str) -> io::Result<()> {
+        self.disk.create_dir(dir)
+    }
+
+    fn remove_dir(&self, dir: &str) -> io::Result<()> {
+        self.disk.remove_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.disk.free_bytes()
+    }
+
+    fn lock(&self, path: &str) -> io::Result<()> {
+        self.disk.lock(path)
+    }
+
+    fn local_path(&self, path: &str) -> Option<std::path::PathBuf> {
+        self.disk.local_path(path)
+    }
+}
+
+/// A query is a number; lines that end with it are meant.
+#[derive(Debug)]
+struct ByEnd;
+
+#[derive(Debug)]
+struct End(Selector, Vec<u8>);
+
+impl DeleteLanguage for ByEnd {
+    fn compile(&self, query: &str, _: i64) -> Result<Box<dyn DeleteFilter>, String> {
+        let selector = Selector { matchers: vec![Matcher::equal("a", "b")] };
+        Ok(Box::new(End(selector, query.as_bytes().to_vec())))
+    }
+}
+
+impl DeleteFilter for End {
+    fn selector(&self) -> &Selector {
+        &self.0
+    }
+
+    fn takes_all(&self) -> bool {
+        false
+    }
+
+    fn takes(&self, _: &Labels, _: i64, line: &[u8], _: Metadata<'_>) -> bool {
+        line.ends_with(&self.1)
+    }
+}
+
+struct Store {
+    disk: Refusing,
+    clock: Arc<ManualClock>,
+    engine: Arc<Engine>,
+}
+
+fn tenant() -> TenantId {
+    TenantId::new("t").unwrap()
+}
+
+impl Store {
+    /// With four segments of a few kilobytes.
+    fn filled() -> Self {
+        let disk = Refusing { disk: SimDisk::new(1), code: Arc::default(), manifest_code: Arc::default() };
+        let clock = Arc::new(ManualClock::at(time::HOUR_NS));
+        let config = EngineConfig {
+            min_free_bytes: 0,
+            head_idle_ns: 0,
+            delete_language: Some(Arc::new(ByEnd)),
+            ..EngineConfig::default()
+        };
+        let (engine, _) = Engine::open(Arc::new(disk.clone()), clock.clone(), config).unwrap();
+        for n in 0..4i64 {
+            let noise = |i: i64| xxhash_rust::xxh3::xxh3_128(&(n * 100 + i).to_le_bytes());
+            let line = |i: i64| format!("{:x} line {i}", noise(i));
+            let lines: Vec<String> = (0..100).map(line).collect();
+            let rows: Vec<_> =
+                (0..100).map(|i| (r#"{a="b"}"#, n * 100 + i, lines[i as usize].as_bytes())).collect();
+            engine.commit(&[EncodedBatch::new(batch_of("t", &rows))]).unwrap();
+            engine.flush_all().unwrap();
+        }
+        Self { disk, clock, engine }
+    }
+
+    fn segments(&self) -> usize {
+        self.engine.view(&tenant(), TimeRange::ALL).segments.len()
+    }
+
+    /// The disk has no more room, or has all that is asked for.
+    fn fill(&self, is_full: bool) {
+        let used: usize =
+            self.disk.disk.paths().iter().map(|p| self.disk.disk.read_file(p).unwrap().len()).sum();
+        let capacity_bytes = is_full.then_some(used as u64);
+        self.disk.disk.set_faults(Faults { capacity_bytes, ..Faults::default() });
+    }
+}
+
+#[test]
+fn a_merge_goes_on_when_space_is_back() {
+    let store = Store::filled();
+    store.fill(true);
+    assert!(store.engine.settle_one(&mut || true).is_err());
+    let told = store.engine.background_failures();
+    assert!(told.iter().any(|t| t.starts_with("merge failed 1 times, is tried again in 1 s")), "{told:?}");
+    let ops = store.disk.disk.ops();
+    assert!(!store.engine.settle_one(&mut || true).unwrap(), "not before the pause is over");
+    assert_eq!(store.disk.disk.ops(), ops);
+    for _ in 0..40 {
+        store.clock.advance(time::SECOND_NS);
+        let _ = store.engine.settle_one(&mut || true);
+    }
+    assert_eq!(store.segments(), 4);
+    store.fill(false);
+    store.clock.advance(15 * time::SECOND_NS);
+    assert!(store.engine.settle_one(&mut || true).unwrap());
+    assert_eq!((store.segments(), store.engine.background_failures().len()), (1, 0));
+}
+
+#[test]
+fn a_delete_is_processed_when_space_is_back() {
+    let store = Store::filled();
+    store.engine.add_delete(&tenant(), "7", (i64::MIN, i64::MAX)).unwrap();
+    store.fill(true);
+    for _ in 0..60 {
+        let _ = store.engine.erase_one(&mut || true);
+        store.clock.advance(time::SECOND_NS);
+    }
+    assert!(store.engine.deletes(&tenant()).iter().all(|d| !d.processed));
+    store.fill(false);
+    for _ in 0..60 {
+        store.clock.advance(time::SECOND_NS);
+        while store.engine.erase_one(&mut || true).unwrap() {}
+    }
+    assert!(store.engine.deletes(&tenant()).iter().all(|d| d.processed));
+    assert!(store.engine.background_failures().is_empty());
+}
+
+#[test]
+fn too_many_open_files_damage_no_segment() {
+    for code in [libc::EMFILE, libc::EIO] {
+        let store = Store::filled();
+        store.disk.code.store(code, Ordering::Relaxed);
+        let segments = store.engine.view(&tenant(), TimeRange::ALL).segments;
+        for handle in &segments {
+            assert!(handle.open().is_err());
+        }
+        assert!(store.engine.settle_one(&mut || true).is_err());
+        store.disk.code.store(0, Ordering::Relaxed);
+        assert!(segments.iter().all(|handle| !handle.is_damaged() && handle.open().is_ok()));
+        drop(segments);
+        store.clock.advance(2 * time::SECOND_NS);
+        assert!(store.engine.settle_one(&mut || true).unwrap(), "error {code}");
+        assert_eq!(store.segments(), 1);
+    }
+}
+
+#[test]
+fn a_damaged_segment_is_left_alone_and_the_others_are_merged() {
+    let store = Store::filled();
+    let view = store.engine.view(&tenant(), TimeRange::ALL);
+    let path = view.segments[0].meta().path();
+    drop(view);
+    store.disk.disk.flip_bit(&path, 8 * 100).unwrap();
+    assert!(store.engine.settle_one(&mut || true).is_err());
+    // Three are too few for a merge until their day is over.
+    store.clock.advance(2 * time::DAY_NS);
+    assert!(store.engine.settle_one(&mut || true).unwrap());
+    assert_eq!(store.segments(), 2);
+    store.clock.advance(time::HOUR_NS);
+    assert!(!store.engine.settle_one(&mut || true).unwrap());
+}
+
+#[test]
+fn a_file_that_could_not_be_removed_goes_later() {
+    let store = Store::filled();
+    let files = || store.disk.disk.paths().iter().filter(|path| path.ends_with(".seg")).count();
+    let view = store.engine.view(&tenant(), TimeRange::ALL);
+    store.clock.advance(time::MINUTE_NS);
+    assert!(store.engine.settle_one(&mut || true).unwrap());
+    store.disk.disk.set_faults(Faults { write_error_per_mille: 1000, ..Faults::default() });
+    drop(view);
+    store.engine.retry_removals();
+    assert_eq!(files(), 5);
+    store.disk.disk.set_faults(Faults::default());
+    store.clock.advance(time::MINUTE_NS);
+    store.engine.retry_removals();
+    assert_eq!(files(), 1);
+}
+
+#[test]
+fn the_store_says_that_its_log_cannot_be_written_until_it_can() {
+    let store = Store::filled();
+    let push = |n: i64| {
+        let batch = batch_of("t", &[(r#"{a="b"}"#, 1000 + n, b"more")]);
+        store.engine.commit(&[EncodedBatch::new(batch)])
+    };
+    // A sync that fails; then a log that cannot be begun.
+    push(1).unwrap();
+    store.disk.disk.fail_next_sync(1);
+    assert!(push(2).is_err());
+    assert!(store.engine.read_only().unwrap().contains("the log cannot be written"));
+    push(3).unwrap();
+    assert_eq!(store.engine.read_only(), None);
+    store.engine.flush_all().unwrap();
+    store.disk.disk.set_faults(Faults { write_error_per_mille: 1000, ..Faults::default() });
+    assert!(push(4).is_err() && push(5).is_err() && store.engine.read_only().is_some());
+    store.clock.advance(time::HOUR_NS);
+    let _ = store.engine.log_idle();
+    assert!(store.engine.read_only().is_some(), "it was tried, and failed");
+    store.disk.disk.set_faults(Faults::default());
+    // Nobody pushes, since they are told not to.
+    for _ in 0..61 {
+        store.clock.advance(time::SECOND_NS);
+        store.engine.log_idle().unwrap();
+    }
+    assert_eq!(store.engine.read_only(), None);
+    push(6).unwrap();
+    assert!(store.engine.background_failures().is_empty());
+}
+
+#[test]
+fn a_store_without_pushes_says_that_its_log_cannot_be_begun() {
+    let store = Store::filled();
+    store.disk.disk.set_faults(Faults { write_error_per_mille: 1000, ..Faults::default() });
+    assert!(store.engine.log_idle().is_err());
+    assert!(store.engine.read_only().is_some());
+}
+
+/// The edit of a merge fails, another merge takes the inputs and leaves nothing of them: after a restart the outputs of the
+/// first must not pass for its result.
+#[test]
+fn outputs_of_a_merge_whose_edit_failed_do_not_come_back() {
+    let store = Store::filled();
+    let files = || store.disk.disk.paths().iter().filter(|path| path.ends_with(".seg")).count();
+    store.disk.manifest_code.store(libc::EIO, Ordering::Relaxed);
+    assert!(store.engine.settle_one(&mut || true).is_err());
+    assert_eq!((store.segments(), files()), (4, 5), "the edit failed, its output is there");
+    store.disk.manifest_code.store(0, Ordering::Relaxed);
+    store.clock.advance(time::HOUR_NS);
+    for end in 0..10 {
+        store.engine.add_delete(&tenant(), &end.to_string(), (i64::MIN, i64::MAX)).unwrap();
+    }
+    while store.engine.erase_one(&mut || true).unwrap() {}
+    assert!(store.engine.deletes(&tenant()).iter().all(|d| d.processed));
+    assert_eq!((store.segments(), files()), (0, 0));
+}
