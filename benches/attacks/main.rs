@@ -10,6 +10,7 @@
 #![allow(clippy::print_stdout, reason = "the figures")]
 
 mod bombs;
+mod readers;
 mod server;
 mod slow_bodies;
 mod storm;
@@ -23,11 +24,13 @@ use std::time::Duration;
 /// An attack: runs against the server until it is told to stop, and says what came of it.
 type Attack = fn(&Server, &AtomicBool) -> String;
 
-const ATTACKS: [(&str, Attack); 4] = [
+const ATTACKS: [(&str, Attack); 6] = [
     ("slow-bodies", slow_bodies::attack),
     ("bombs", bombs::attack),
     ("storm", storm::attack),
     ("streams", streams::attack),
+    ("silent-readers", readers::silent),
+    ("heavy-queries", readers::heavy),
 ];
 
 fn main() {

@@ -23,6 +23,9 @@ pub struct ApiConfig {
     pub min_body_rate: u64,
     /// How long a push waits for memory, each time that it needs more, before it is refused.
     pub memory_wait: Duration,
+    /// `server.write_timeout`: how long a client may take nothing of its answer. Of a long one it has to take a piece (256 KiB)
+    /// in that time.
+    pub write_timeout: Duration,
     /// How long requests in flight may go on once the server stops.
     pub drain_timeout: Duration,
     /// Most connections at once; more wait in the system's queue.
@@ -66,6 +69,7 @@ impl Default for ApiConfig {
             body_timeout: Duration::from_secs(120),
             min_body_rate: 8 << 10,
             memory_wait: Duration::from_secs(2),
+            write_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(10),
             max_connections: 1024,
             memory: MemoryBudget::unlimited(),

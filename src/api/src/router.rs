@@ -4,7 +4,7 @@ use crate::control;
 use crate::explain;
 use crate::http::respond::{self, internal_error};
 use crate::http::sites::{self, HostRule};
-use crate::http::watch;
+use crate::http::{pieces, watch};
 use crate::loki::{delete, detected, format, labels, legacy, logs, patterns, push, rules, tail, volume};
 use crate::operate;
 use crate::otlp;
@@ -58,6 +58,7 @@ fn finished(paths: Router<Door>, state: Door, is_loopback: bool) -> Router {
         .layer(middleware::from_fn_with_state(hosts, sites::guard_host))
         .layer(CatchPanicLayer::custom(|_| internal_error()))
         .layer(middleware::from_fn(watch::count))
+        .layer(middleware::from_fn_with_state(state.clone(), pieces::give_up_stalled))
         .with_state(state)
 }
 

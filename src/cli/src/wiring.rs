@@ -149,6 +149,7 @@ pub fn api_config(config: &Config, reload: &Reload, memory: &MemoryBudget) -> Re
         max_body_bytes: bytes(config.server.max_body_bytes),
         max_decompressed_bytes: bytes(config.server.max_decompressed_bytes),
         header_timeout: config.server.header_timeout,
+        write_timeout: config.server.write_timeout,
         auth_enabled: config.auth.enabled,
         multi_tenant_queries: config.auth.multi_tenant_queries,
         credentials: Arc::new(credentials(&config.auth)?),

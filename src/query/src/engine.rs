@@ -6,8 +6,9 @@ use crate::explain::Read;
 use crate::gate::{Gate, GateRules};
 use crate::language::LogQuery;
 use crate::logs::{self, LogSink, Outcome};
+use crate::memory::{Held, QueryMemory};
 use crate::pool::{Pool, Work};
-use crate::reader::{Part, Reader, TENANT_LABEL};
+use crate::reader::{Part, Reader};
 use crate::request::{CancelFlag, Direction, LogRequest};
 use crate::result::{Answer, LogResult, MetricResult};
 use crate::scope::Scope;
@@ -15,14 +16,17 @@ use crate::share::Flights;
 use crate::stats::{Counters, QueryStats, count};
 use crate::tail::{Hub, HubThread};
 use crate::turn::{Deadline, Queue, Turn};
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use strandline_model::memory::Class;
 use strandline_model::time::SECOND_NS;
-use strandline_model::{Clock, Labels, MemoryBudget, Selector, TimeRange};
-use strandline_store::Engine;
+use strandline_model::{Clock, MemoryBudget, TimeRange};
+use strandline_store::{Engine, LookupLimits};
 
 /// With at most this many selected streams, segments are asked for each instead of for all they have.
 const FEW_STREAMS: usize = 64;
+
+/// What a long answer takes while it is sent, beside itself.
+const WRITTEN_BYTES: usize = 768 << 10;
 
 /// Lookups that run at once for each of the threads: they read what is in memory, mostly.
 const LOOKUPS_PER_THREAD: usize = 4;
@@ -129,7 +133,7 @@ impl QueryEngine {
         let (queries, lookups) = (Gate::new(rules(inside)), Gate::new(rules(threads * LOOKUPS_PER_THREAD)));
         let pool = Pool::start(threads)?;
         let (shared_logs, shared_metrics) = Default::default();
-        let tails = HubThread::start(&engine)?;
+        let tails = HubThread::start(&engine, &config.memory)?;
         Ok(Self { engine, config, queries, lookups, pool, shared_logs, shared_metrics, tails })
     }
 
@@ -169,7 +173,7 @@ impl QueryEngine {
         turn: &Turn,
         deadline: &Deadline,
         request: &LogRequest,
-        begun: impl FnOnce(),
+        begun: impl Fn(),
     ) -> Result<LogResult, QueryError> {
         self.counted(turn, |stats| {
             begun();
@@ -177,13 +181,17 @@ impl QueryEngine {
                 QueryError::TooLarge(part) => QueryError::TooLarge(part.saturating_mul(LOG_ANSWER_COPIES)),
                 other => other,
             };
-            let outcome = self.thinned(request, deadline, stats).map_err(whole)?;
+            let outcome = self.thinned(request, deadline, turn.memory(), stats).map_err(whole)?;
             stats.duplicates = outcome.duplicates;
             stats.entries = outcome.found.len() as u64;
             let streams = logs::group::streams(outcome.found, request.direction, request.categorize);
+            // The entries that were collected are gone; what is written of a long answer needs some.
+            let bytes = turn.memory().bytes();
+            turn.memory().keep(bytes.min(bytes / LOG_ANSWER_COPIES + WRITTEN_BYTES));
+            let held = Held::of(turn.memory());
             let read = Read { stats: *stats, ..Read::new(&request.query, request.range) };
             let (stats, warnings) = (QueryStats::default(), outcome.warnings);
-            Ok(LogResult { streams, stats, warnings, reads: vec![read] })
+            Ok(LogResult { streams, stats, warnings, reads: vec![read], held })
         })
     }
 
@@ -191,7 +199,7 @@ impl QueryEngine {
     pub(crate) fn counted<A: Answer>(
         &self,
         turn: &Turn,
-        run: impl FnOnce(&mut QueryStats) -> Result<A, QueryError>,
+        run: impl FnMut(&mut QueryStats) -> Result<A, QueryError>,
     ) -> Result<A, QueryError> {
         let result = self.measured(turn, run);
         match &result {
@@ -215,13 +223,22 @@ impl QueryEngine {
     fn measured<A: Answer>(
         &self,
         turn: &Turn,
-        run: impl FnOnce(&mut QueryStats) -> Result<A, QueryError>,
+        mut run: impl FnMut(&mut QueryStats) -> Result<A, QueryError>,
     ) -> Result<A, QueryError> {
         let clock = self.engine.clock();
         let _running = Running::new();
         let begun = clock.monotonic_ns();
         let mut stats = QueryStats { queue_ns: turn.queue_ns, ..QueryStats::default() };
-        let result = run(&mut stats);
+        let mut result = run(&mut stats);
+        let most = self.config.memory.most(Class::Query);
+        // Each time with twice as much in hand, so this ends.
+        while let Err(QueryError::Memory(error)) = result {
+            if let Err(error) = turn.memory().start_over(error, most, turn.deadline()) {
+                result = Err(error);
+                break;
+            }
+            result = run(&mut stats);
+        }
         stats.exec_ns = clock.monotonic_ns() - begun;
         // Counted for failed queries too: their work was done.
         metrics::counter!("strandline_query_bytes_total").increment(stats.bytes());
@@ -268,9 +285,10 @@ impl QueryEngine {
         &self,
         request: &LogRequest,
         deadline: &Deadline,
+        memory: &Arc<QueryMemory>,
         stats: &mut QueryStats,
     ) -> Result<Outcome, QueryError> {
-        let mut all = self.run(request, request.range, request.limit, deadline, stats)?;
+        let mut all = self.run(request, request.range, request.limit, deadline, memory, stats)?;
         if request.interval_ns <= 0 {
             return Ok(all);
         }
@@ -290,7 +308,7 @@ impl QueryEngine {
                 all.found = kept;
                 return Ok(all);
             }
-            let next = self.run(request, range, request.limit, deadline, stats)?;
+            let next = self.run(request, range, request.limit, deadline, memory, stats)?;
             all.found = next.found;
             all.duplicates += next.duplicates;
             all.warnings.extend(next.warnings);
@@ -305,9 +323,10 @@ impl QueryEngine {
         range: TimeRange,
         limit: usize,
         deadline: &Deadline,
+        memory: &Arc<QueryMemory>,
         stats: &mut QueryStats,
     ) -> Result<Outcome, QueryError> {
-        self.collect(request, range, limit, deadline, stats)?.shown()
+        self.collect(request, range, limit, deadline, memory, stats)?.shown()
     }
 
     /// Finds the entries of an answer.
@@ -317,6 +336,7 @@ impl QueryEngine {
         range: TimeRange,
         limit: usize,
         deadline: &Deadline,
+        memory: &Arc<QueryMemory>,
         stats: &mut QueryStats,
     ) -> Result<Collected, QueryError> {
         let range = self.seen_by(&request.reader, range);
@@ -328,9 +348,10 @@ impl QueryEngine {
         // One list of the best entries for all tenants: what one has makes the others' older entries superfluous.
         let sink = Arc::new(LogSink::new(limit, direction));
         for part in request.reader.parts(request.query.selector()) {
-            let mut scope = self.scope(part, &request.query, range, deadline.clone());
+            let mut scope = self.scope(part, &request.query, range, deadline.clone(), memory);
             // The other part is for the answer that is made of the entries.
             scope.max_bytes /= LOG_ANSWER_COPIES;
+            scope.copies = LOG_ANSWER_COPIES;
             let run = Arc::new(Run::new(scope, Arc::clone(&sink)));
             self.pool.offer(Arc::clone(&run) as Arc<dyn Work>);
             collected.outcome.warnings.extend(run.wait()?);
@@ -352,11 +373,27 @@ impl QueryEngine {
     }
 
     /// What is there to read for a query.
-    pub(crate) fn scope(&self, part: Part, query: &LogQuery, range: TimeRange, deadline: Deadline) -> Scope {
+    pub(crate) fn scope(
+        &self,
+        part: Part,
+        query: &LogQuery,
+        range: TimeRange,
+        deadline: Deadline,
+        memory: &Arc<QueryMemory>,
+    ) -> Scope {
         let view = self.engine.view(&part.tenant, range);
         let few = match view.segments.len() {
             0 => None,
-            _ => self.engine.select_few(&part.tenant, range, &part.selector, FEW_STREAMS),
+            _ => {
+                // Without an answer in time the query ends by itself.
+                let stop = || deadline.passed().is_some();
+                let limits = LookupLimits { stop: &stop, max_bytes: usize::MAX };
+                self.engine
+                    .lookup(&part.tenant, range, &part.selector, limits)
+                    .few(FEW_STREAMS)
+                    .ok()
+                    .flatten()
+            }
         };
         let few = few.map(|mut few| {
             few.sort_unstable();
@@ -375,75 +412,10 @@ impl QueryEngine {
             wall_ns: self.engine.clock().now_ns(),
             max_units: self.pool.turns(),
             max_bytes: self.config.max_memory_bytes,
+            memory: Arc::clone(memory),
+            other_bytes: 0,
+            copies: 1,
         }
-    }
-
-    /// Names of the labels that selected streams have in `range` (to the day).
-    pub fn label_names(
-        &self,
-        turn: &Turn,
-        reader: &Reader,
-        range: TimeRange,
-        selector: &Selector,
-    ) -> Result<BTreeSet<String>, QueryError> {
-        let range = self.seen_by(reader, range);
-        let mut all = BTreeSet::new();
-        for part in reader.parts(selector) {
-            turn.check()?;
-            let names = self.engine.label_names(&part.tenant, range, &part.selector)?;
-            all.extend(names.into_iter().map(|name| part.shown_name(name)));
-        }
-        if reader.shows_tenants() {
-            all.insert(TENANT_LABEL.to_owned());
-        }
-        Ok(all)
-    }
-
-    /// Values of the label `name` that selected streams have in `range` (to the day).
-    pub fn label_values(
-        &self,
-        turn: &Turn,
-        reader: &Reader,
-        name: &str,
-        range: TimeRange,
-        selector: &Selector,
-    ) -> Result<BTreeSet<String>, QueryError> {
-        let range = self.seen_by(reader, range);
-        let mut all = BTreeSet::new();
-        for part in reader.parts(selector) {
-            turn.check()?;
-            match part.stored_name(name) {
-                Some(name) => {
-                    all.append(&mut self.engine.label_values(&part.tenant, name, range, &part.selector)?);
-                }
-                None => {
-                    all.insert(part.tenant.to_string());
-                }
-            }
-        }
-        Ok(all)
-    }
-
-    /// The streams that any of the selectors selects and that have entries in `range` (to the day).
-    pub fn series(
-        &self,
-        turn: &Turn,
-        reader: &Reader,
-        range: TimeRange,
-        selectors: &[Selector],
-    ) -> Result<BTreeSet<Labels>, QueryError> {
-        let range = self.seen_by(reader, range);
-        let mut all = BTreeSet::new();
-        for part in selectors.iter().flat_map(|selector| reader.parts(selector)) {
-            turn.check()?;
-            let mut series = self.engine.series(&part.tenant, range, &part.selector)?;
-            if part.shows_tenant() {
-                all.extend(series.into_iter().map(|labels| Labels::clone(&part.shown(Arc::new(labels)))));
-            } else {
-                all.append(&mut series);
-            }
-        }
-        Ok(all)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why does a query have no answer?
 
 use crate::metric::EvalError;
+use strandline_model::memory::Exhausted;
 use strandline_store::StoreError;
 
 /// Why a query failed as a whole. What could not be read of its data is a warning beside the answer instead.
@@ -30,6 +31,9 @@ pub enum QueryError {
     /// The answer would not fit into the memory set aside for one.
     #[error("the answer needs more than {0} bytes (query.max_memory): lower the limit or narrow the query")]
     TooLarge(usize),
+    /// The process has no memory left for the query.
+    #[error("{0}")]
+    Memory(Exhausted),
     /// Volumes have more label sets than one answer may have.
     #[error(
         "the query hit the max number of series limit (limit: {0} series): narrow it, or name fewer labels in targetLabels (limits.volume_max_series)"

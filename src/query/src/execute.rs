@@ -132,8 +132,11 @@ impl<S: Sink> Run<S> {
                 return Err(error);
             }
             if frontier.is_done() {
-                // The last unit may have found it.
-                return self.sink.failure().map_or_else(|| Ok(self.damage.take_warnings()), Err);
+                // The last unit may have found it, or have collected what nobody has counted yet.
+                return match self.sink.failure() {
+                    Some(error) => Err(error),
+                    None => self.scope.hold(self.sink.bytes()).map(|()| self.damage.take_warnings()),
+                };
             }
             if let Some(error) = self.reason_to_give_up() {
                 frontier.clear();

@@ -5,6 +5,7 @@ use crate::error::QueryError;
 use crate::execute::Run;
 use crate::explain::Read;
 use crate::language::MetricQuery;
+use crate::memory::{Held, QueryMemory};
 use crate::metric::{Budget, Leaf, Matrix, Steps, Value, evaluate};
 use crate::pool::{self, Work};
 use crate::reader::Reader;
@@ -22,6 +23,7 @@ struct Evaluation<'a> {
     reader: &'a Reader,
     query: &'a MetricQuery,
     deadline: &'a Deadline,
+    memory: &'a Arc<QueryMemory>,
     stats: &'a mut QueryStats,
     warnings: Vec<String>,
     /// The leaves that were read: they come in the query's order.
@@ -44,7 +46,7 @@ impl QueryEngine {
         turn: &Turn,
         deadline: &Deadline,
         request: &MetricRequest,
-        begun: impl FnOnce(),
+        begun: impl Fn(),
     ) -> Result<MetricResult, QueryError> {
         self.counted(turn, |stats| {
             begun();
@@ -55,6 +57,7 @@ impl QueryEngine {
                 reader: &request.reader,
                 query: &request.query,
                 deadline,
+                memory: turn.memory(),
                 stats,
                 warnings: Vec::new(),
                 reads: Vec::new(),
@@ -71,7 +74,8 @@ impl QueryEngine {
                 Value::Scalar(_) => 1,
                 Value::Matrix(matrix) => matrix.series.iter().map(|s| s.points.len() as u64).sum(),
             };
-            Ok(MetricResult { value, stats: QueryStats::default(), warnings, reads })
+            let held = Held::of(turn.memory());
+            Ok(MetricResult { value, stats: QueryStats::default(), warnings, reads, held })
         })
     }
 }
@@ -95,8 +99,9 @@ impl Evaluation<'_> {
         let mut read = Read::for_numbers(query, range);
         // All tenants' samples go into one table: what is summed over tenants is summed here.
         for part in self.reader.parts(query.selector()) {
-            let mut scope = self.engine.scope(part, query, range, self.deadline.clone());
+            let mut scope = self.engine.scope(part, query, range, self.deadline.clone(), self.memory);
             scope.max_bytes = bytes;
+            scope.other_bytes = self.engine.config().max_memory_bytes.saturating_sub(bytes);
             let run = Arc::new(Run::new(scope, Arc::clone(&sink)));
             self.engine.pool().offer(Arc::clone(&run) as Arc<dyn Work>);
             self.warnings.extend(run.wait()?);

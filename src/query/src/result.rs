@@ -1,6 +1,7 @@
 //! What comes back?
 
 use crate::explain::Read;
+use crate::memory::Held;
 use crate::metric::Value;
 use crate::stats::QueryStats;
 use strandline_model::Metadata;
@@ -16,6 +17,8 @@ pub struct LogResult {
     pub warnings: Vec<String>,
     /// What was read for it.
     pub reads: Vec<Read>,
+    /// The memory that it takes.
+    pub held: Held,
 }
 
 impl LogResult {
@@ -36,6 +39,8 @@ pub struct MetricResult {
     pub warnings: Vec<String>,
     /// What was read for it.
     pub reads: Vec<Read>,
+    /// The memory that it takes.
+    pub held: Held,
 }
 
 /// The answer to a question for patterns.

@@ -2,6 +2,7 @@
 
 use crate::error::QueryError;
 use crate::language::LogQuery;
+use crate::memory::QueryMemory;
 use crate::pool;
 use crate::reader::Part;
 use crate::stats::Counters;
@@ -30,6 +31,12 @@ pub(crate) struct Scope {
     pub(crate) max_units: usize,
     /// Most bytes that an answer may hold while it is collected.
     pub(crate) max_bytes: usize,
+    /// What the query holds of the process's memory.
+    pub(crate) memory: Arc<QueryMemory>,
+    /// Bytes that other parts of the query hold.
+    pub(crate) other_bytes: usize,
+    /// So many times what is collected is held at the end of it.
+    pub(crate) copies: usize,
 }
 
 impl Scope {
@@ -38,7 +45,12 @@ impl Scope {
         if bytes > self.max_bytes {
             return Some(QueryError::TooLarge(self.max_bytes));
         }
-        self.deadline.passed()
+        self.hold(bytes).err().or_else(|| self.deadline.passed())
+    }
+
+    /// Takes as much of the process's memory as the query needs when `bytes` are collected.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<(), QueryError> {
+        self.memory.hold(bytes.saturating_mul(self.copies).saturating_add(self.other_bytes))
     }
 
     /// The selected streams' entries in a head, inside `range`, without what is deleted.

@@ -6,6 +6,7 @@
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::gate::{Permit, Ticket};
+use crate::memory::{Held, QueryMemory};
 use crate::reader::Reader;
 use crate::request::CancelFlag;
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 use strandline_model::Clock;
+use strandline_model::memory::Class;
 
 /// A thread that waits for its turn looks this often whether the request is still wanted.
 const TICK: Duration = Duration::from_millis(50);
@@ -61,6 +63,7 @@ pub struct Waiting {
     ticket: Ticket,
     deadline: Deadline,
     since_ns: i64,
+    memory: Arc<QueryMemory>,
 }
 
 /// Held while a request runs.
@@ -69,6 +72,7 @@ pub struct Turn {
     deadline: Deadline,
     /// Time waited for it.
     pub(crate) queue_ns: i64,
+    memory: Arc<QueryMemory>,
     _permit: Permit,
 }
 
@@ -108,11 +112,16 @@ impl Future for Waiting {
         let Poll::Ready(permit) = Pin::new(&mut self.ticket).poll(context) else { return Poll::Pending };
         let deadline = self.deadline.clone();
         let queue_ns = deadline.clock.monotonic_ns().saturating_sub(self.since_ns);
-        Poll::Ready(Turn { deadline, queue_ns, _permit: permit })
+        Poll::Ready(Turn { deadline, queue_ns, memory: Arc::clone(&self.memory), _permit: permit })
     }
 }
 
 impl Turn {
+    /// What the request holds of the process's memory.
+    pub fn memory(&self) -> &Arc<QueryMemory> {
+        &self.memory
+    }
+
     /// Whether to go on: an error says why not.
     pub fn check(&self) -> Result<(), QueryError> {
         self.deadline.passed().map_or(Ok(()), Err)
@@ -121,6 +130,13 @@ impl Turn {
     /// When to stop working.
     pub fn deadline(&self) -> &Deadline {
         &self.deadline
+    }
+}
+
+/// The memory of a request whose turn is over, for its answer to keep.
+impl From<Turn> for Held {
+    fn from(turn: Turn) -> Self {
+        Self::of(&turn.memory)
     }
 }
 
@@ -156,7 +172,8 @@ impl QueryEngine {
             self.count_outcome(&QueryError::QueueFull(full.bound));
             QueryError::QueueFull(full.bound)
         })?;
-        Ok(Waiting { ticket, deadline, since_ns })
+        let lease = self.config().memory.lease(Class::Query, reader.payer());
+        Ok(Waiting { ticket, deadline, since_ns, memory: Arc::new(QueryMemory::new(lease)) })
     }
 
     /// Waits on this thread for a turn of a query.

@@ -1,5 +1,10 @@
-//! How does a JSON answer leave the server? Packed if the client can unpack it and it is worth it.
+//! How does a JSON answer leave the server? Packed if the client can unpack it and it is worth it; whole if it is small, in
+//! pieces else.
+//!
+//! A large answer is written while it is sent, piece by piece as the client takes them: what is in memory of its text is one
+//! piece that waits and one that is being sent, whatever its length. Pieces are written on blocking threads.
 
+use crate::http::pieces::{Pieces, Streamed};
 use axum::body::Body;
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
@@ -10,17 +15,42 @@ use std::io::Write;
 
 /// Smaller bodies are sent as they are.
 const MIN_PACKED_BYTES: usize = 1024;
+/// An answer up to this length (bytes) is sent whole; longer ones in pieces that are hardly longer.
+pub(crate) const PIECE_BYTES: usize = 256 << 10;
 
 /// A JSON body, perhaps packed. Packing is CPU work: for anything large do it on a blocking thread.
 #[derive(Debug)]
 pub(crate) struct Answer {
+    /// All of it, or the first piece.
     body: Vec<u8>,
     gzip: bool,
+    rest: Option<Pieces>,
 }
 
 impl Answer {
     pub(crate) fn json(body: Vec<u8>) -> Self {
-        Self { body, gzip: false }
+        Self { body, gzip: false, rest: None }
+    }
+
+    /// A body of `head`, items and `tail`. `item` appends the next item, with what separates it from the one before, and
+    /// returns `false` when there is none. It is called as far as the client takes what it writes, now for the first piece.
+    pub(crate) fn of_items(
+        head: Vec<u8>,
+        item: impl FnMut(&mut Vec<u8>) -> bool + Send + 'static,
+        tail: Vec<u8>,
+        takes_gzip: bool,
+    ) -> Self {
+        strandline_model::polling::assert_none("writing an answer");
+        let mut pieces = Pieces::new(head, Box::new(item), tail);
+        let body = pieces.next_plain();
+        if pieces.is_done() {
+            return Self::json(body).packed_if(takes_gzip);
+        }
+        if !takes_gzip {
+            return Self { body, gzip: false, rest: Some(pieces) };
+        }
+        let body = pieces.pack_from(body);
+        Self { body, gzip: true, rest: Some(pieces) }
     }
 
     /// Packs the body if `headers` say that the client takes it.
@@ -28,24 +58,45 @@ impl Answer {
         self.packed_if(takes_gzip(headers))
     }
 
-    /// Packs the body if it is long enough for that.
+    /// Packs a whole body if it is long enough for that.
     pub(crate) fn packed_if(self, takes_gzip: bool) -> Self {
-        if !takes_gzip || self.gzip || self.body.len() < MIN_PACKED_BYTES {
+        if !takes_gzip || self.gzip || self.rest.is_some() || self.body.len() < MIN_PACKED_BYTES {
             return self;
         }
         strandline_model::polling::assert_none("packing an answer");
         let mut encoder = GzEncoder::new(Vec::with_capacity(self.body.len() / 4), Compression::fast());
         // Writing to memory does not fail; if it did, the plain body would still be right.
         match encoder.write_all(&self.body).and_then(|()| encoder.finish()) {
-            Ok(body) => Self { body, gzip: true },
+            Ok(body) => Self { body, gzip: true, rest: None },
             Err(_) => self,
         }
+    }
+
+    /// The whole body, unpacked.
+    #[cfg(test)]
+    pub(crate) fn into_text(self) -> String {
+        assert!(!self.gzip);
+        let mut body = self.body;
+        let mut rest = self.rest;
+        while let Some(piece) = rest.as_mut().and_then(Pieces::next) {
+            body.extend_from_slice(&piece);
+        }
+        String::from_utf8(body).unwrap()
     }
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body));
+        let mut response = match self.rest {
+            None => Response::new(Body::from(self.body)),
+            Some(rest) => {
+                let streamed = Streamed::new(self.body, rest);
+                let stall = streamed.stall();
+                let mut response = Response::new(Body::new(streamed));
+                response.extensions_mut().insert(stall);
+                response
+            }
+        };
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -94,10 +145,47 @@ mod tests {
         let long = vec![b'x'; 5000];
         let packed = Answer::json(long.clone()).packed_if(true);
         assert!(packed.gzip && packed.body.len() < 100);
-        let mut back = Vec::new();
-        flate2::read::GzDecoder::new(packed.body.as_slice()).read_to_end(&mut back).unwrap();
-        assert_eq!(back, long);
+        assert_eq!(unpacked(&packed.body), long);
         assert!(!Answer::json(long).packed_if(false).gzip);
         assert!(!Answer::json(vec![b'x'; 100]).packed_if(true).gzip);
+    }
+
+    fn unpacked(packed: &[u8]) -> Vec<u8> {
+        let mut back = Vec::new();
+        flate2::read::GzDecoder::new(packed).read_to_end(&mut back).unwrap();
+        back
+    }
+
+    /// An answer of `n` items of 1,000 bytes.
+    fn of(n: usize, takes_gzip: bool) -> Answer {
+        let mut left = n;
+        let item = move |out: &mut Vec<u8>| {
+            let more = left > 0;
+            left = left.saturating_sub(1);
+            out.resize(out.len() + if more { 1000 } else { 0 }, b'x');
+            more
+        };
+        Answer::of_items(b"<".to_vec(), item, b">".to_vec(), takes_gzip)
+    }
+
+    #[test]
+    fn small_answers_are_whole_and_large_ones_come_in_pieces_of_a_bounded_size() {
+        let wanted = |n: usize| format!("<{}>", "x".repeat(n * 1000));
+        for n in [0, 1, 200, 10_000] {
+            let answer = of(n, false);
+            assert_eq!(answer.rest.is_some(), n == 10_000);
+            assert!(answer.body.len() <= PIECE_BYTES + 1000);
+            assert!(answer.into_text() == wanted(n), "{n}");
+            let packed = of(n, true);
+            assert_eq!(packed.gzip, n > 1);
+            let mut rest = packed.rest;
+            let mut body = packed.body;
+            while let Some(piece) = rest.as_mut().and_then(Pieces::next) {
+                assert!(piece.len() <= PIECE_BYTES);
+                body.extend_from_slice(&piece);
+            }
+            let text = if n > 1 { unpacked(&body) } else { body };
+            assert!(text == wanted(n).into_bytes(), "{n}");
+        }
     }
 }

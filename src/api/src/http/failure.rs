@@ -111,6 +111,8 @@ impl From<QueryError> for Failure {
             QueryError::Evaluation(ref error) if error.is_of_the_query() => StatusCode::BAD_REQUEST,
             QueryError::Cancelled => StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or_default(),
             QueryError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
+            QueryError::Memory(ref error) if error.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
+            QueryError::Memory(_) => StatusCode::BAD_REQUEST,
             QueryError::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             QueryError::Store(_) | QueryError::Evaluation(_) | QueryError::Internal => {
                 StatusCode::INTERNAL_SERVER_ERROR

@@ -5,6 +5,7 @@
 
 use crate::config::ApiConfig;
 use crate::http::polling::{self, MarkedTasks};
+use crate::http::write_timeout::WriteTimeout;
 use crate::router::{otlp_grpc_router, router};
 use crate::state::{ApiState, Door, Shared};
 use axum::Router;
@@ -164,6 +165,7 @@ where
         app.clone().oneshot(request.map(Body::new))
     });
     let builder = builder(&config);
+    let stream = WriteTimeout::new(stream, config.write_timeout);
     let mut serving =
         pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(app)));
     let mut first_request = pin!(tokio::time::sleep(config.header_timeout));

@@ -13,7 +13,9 @@ use axum::extract::{Path, Request, State};
 use std::collections::BTreeMap;
 use strandline_model::TimeRange;
 use strandline_query::detected::{Detected, Field};
-use strandline_query::{Deadline, Direction, LogRequest, LogResult, QueryEngine, QueryError, Queue, Reader};
+use strandline_query::{
+    Deadline, Direction, LogRequest, LogResult, Looked, QueryEngine, QueryError, Queue, Reader,
+};
 
 /// Lines that are looked at if the client does not say how many.
 const DEFAULT_LINES: usize = 100;
@@ -42,9 +44,9 @@ pub(crate) async fn fields(
     Asker(reader): Asker,
     request: Request,
 ) -> Result<Answer, Failure> {
-    answer(&state, reader, request, |engine, lines, limit, deadline| {
+    answer(&state, reader, request, |engine, lines, limit, deadline, gzip| {
         let found = engine.detected_fields(lines, limit, deadline)?;
-        Ok(encode(&found, "fields", limit, put_field))
+        Ok(encode(found, "fields", limit, put_field, gzip))
     })
     .await
 }
@@ -56,9 +58,9 @@ pub(crate) async fn values(
     Asker(reader): Asker,
     request: Request,
 ) -> Result<Answer, Failure> {
-    answer(&state, reader, request, move |engine, lines, limit, deadline| {
+    answer(&state, reader, request, move |engine, lines, limit, deadline, gzip| {
         let found = engine.detected_values(lines, &name, limit, deadline)?;
-        Ok(encode(&found, "values", limit, |out, value| put_text(out, value)))
+        Ok(encode(found, "values", limit, |out, value: &String| put_text(out, value), gzip))
     })
     .await
 }
@@ -109,22 +111,24 @@ async fn answer(
     state: &Door,
     reader: Reader,
     request: Request,
-    ask: impl FnOnce(&QueryEngine, &LogResult, usize, &Deadline) -> Result<Vec<u8>, QueryError> + Send + 'static,
+    ask: impl FnOnce(&QueryEngine, &LogResult, usize, &Deadline, bool) -> Result<Answer, QueryError>
+    + Send
+    + 'static,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(state, request).await?;
     let (door, asker) = (state.clone(), reader.clone());
     shared::query(state, &reader, move |reading| {
         let Question { request, limit } = Question::of(&door, asker, &params)?;
         reading.run(request, move |_, lines, deadline| {
-            let body = ask(&door.query, &lines, limit, deadline)?;
-            Ok(Answer::json(body).packed_if(takes_gzip(&headers)))
+            Ok(ask(&door.query, &lines, limit, deadline, takes_gzip(&headers))?)
         })
     })
     .await
 }
 
 /// `{"detectedLabels":[{"label":"app","cardinality":2}]}`; an empty object when there is nothing.
-fn encode_labels(found: &BTreeMap<String, usize>) -> Vec<u8> {
+fn encode_labels(looked: &Looked<BTreeMap<String, usize>>) -> Vec<u8> {
+    let Looked { found, warnings } = looked;
     let mut out = b"{".to_vec();
     if !found.is_empty() {
         out.extend_from_slice(b"\"detectedLabels\":");
@@ -136,29 +140,39 @@ fn encode_labels(found: &BTreeMap<String, usize>) -> Vec<u8> {
             out.push(b'}');
         });
     }
+    if !warnings.is_empty() {
+        out.extend_from_slice(if found.is_empty() { b"\"warnings\":" } else { b",\"warnings\":" });
+        put_texts(&mut out, warnings.iter().map(String::as_str));
+    }
     out.extend_from_slice(b"}\n");
     out
 }
 
 /// `{"<name>":[...],"limit":1000}`, an empty object when there is nothing; and `warnings` where something could not be read.
-fn encode<T>(detected: &Detected<T>, name: &str, limit: usize, put: impl Fn(&mut Vec<u8>, &T)) -> Vec<u8> {
-    let mut out = b"{".to_vec();
+fn encode<T: Send + 'static>(
+    detected: Detected<T>,
+    name: &str,
+    limit: usize,
+    put: impl Fn(&mut Vec<u8>, &T) + Send + 'static,
+    takes_gzip: bool,
+) -> Answer {
+    let (mut head, mut tail) = (b"{".to_vec(), Vec::new());
     if !detected.found.is_empty() {
-        put_text(&mut out, name);
-        out.push(b':');
-        put_list(&mut out, &detected.found, put);
-        out.extend_from_slice(b",\"limit\":");
-        put_int(&mut out, limit);
+        put_text(&mut head, name);
+        head.extend_from_slice(b":[");
+        tail.extend_from_slice(b"],\"limit\":");
+        put_int(&mut tail, limit);
     }
     if !detected.warnings.is_empty() {
         if !detected.found.is_empty() {
-            out.push(b',');
+            tail.push(b',');
         }
-        out.extend_from_slice(b"\"warnings\":");
-        put_texts(&mut out, detected.warnings.iter().map(String::as_str));
+        tail.extend_from_slice(b"\"warnings\":");
+        put_texts(&mut tail, detected.warnings.iter().map(String::as_str));
     }
-    out.extend_from_slice(b"}\n");
-    out
+    tail.extend_from_slice(b"}\n");
+    let item = labels::separated(detected.found.into_iter(), move |out, found| put(out, &found));
+    Answer::of_items(head, item, tail, takes_gzip)
 }
 
 fn put_list<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, put: impl Fn(&mut Vec<u8>, T)) {
@@ -208,7 +222,7 @@ mod tests {
         };
         let text = |found: Vec<Field>, warnings: &[&str]| {
             let warnings = warnings.iter().map(|w| (*w).to_owned()).collect();
-            String::from_utf8(encode(&Detected { found, warnings }, "fields", 7, put_field)).unwrap()
+            encode(Detected { found, warnings }, "fields", 7, put_field, false).into_text()
         };
         assert_eq!(text(Vec::new(), &[]), "{}\n");
         assert_eq!(text(Vec::new(), &["w"]), "{\"warnings\":[\"w\"]}\n");
@@ -227,7 +241,7 @@ mod tests {
     fn labels_and_their_absence() {
         let text = |found: &[(&str, usize)]| {
             let found = found.iter().map(|(label, n)| ((*label).to_owned(), *n)).collect();
-            String::from_utf8(encode_labels(&found)).unwrap()
+            String::from_utf8(encode_labels(&Looked { found, warnings: Vec::new() })).unwrap()
         };
         assert_eq!(text(&[]), "{}\n");
         assert_eq!(

@@ -1,6 +1,6 @@
 //! Which labels, values and streams are there?
 
-use super::json::{put_object, put_texts};
+use super::json::{put_object, put_text, put_texts};
 use super::selector;
 use super::window::{self, Window};
 use crate::access::Asker;
@@ -12,8 +12,8 @@ use crate::state::Door;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use std::collections::BTreeSet;
-use strandline_model::{Labels, TimeRange};
-use strandline_query::{QueryEngine, Queue, Reader, Turn};
+use strandline_model::TimeRange;
+use strandline_query::{Held, Looked, QueryEngine, Queue, Reader, Turn};
 
 /// What all questions for labels have in common.
 pub(super) struct Question {
@@ -68,21 +68,60 @@ pub(crate) async fn values(
 async fn texts(
     state: &Door,
     question: Question,
-    ask: impl FnOnce(&QueryEngine, &Turn, &Question) -> Result<BTreeSet<String>, Failure> + Send + 'static,
+    ask: impl FnOnce(&QueryEngine, &Turn, &Question) -> Result<Looked<BTreeSet<String>>, Failure> + Send + 'static,
 ) -> Result<Answer, Failure> {
     let (engine, reader) = (state.query.clone(), question.reader.clone());
     blocking::in_turn(state, Queue::Lookup, &reader, move |turn| {
         let found = ask(&engine, &turn, &question)?;
-        let mut out = b"{\"status\":\"success\"".to_vec();
+        let held = Held::from(turn);
+        let Looked { found, warnings } = found;
+        let (mut head, mut tail) = (head(&warnings), b"}\n".to_vec());
         // Loki leaves the key out when there is nothing.
         if !found.is_empty() {
-            out.extend_from_slice(b",\"data\":");
-            put_texts(&mut out, found.iter().map(String::as_str));
+            head.extend_from_slice(b",\"data\":[");
+            tail.insert(0, b']');
         }
-        out.extend_from_slice(b"}\n");
-        Ok(Answer::json(out).packed_if(takes_gzip(&question.headers)))
+        let item = separated(found.into_iter(), |out, text| put_text(out, &text));
+        Ok(Answer::of_items(head, holding(held, item), tail, takes_gzip(&question.headers)))
     })
     .await
+}
+
+/// What an answer begins with, and what it lacks.
+fn head(warnings: &[String]) -> Vec<u8> {
+    let mut head = b"{\"status\":\"success\"".to_vec();
+    if !warnings.is_empty() {
+        head.extend_from_slice(b",\"warnings\":");
+        put_texts(&mut head, warnings.iter().map(String::as_str));
+    }
+    head
+}
+
+/// The same items, with the memory that they take.
+pub(super) fn holding(
+    held: Held,
+    mut item: impl FnMut(&mut Vec<u8>) -> bool,
+) -> impl FnMut(&mut Vec<u8>) -> bool {
+    move |out| {
+        let _ = &held;
+        item(out)
+    }
+}
+
+/// Writes the next of `items`, with a comma before all but the first.
+pub(super) fn separated<T>(
+    mut items: impl Iterator<Item = T>,
+    put: impl Fn(&mut Vec<u8>, T),
+) -> impl FnMut(&mut Vec<u8>) -> bool {
+    let mut first = true;
+    move |out| {
+        let Some(item) = items.next() else { return false };
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        put(out, item);
+        true
+    }
 }
 
 /// `GET|POST /loki/api/v1/series` and its older name.
@@ -96,19 +135,12 @@ pub(crate) async fn series(
     blocking::in_turn(&state, Queue::Lookup, &reader, move |turn| {
         let selectors = selector::all_of_match(&question.reader, &question.params)?;
         let found = engine.series(&turn, &question.reader, question.range, &selectors)?;
-        Ok(Answer::json(encode_series(&found)).packed_if(takes_gzip(&question.headers)))
+        let held = Held::from(turn);
+        let Looked { found, warnings } = found;
+        let item = separated(found.into_iter(), |out, labels| put_object(out, labels.iter()));
+        let mut head = head(&warnings);
+        head.extend_from_slice(b",\"data\":[");
+        Ok(Answer::of_items(head, holding(held, item), b"]}\n".to_vec(), takes_gzip(&question.headers)))
     })
     .await
-}
-
-fn encode_series(found: &BTreeSet<Labels>) -> Vec<u8> {
-    let mut out = b"{\"status\":\"success\",\"data\":[".to_vec();
-    for (i, labels) in found.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        put_object(&mut out, labels.iter());
-    }
-    out.extend_from_slice(b"]}\n");
-    out
 }

@@ -11,6 +11,7 @@ use crate::http::shared;
 use crate::state::Door;
 use axum::extract::{Request, State};
 use std::fmt::Write;
+use std::sync::Arc;
 use strandline_model::labels::write_quoted;
 use strandline_model::time::Rfc3339Nano;
 use strandline_query::LogResult;
@@ -33,31 +34,38 @@ pub(crate) async fn query(
         let Question::Log(request) = logs::over_range(&door, asker, &params, &headers)? else {
             return Err(Failure::bad_request("legacy endpoints only support streams result type"));
         };
-        reading
-            .run(request, move |_, found, _| Ok(Answer::json(encode(&found)).packed_if(takes_gzip(&headers))))
+        reading.run(request, move |_, found, _| Ok(encode(found, takes_gzip(&headers))))
     })
     .await
 }
 
-fn encode(result: &LogResult) -> Vec<u8> {
-    let mut out = b"{\"streams\":[".to_vec();
-    for (i, stream) in result.streams.iter().enumerate() {
-        out.extend_from_slice(if i > 0 { b",{\"labels\":" } else { b"{\"labels\":" });
-        put_text(&mut out, &selector(stream.labels.iter().map(|(n, v)| (n.as_str(), v.as_str()))));
-        out.extend_from_slice(b",\"entries\":[");
-        for (j, entry) in stream.entries.iter().enumerate() {
-            out.extend_from_slice(if j > 0 { b",{\"ts\":" } else { b"{\"ts\":" });
-            put_text(&mut out, &Rfc3339Nano(entry.ts).to_string());
-            out.extend_from_slice(b",\"line\":");
-            put_line(&mut out, &entry.line);
-            out.push(b'}');
+fn encode(result: Arc<LogResult>, takes_gzip: bool) -> Answer {
+    let mut tail = b"],\"stats\":".to_vec();
+    stats::put(&mut tail, &result.stats);
+    tail.extend_from_slice(b"}\n");
+    let (mut stream, mut entry) = (0, 0);
+    let next = move |out: &mut Vec<u8>| {
+        let Some(found) = result.streams.get(stream) else { return false };
+        if entry == 0 {
+            out.extend_from_slice(if stream > 0 { b",{\"labels\":" } else { b"{\"labels\":" });
+            put_text(out, &selector(found.labels.iter().map(|(n, v)| (n.as_str(), v.as_str()))));
+            out.extend_from_slice(b",\"entries\":[");
         }
-        out.extend_from_slice(b"]}");
-    }
-    out.extend_from_slice(b"],\"stats\":");
-    stats::put(&mut out, &result.stats);
-    out.extend_from_slice(b"}\n");
-    out
+        if let Some(line) = found.entries.get(entry) {
+            out.extend_from_slice(if entry > 0 { b",{\"ts\":" } else { b"{\"ts\":" });
+            put_text(out, &Rfc3339Nano(line.ts).to_string());
+            out.extend_from_slice(b",\"line\":");
+            put_line(out, &line.line);
+            out.push(b'}');
+            entry += 1;
+        }
+        if entry >= found.entries.len() {
+            out.extend_from_slice(b"]}");
+            (stream, entry) = (stream + 1, 0);
+        }
+        true
+    };
+    Answer::of_items(b"{\"streams\":[".to_vec(), next, tail, takes_gzip)
 }
 
 /// Labels as text.
@@ -87,7 +95,7 @@ mod tests {
         };
         let labels = vec![("a".to_owned(), "b\"".to_owned()), ("c".to_owned(), "d".to_owned())];
         let streams = vec![ResultStream { labels, entries: vec![entry] }];
-        let text = String::from_utf8(encode(&LogResult { streams, ..LogResult::default() })).unwrap();
+        let text = encode(Arc::new(LogResult { streams, ..LogResult::default() }), false).into_text();
         let wanted = r#"{"streams":[{"labels":"{a=\"b\\\"\", c=\"d\"}","entries":[{"ts":"1970-01-01T00:00:01.5Z","line":"x"}]}],"stats":{"#;
         assert!(text.starts_with(wanted), "{text}");
         serde_json::from_str::<serde_json::Value>(&text).unwrap();

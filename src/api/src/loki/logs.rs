@@ -114,14 +114,12 @@ async fn answer(
             let (flags, gzip) = (encoding_flags(&headers), takes_gzip(&headers));
             let categorize = flags.iter().any(|flag| flag == CATEGORIZE);
             reading.run(LogRequest { categorize, ..request }, move |_, found, _| {
-                Ok(Answer::json(streams::encode(&found, &flags)).packed_if(gzip))
+                Ok(streams::answer(found, &flags, gzip))
             })
         }
         Question::Metric(request) => {
             let gzip = takes_gzip(&headers);
-            reading.run(request, move |request, found, _| {
-                Ok(Answer::json(metrics::encode(&found, &request.steps)).packed_if(gzip))
-            })
+            reading.run(request, move |request, found, _| Ok(metrics::answer(found, request.steps, gzip)))
         }
     })
     .await

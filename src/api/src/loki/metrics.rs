@@ -2,48 +2,72 @@
 
 use super::json::{put_int, put_object, put_texts};
 use super::stats;
+use crate::http::answer::Answer;
+use std::sync::Arc;
 use strandline_model::time::SECOND_NS;
 use strandline_query::MetricResult;
 use strandline_query::metric::{Series, Steps, Value};
 
-/// The whole answer: series of an instant query as a vector, those of a range query as a matrix.
-pub(crate) fn encode(result: &MetricResult, steps: &Steps) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4096);
-    out.extend_from_slice(b"{\"status\":\"success\",");
+/// The answer: series of an instant query as a vector, those of a range query as a matrix.
+pub(crate) fn answer(result: Arc<MetricResult>, steps: Steps, takes_gzip: bool) -> Answer {
+    let mut head = b"{\"status\":\"success\",".to_vec();
     if !result.warnings.is_empty() {
-        out.extend_from_slice(b"\"warnings\":");
-        put_texts(&mut out, result.warnings.iter().map(String::as_str));
-        out.push(b',');
+        head.extend_from_slice(b"\"warnings\":");
+        put_texts(&mut head, result.warnings.iter().map(String::as_str));
+        head.push(b',');
     }
-    out.extend_from_slice(b"\"data\":{\"resultType\":");
-    match (&result.value, steps.is_instant()) {
-        (Value::Scalar(number), true) => {
-            out.extend_from_slice(b"\"scalar\",\"result\":");
-            put_point(&mut out, steps.at(0), *number);
+    let kind = match (&result.value, steps.is_instant()) {
+        (Value::Scalar(_), true) => "scalar",
+        (Value::Matrix(_), true) => "vector",
+        (_, false) => "matrix",
+    };
+    head.extend_from_slice(b"\"data\":{\"resultType\":\"");
+    head.extend_from_slice(kind.as_bytes());
+    head.extend_from_slice(b"\",\"result\":");
+    let mut tail = b",\"stats\":".to_vec();
+    stats::put(&mut tail, &result.stats);
+    tail.extend_from_slice(b"}}\n");
+    let mut at = 0;
+    let next = move |out: &mut Vec<u8>| {
+        let (first, i) = (at == 0, at);
+        at += 1;
+        let Value::Matrix(matrix) = &result.value else {
+            if first {
+                put_scalar(out, &result.value, &steps);
+            }
+            return first;
+        };
+        if first {
+            out.push(b'[');
         }
-        (Value::Scalar(number), false) => {
-            let all = (0..steps.count()).map(|step| (steps.at(step), *number));
-            out.extend_from_slice(b"\"matrix\",\"result\":[{\"metric\":{},\"values\":");
-            put_points(&mut out, all);
-            out.extend_from_slice(b"}]");
-        }
-        (Value::Matrix(matrix), instant) => {
-            let kind: &[u8] = if instant { b"\"vector\"" } else { b"\"matrix\"" };
-            out.extend_from_slice(kind);
-            out.extend_from_slice(b",\"result\":[");
-            for (i, series) in matrix.series.iter().enumerate() {
-                if i > 0 {
+        match matrix.series.get(i) {
+            Some(series) => {
+                if !first {
                     out.push(b',');
                 }
-                put_series(&mut out, series, steps);
+                put_series(out, series, &steps);
+                true
             }
-            out.push(b']');
+            None => {
+                out.push(b']');
+                false
+            }
         }
+    };
+    Answer::of_items(head, next, tail, takes_gzip)
+}
+
+/// A number, at one moment or at each of many.
+fn put_scalar(out: &mut Vec<u8>, value: &Value, steps: &Steps) {
+    let Value::Scalar(number) = value else { return };
+    if steps.is_instant() {
+        put_point(out, steps.at(0), *number);
+        return;
     }
-    out.extend_from_slice(b",\"stats\":");
-    stats::put(&mut out, &result.stats);
-    out.extend_from_slice(b"}}\n");
-    out
+    let all = (0..steps.count()).map(|step| (steps.at(step), *number));
+    out.extend_from_slice(b"[{\"metric\":{},\"values\":");
+    put_points(out, all);
+    out.extend_from_slice(b"}]");
 }
 
 fn put_series(out: &mut Vec<u8>, series: &Series, steps: &Steps) {
@@ -108,8 +132,9 @@ mod tests {
             stats: Default::default(),
             warnings: vec!["w".to_owned()],
             reads: Vec::new(),
+            held: Default::default(),
         };
-        let text = String::from_utf8(encode(&result, steps)).unwrap();
+        let text = answer(Arc::new(result), *steps, false).into_text();
         serde_json::from_str::<serde_json::Value>(&text).unwrap();
         let (start, end) = (text.find("\"resultType\"").unwrap(), text.find(",\"stats\"").unwrap());
         assert!(text.starts_with("{\"status\":\"success\",\"warnings\":[\"w\"],\"data\":{"));

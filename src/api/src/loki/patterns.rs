@@ -1,6 +1,7 @@
 //! Which kinds of lines are there? `patterns`.
 
 use super::json::{put_int, put_text, put_texts};
+use super::labels::{holding, separated};
 use super::{selector, window};
 use crate::access::Asker;
 use crate::http::answer::{Answer, takes_gzip};
@@ -10,7 +11,7 @@ use crate::http::params::Params;
 use crate::state::Door;
 use axum::extract::{Request, State};
 use strandline_model::TimeRange;
-use strandline_query::{PatternRequest, PatternResult, Queue};
+use strandline_query::{Held, Pattern, PatternRequest, PatternResult, Queue};
 
 /// `GET|POST /loki/api/v1/patterns`: lines counted by pattern, level and time.
 pub(crate) async fn patterns(
@@ -26,39 +27,36 @@ pub(crate) async fn patterns(
     blocking::in_turn(&state, Queue::Query, &reader, move |turn| {
         let selector = selector::required(&asker, &params)?;
         let found = engine.patterns(&turn, &PatternRequest { reader: asker, selector, range, step_ns })?;
-        drop(turn);
-        Ok(Answer::json(encode(&found)).packed_if(gzip))
+        Ok(encode(found, Held::from(turn), gzip))
     })
     .await
 }
 
-fn encode(found: &PatternResult) -> Vec<u8> {
-    let mut out = b"{\"status\":\"success\"".to_vec();
+fn encode(found: PatternResult, held: Held, takes_gzip: bool) -> Answer {
+    let mut head = b"{\"status\":\"success\"".to_vec();
     if !found.warnings.is_empty() {
-        out.extend_from_slice(b",\"warnings\":");
-        put_texts(&mut out, found.warnings.iter().map(String::as_str));
+        head.extend_from_slice(b",\"warnings\":");
+        put_texts(&mut head, found.warnings.iter().map(String::as_str));
     }
-    out.extend_from_slice(b",\"data\":[");
-    for (i, pattern) in found.patterns.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(b"{\"pattern\":");
-        put_text(&mut out, &pattern.text);
-        if let Some(level) = &pattern.level {
-            out.extend_from_slice(b",\"level\":");
-            put_text(&mut out, level);
-        }
-        out.extend_from_slice(b",\"samples\":[");
-        for (i, (seconds, lines)) in pattern.samples.iter().enumerate() {
-            out.extend_from_slice(if i > 0 { b",[" } else { b"[" });
-            put_int(&mut out, *seconds);
-            out.push(b',');
-            put_int(&mut out, *lines);
-            out.push(b']');
-        }
-        out.extend_from_slice(b"]}");
+    head.extend_from_slice(b",\"data\":[");
+    let item = separated(found.patterns.into_iter(), |out, pattern| put_pattern(out, &pattern));
+    Answer::of_items(head, holding(held, item), b"]}\n".to_vec(), takes_gzip)
+}
+
+fn put_pattern(out: &mut Vec<u8>, pattern: &Pattern) {
+    out.extend_from_slice(b"{\"pattern\":");
+    put_text(out, &pattern.text);
+    if let Some(level) = &pattern.level {
+        out.extend_from_slice(b",\"level\":");
+        put_text(out, level);
     }
-    out.extend_from_slice(b"]}\n");
-    out
+    out.extend_from_slice(b",\"samples\":[");
+    for (i, (seconds, lines)) in pattern.samples.iter().enumerate() {
+        out.extend_from_slice(if i > 0 { b",[" } else { b"[" });
+        put_int(out, *seconds);
+        out.push(b',');
+        put_int(out, *lines);
+        out.push(b']');
+    }
+    out.extend_from_slice(b"]}");
 }

@@ -2,51 +2,72 @@
 
 use super::json::{put_int, put_line, put_object, put_text, put_texts};
 use super::stats;
+use crate::http::answer::{Answer, PIECE_BYTES};
+use std::sync::Arc;
 use strandline_model::Metadata;
-use strandline_query::{LogResult, ResultEntry};
+use strandline_query::LogResult;
 
 /// Keeps structured metadata with the entries.
 pub(crate) const CATEGORIZE: &str = "categorize-labels";
 
-/// The whole answer, in the form that the client's encoding flags ask for.
-pub(crate) fn encode(result: &LogResult, flags: &[String]) -> Vec<u8> {
+/// The answer, in the form that the client's encoding flags ask for.
+pub(crate) fn answer(result: Arc<LogResult>, flags: &[String], takes_gzip: bool) -> Answer {
     let categorized = flags.iter().any(|flag| flag == CATEGORIZE);
-    let lines = |entries: &[ResultEntry]| entries.iter().map(|e| e.line.len() + 40).sum::<usize>();
-    let size: usize = result.streams.iter().map(|s| 100 + lines(&s.entries)).sum();
-    let mut out = Vec::with_capacity(4096 + size + size / 8);
-    out.extend_from_slice(b"{\"status\":\"success\",");
+    let mut head = Vec::with_capacity(first_piece(&result));
+    head.extend_from_slice(b"{\"status\":\"success\",");
     if !result.warnings.is_empty() {
-        out.extend_from_slice(b"\"warnings\":");
-        put_texts(&mut out, result.warnings.iter().map(String::as_str));
-        out.push(b',');
+        head.extend_from_slice(b"\"warnings\":");
+        put_texts(&mut head, result.warnings.iter().map(String::as_str));
+        head.push(b',');
     }
-    out.extend_from_slice(b"\"data\":{\"resultType\":\"streams\",");
+    head.extend_from_slice(b"\"data\":{\"resultType\":\"streams\",");
     if !flags.is_empty() {
-        out.extend_from_slice(b"\"encodingFlags\":");
-        put_texts(&mut out, flags.iter().map(String::as_str));
-        out.push(b',');
+        head.extend_from_slice(b"\"encodingFlags\":");
+        put_texts(&mut head, flags.iter().map(String::as_str));
+        head.push(b',');
     }
-    out.extend_from_slice(b"\"result\":[");
-    for (i, stream) in result.streams.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
+    head.extend_from_slice(b"\"result\":[");
+    let mut tail = b"],\"stats\":".to_vec();
+    stats::put(&mut tail, &result.stats);
+    tail.extend_from_slice(b"}}\n");
+    let (mut stream, mut entry) = (0, 0);
+    let next = move |out: &mut Vec<u8>| {
+        let Some(found) = result.streams.get(stream) else { return false };
+        if entry == 0 {
+            out.extend_from_slice(if stream > 0 { b",{\"stream\":" } else { b"{\"stream\":" });
+            put_object(out, found.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+            out.extend_from_slice(b",\"values\":[");
         }
-        out.extend_from_slice(b"{\"stream\":");
-        put_object(&mut out, stream.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())));
-        out.extend_from_slice(b",\"values\":[");
-        for (j, entry) in stream.entries.iter().enumerate() {
-            if j > 0 {
+        if let Some(line) = found.entries.get(entry) {
+            if entry > 0 {
                 out.push(b',');
             }
-            let origins = categorized.then(|| [entry.metadata(), entry.parsed()]);
-            put_value(&mut out, entry.ts, &entry.line, origins);
+            let origins = categorized.then(|| [line.metadata(), line.parsed()]);
+            put_value(out, line.ts, &line.line, origins);
+            entry += 1;
         }
-        out.extend_from_slice(b"]}");
+        if entry >= found.entries.len() {
+            out.extend_from_slice(b"]}");
+            (stream, entry) = (stream + 1, 0);
+        }
+        true
+    };
+    Answer::of_items(head, next, tail, takes_gzip)
+}
+
+/// Bytes of the first piece, or a little more: so that a small answer is written into memory of its size.
+fn first_piece(result: &LogResult) -> usize {
+    let mut size = 4096;
+    for stream in &result.streams {
+        size += 100;
+        for entry in &stream.entries {
+            size += (entry.line.len() + 40) * 9 / 8;
+            if size > PIECE_BYTES {
+                return PIECE_BYTES + PIECE_BYTES / 8;
+            }
+        }
     }
-    out.extend_from_slice(b"],\"stats\":");
-    stats::put(&mut out, &result.stats);
-    out.extend_from_slice(b"}}\n");
-    out
+    size
 }
 
 /// `["<ns>","line"]`, and a third element where metadata and what stages made are kept apart.
@@ -78,7 +99,11 @@ pub(crate) fn put_value(out: &mut Vec<u8>, ts: i64, line: &[u8], origins: Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use strandline_query::ResultStream;
+    use strandline_query::{ResultEntry, ResultStream};
+
+    fn encode(result: &LogResult, flags: &[String]) -> String {
+        answer(Arc::new(result.clone()), flags, false).into_text()
+    }
 
     fn result() -> LogResult {
         let mut packed = Vec::new();
@@ -100,16 +125,16 @@ mod tests {
 
     #[test]
     fn both_forms_and_warnings() {
-        let text = String::from_utf8(encode(&result(), &[])).unwrap();
+        let text = encode(&result(), &[]);
         assert!(text.starts_with(
             r#"{"status":"success","data":{"resultType":"streams","result":[{"stream":{"app":"x"},"values":[["9","nine"],["-8","\ufffdeight"]]}],"stats":{"summary""#
         ), "{text}");
         assert!(text.ends_with("}}}\n"));
-        let text = String::from_utf8(encode(&result(), &["foo".into(), CATEGORIZE.into()])).unwrap();
+        let text = encode(&result(), &["foo".into(), CATEGORIZE.into()]);
         assert!(text.contains(r#""encodingFlags":["foo","categorize-labels"],"result""#));
         assert!(text.contains(r#"["9","nine",{"structuredMetadata":{"m":"1"}}],["-8","\ufffdeight",{}]"#));
         let warned = LogResult { warnings: vec!["a \"part\" is missing".into()], ..LogResult::default() };
-        let text = String::from_utf8(encode(&warned, &[])).unwrap();
+        let text = encode(&warned, &[]);
         assert!(text.starts_with(r#"{"status":"success","warnings":["a \"part\" is missing"],"data":{"#));
         serde_json::from_str::<serde_json::Value>(&text).unwrap();
     }

@@ -1,6 +1,7 @@
 //! How much is there? `index/stats`, `index/volume` and `index/volume_range`.
 
 use super::json::{put_int, put_object, put_text, put_texts};
+use super::labels::{holding, separated};
 use super::metrics::put_point;
 use super::window::Window;
 use super::{selector, stats, window};
@@ -15,7 +16,7 @@ use axum::http::{HeaderMap, StatusCode};
 use strandline_model::TimeRange;
 
 use strandline_query::volume::{Count, Volume, VolumeBy, VolumeRequest, VolumeResult};
-use strandline_query::{Queue, Reader, StreamStats};
+use strandline_query::{Held, Queue, Reader, StreamStats};
 
 /// Volumes in an answer if the client does not say how many.
 const DEFAULT_LIMIT: usize = 100;
@@ -68,7 +69,7 @@ pub(crate) async fn index_volume(
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
     let end = question.window.end;
-    answer(&state, question, None, move |found, limit| encode(found, limit, Form::Vector { at: end })).await
+    answer(&state, question, None, Form::Vector { at: end }).await
 }
 
 /// `GET|POST /loki/api/v1/index/volume_range`: the same, step by step.
@@ -80,8 +81,7 @@ pub(crate) async fn index_volume_range(
     let question = Question::of(&state, reader, request).await?;
     let step_ns = window::step(&question.params, question.window)?;
     let end = question.window.end;
-    answer(&state, question, Some(step_ns), move |found, limit| encode(found, limit, Form::Matrix { end }))
-        .await
+    answer(&state, question, Some(step_ns), Form::Matrix { end }).await
 }
 
 /// What is asked, and how many of the largest are wanted.
@@ -118,13 +118,13 @@ async fn answer(
     state: &Door,
     question: Question,
     step_ns: Option<i64>,
-    encode: impl FnOnce(&VolumeResult, usize) -> Vec<u8> + Send + 'static,
+    form: Form,
 ) -> Result<Answer, Failure> {
     let (query, reader) = (state.query.clone(), question.reader.clone());
     blocking::in_turn(state, Queue::Lookup, &reader, move |turn| {
         let (request, limit) = volumes(&question)?;
         let found = query.volume(&turn, &VolumeRequest { step_ns, ..request })?;
-        Ok(Answer::json(encode(&found, limit)).packed_if(takes_gzip(&question.headers)))
+        Ok(encode(found, Held::from(turn), limit, form, takes_gzip(&question.headers)))
     })
     .await
 }
@@ -158,30 +158,25 @@ enum Form {
     Matrix { end: i64 },
 }
 
-fn encode(found: &VolumeResult, limit: usize, form: Form) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4096);
-    out.extend_from_slice(b"{\"status\":\"success\",");
+fn encode(found: VolumeResult, held: Held, limit: usize, form: Form, takes_gzip: bool) -> Answer {
+    let mut head = b"{\"status\":\"success\",".to_vec();
     if !found.warnings.is_empty() {
-        out.extend_from_slice(b"\"warnings\":");
-        put_texts(&mut out, found.warnings.iter().map(String::as_str));
-        out.push(b',');
+        head.extend_from_slice(b"\"warnings\":");
+        put_texts(&mut head, found.warnings.iter().map(String::as_str));
+        head.push(b',');
     }
-    out.extend_from_slice(b"\"data\":{\"resultType\":");
-    out.extend_from_slice(match form {
+    head.extend_from_slice(b"\"data\":{\"resultType\":");
+    head.extend_from_slice(match form {
         Form::Vector { .. } => b"\"vector\"",
         Form::Matrix { .. } => b"\"matrix\"",
     });
-    out.extend_from_slice(b",\"result\":[");
-    for (i, volume) in found.volumes.iter().take(limit).enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        put_volume(&mut out, volume, form);
-    }
-    out.extend_from_slice(b"],\"stats\":");
-    stats::put(&mut out, &found.stats);
-    out.extend_from_slice(b"}}\n");
-    out
+    head.extend_from_slice(b",\"result\":[");
+    let mut tail = b"],\"stats\":".to_vec();
+    stats::put(&mut tail, &found.stats);
+    tail.extend_from_slice(b"}}\n");
+    let volumes = found.volumes.into_iter().take(limit);
+    let item = separated(volumes, move |out, volume| put_volume(out, &volume, form));
+    Answer::of_items(head, holding(held, item), tail, takes_gzip)
 }
 
 fn put_volume(out: &mut Vec<u8>, volume: &Volume, form: Form) {
@@ -227,7 +222,7 @@ mod tests {
     }
 
     fn shown(found: &VolumeResult, limit: usize, form: Form) -> String {
-        let text = String::from_utf8(encode(found, limit, form)).unwrap();
+        let text = encode(found.clone(), Held::default(), limit, form, false).into_text();
         serde_json::from_str::<serde_json::Value>(&text).unwrap();
         text.split_once(",\"stats\"").unwrap().0.to_owned()
     }

@@ -4,5 +4,6 @@ mod ask;
 mod limits;
 mod rig;
 mod routes;
+mod stalled;
 mod turns;
 mod write;

@@ -31,6 +31,7 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
     let positive = [
         ("server.header_timeout", config.server.header_timeout),
         ("server.body_timeout", config.server.body_timeout),
+        ("server.write_timeout", config.server.write_timeout),
         ("wal.sync_interval", config.wal.sync_interval),
         ("head.max_age", config.head.max_age),
         ("head.idle", config.head.idle),

@@ -89,6 +89,8 @@ pub struct ServerConfig {
     pub body_timeout: Duration,
     /// Bytes of a body that a client has to send per second on average; 0 for any.
     pub min_body_rate: u64,
+    /// How long a client may take nothing of its answer.
+    pub write_timeout: Duration,
     /// What stands in front of all paths.
     pub http_path_prefix: String,
     /// Most live tails of all tenants.
@@ -112,6 +114,7 @@ impl Default for ServerConfig {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(120),
             min_body_rate: 8 * KIB,
+            write_timeout: Duration::from_secs(60),
             http_path_prefix: String::new(),
             max_tails: 4000,
             allowed_origins: Vec::new(),

@@ -156,6 +156,12 @@ pub const SETTINGS: &[Setting] = &[
         },
         show: |config| lists::texts::show(&config.server.allowed_hosts),
     },
+    row!(
+        "server.write_timeout",
+        duration,
+        server.write_timeout,
+        "how long a client may take nothing of its answer; of a long one, less than 256KiB"
+    ),
     row!("server.max_tails", count, server.max_tails, "most live tails of all tenants at once"),
     row!(
         "server.http_path_prefix",

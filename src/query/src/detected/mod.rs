@@ -10,6 +10,7 @@ mod labels;
 
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
+use crate::lookup::{ITEM_BYTES, Looked, Looking};
 use crate::reader::{Reader, TENANT_LABEL};
 use crate::result::LogResult;
 use crate::turn::{Deadline, Turn};
@@ -51,12 +52,14 @@ impl QueryEngine {
         reader: &Reader,
         range: TimeRange,
         selector: &Selector,
-    ) -> Result<BTreeMap<String, usize>, QueryError> {
-        let range = self.seen_by(reader, range);
+    ) -> Result<Looked<BTreeMap<String, usize>>, QueryError> {
+        let mut looking = Looking::new(self, turn, reader, range);
         let mut sets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for part in reader.parts(selector) {
-            turn.check()?;
-            let own = self.store().label_sets(&part.tenant, range, &part.selector)?;
+            let size = |sets: &BTreeMap<String, BTreeSet<String>>| {
+                sets.values().flatten().map(|value| value.len() + ITEM_BYTES).sum()
+            };
+            let own = looking.part(&part, |lookup| lookup.label_sets(), size)?;
             if part.shows_tenant() && !own.is_empty() {
                 sets.entry(TENANT_LABEL.to_owned()).or_default().insert(part.tenant.to_string());
             }
@@ -65,7 +68,8 @@ impl QueryEngine {
             }
         }
         let relevant = sets.into_iter().filter(|(name, values)| labels::is_relevant(name, values));
-        Ok(relevant.map(|(name, values)| (name, values.len())).collect())
+        let found = relevant.map(|(name, values)| (name, values.len())).collect();
+        Ok(looking.done(found))
     }
 
     /// Fields of lines that a log query found with metadata kept apart (`categorize`), at most `limit` of them, by name.

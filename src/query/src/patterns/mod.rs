@@ -18,7 +18,7 @@ use crate::result::{Answer, Pattern, PatternResult};
 use crate::rows::{self, LINES, PLACES};
 use crate::scope::Scope;
 use crate::stats::{QueryStats, count};
-use crate::turn::{Deadline, Turn};
+use crate::turn::Turn;
 use cluster::{Counts, Shape};
 use hashbrown::HashMap;
 use hashbrown::hash_map::EntryRef;
@@ -62,10 +62,10 @@ impl QueryEngine {
         let deadline = turn.deadline();
         self.counted(turn, |stats| {
             let query = LogQuery::of_streams(request.selector.clone())?;
-            let weighed = self.weigh(request, &query, deadline)?;
+            let weighed = self.weigh(request, &query, turn)?;
             let every = Every::of(&weighed);
             let sink = Arc::new(PatternSink::new(self.store(), request.step_ns, every));
-            let mut warnings = self.run_over(request, &query, deadline, &sink, stats)?;
+            let mut warnings = self.run_over(request, &query, turn, &sink, stats)?;
             let levels = std::mem::take(&mut *sink.levels.lock());
             let patterns = patterns(levels, &|| deadline.passed().is_some());
             if let Some(error) = deadline.passed() {
@@ -78,15 +78,10 @@ impl QueryEngine {
     }
 
     /// How much there is to look at.
-    fn weigh(
-        &self,
-        request: &PatternRequest,
-        query: &LogQuery,
-        deadline: &Deadline,
-    ) -> Result<Weight, QueryError> {
+    fn weigh(&self, request: &PatternRequest, query: &LogQuery, turn: &Turn) -> Result<Weight, QueryError> {
         let sink = Arc::new(Weight::default());
         // What this costs is not what the answer costs.
-        self.run_over(request, query, deadline, &sink, &mut QueryStats::default())?;
+        self.run_over(request, query, turn, &sink, &mut QueryStats::default())?;
         Ok(Weight {
             rows: AtomicU64::new(sink.rows.load(Ordering::Relaxed)),
             blocks: AtomicU64::new(sink.blocks.load(Ordering::Relaxed)),
@@ -98,14 +93,14 @@ impl QueryEngine {
         &self,
         request: &PatternRequest,
         query: &LogQuery,
-        deadline: &Deadline,
+        turn: &Turn,
         sink: &Arc<S>,
         stats: &mut QueryStats,
     ) -> Result<Vec<String>, QueryError> {
         let range = self.seen_by(&request.reader, request.range);
         let mut warnings = Vec::new();
         for part in request.reader.parts(&request.selector) {
-            let scope = self.scope(part, query, range, deadline.clone());
+            let scope = self.scope(part, query, range, turn.deadline().clone(), turn.memory());
             let run = Arc::new(Run::new(scope, Arc::clone(sink)));
             self.pool().offer(Arc::clone(&run) as Arc<dyn Work>);
             warnings.extend(run.wait()?);

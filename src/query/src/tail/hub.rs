@@ -3,7 +3,7 @@
 use super::entry::TailEntry;
 use super::frame::{Encoder, Frame};
 use super::inbox::{Inbox, Missed, Round};
-use super::matcher::{Matcher, Piece};
+use super::matcher::{MAX_QUEUED_BYTES, Matcher, Piece};
 use super::queue::{Delivery, Queue};
 use super::routes::{Listing, Routes};
 use super::seam::{History, Seam};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
-use strandline_model::{Clock, TenantId, TimeRange};
+use strandline_model::{Clock, MemoryBudget, MemoryClass, TenantId, TimeRange};
 use strandline_store::Engine;
 
 /// What a tail is told whose query broke the server's code.
@@ -33,6 +33,8 @@ pub(crate) struct Hub {
     registry: Mutex<Registry>,
     /// Bytes of frames that wait in queues.
     queued: Arc<AtomicUsize>,
+    /// Most of them.
+    max_queued: usize,
     clock: Arc<dyn Clock>,
 }
 
@@ -80,11 +82,12 @@ pub struct Tail {
 
 impl HubThread {
     /// Starts the thread and listens to `engine`.
-    pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
+    pub(crate) fn start(engine: &Engine, memory: &MemoryBudget) -> std::io::Result<Self> {
         let hub = Arc::new(Hub {
             inbox: Arc::default(),
             registry: Mutex::default(),
             queued: Arc::default(),
+            max_queued: max_queued(memory),
             clock: Arc::clone(engine.clock()),
         });
         // A second query engine on one store has no tails; only tests have two.
@@ -105,6 +108,15 @@ impl Drop for HubThread {
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the tails ended by a panic");
         }
+    }
+}
+
+/// What may wait in the queues of all tails: what the process's memory guarantees them, which nothing else takes.
+fn max_queued(memory: &MemoryBudget) -> usize {
+    let floors = memory.usage().into_iter().filter(|usage| usage.class == MemoryClass::Tail);
+    match floors.map(|usage| usage.floor).sum() {
+        0 => MAX_QUEUED_BYTES,
+        floor => MAX_QUEUED_BYTES.min(floor),
     }
 }
 
@@ -191,7 +203,7 @@ impl Hub {
         }
         let now_ns = self.clock.now_ns();
         for (matcher, pieces) in order {
-            let work = || matcher.deliver(matcher.run(&pieces, now_ns), &self.queued);
+            let work = || matcher.deliver(matcher.run(&pieces, now_ns), &self.queued, self.max_queued);
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 tracing::error!(query = matcher.query().text(), "a tail's query broke; its tails end");
                 matcher.each_queue(|queue| queue.fail(BROKEN));

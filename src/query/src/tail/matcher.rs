@@ -99,14 +99,14 @@ impl Matcher {
     }
 
     /// Writes entries once for each form and puts them into the queues; `total` counts what waits in all of them.
-    pub(super) fn deliver(&self, entries: Vec<TailEntry>, total: &Arc<AtomicUsize>) {
+    pub(super) fn deliver(&self, entries: Vec<TailEntry>, total: &Arc<AtomicUsize>, max_queued: usize) {
         let mut lost = 0;
         for entries in cut(entries) {
             let forms = self.forms.lock();
             for form in forms.iter() {
                 let frame = Arc::new(Frame::new(&entries, form.encoder, total));
                 for queue in &form.queues {
-                    lost += queue.push(&frame, total.load(Ordering::Relaxed) > MAX_QUEUED_BYTES);
+                    lost += queue.push(&frame, total.load(Ordering::Relaxed) > max_queued);
                 }
             }
         }

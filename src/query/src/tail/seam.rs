@@ -12,10 +12,11 @@ use crate::error::QueryError;
 use crate::language::LogQuery;
 use crate::logs::best::Found;
 use crate::logs::staged;
+use crate::memory::Held;
 use crate::request::LogRequest;
 use crate::result::Answer;
 use crate::stats::QueryStats;
-use crate::turn::{Deadline, Turn};
+use crate::turn::Turn;
 use hashbrown::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub struct History {
     pub frames: Vec<Frame>,
     /// What could not be read.
     pub warnings: Vec<String>,
+    /// The memory that it takes.
+    pub held: Held,
     pub(super) seam: Seam,
 }
 
@@ -104,14 +107,13 @@ impl QueryEngine {
         encoder: Encoder,
         since: u64,
     ) -> Result<History, QueryError> {
-        let deadline = turn.deadline();
         self.counted(turn, |stats| {
-            let (mut found, warnings, seam) = self.past_entries(request, since, deadline, stats)?;
+            let (mut found, warnings, seam) = self.past_entries(request, since, turn, stats)?;
             found.sort_by_key(|found| (found.key, found.arrival));
             let total = Arc::new(AtomicUsize::new(0));
             let pieces = cut(found.into_iter().map(TailEntry).collect());
             let frames = pieces.iter().map(|entries| Frame::new(entries, encoder, &total)).collect();
-            Ok(History { frames, warnings, seam })
+            Ok(History { frames, warnings, held: Held::of(turn.memory()), seam })
         })
     }
 
@@ -119,10 +121,11 @@ impl QueryEngine {
         &self,
         request: &LogRequest,
         since: u64,
-        deadline: &Deadline,
+        turn: &Turn,
         stats: &mut QueryStats,
     ) -> Result<(Vec<Found>, Vec<String>, Seam), QueryError> {
-        let collected = self.collect(request, request.range, request.limit, deadline, stats)?;
+        let collected =
+            self.collect(request, request.range, request.limit, turn.deadline(), turn.memory(), stats)?;
         let until = self.store().commits() + 1;
         let identity = Identity { query: request.query.clone(), hasher: RandomState::new() };
         // Before the stages that run over the answer alone make other lines of them.

@@ -118,12 +118,15 @@ fn nothing_behind_the_filter_is_seen_however_it_is_asked_for() {
         );
         let all = Selector::all();
         let values = |name: &str| {
-            rig.query.label_values(&turn(&rig.query), &own(), name, TimeRange::ALL, &all).unwrap()
+            rig.query.label_values(&turn(&rig.query), &own(), name, TimeRange::ALL, &all).unwrap().found
         };
         assert_eq!(values("n").into_iter().collect::<Vec<_>>(), ["2"]);
         assert_eq!(values("__tenant_id__").into_iter().collect::<Vec<_>>(), ["t", "u"]);
-        let series =
-            rig.query.series(&turn(&rig.query), &own(), TimeRange::ALL, &[all.clone(), all.clone()]).unwrap();
+        let series = rig
+            .query
+            .series(&turn(&rig.query), &own(), TimeRange::ALL, &[all.clone(), all.clone()])
+            .unwrap()
+            .found;
         let series: Vec<String> = series.iter().map(ToString::to_string).collect();
         assert_eq!(series, [r#"{__tenant_id__="t", env="even", n="2"}"#]);
         // Two readers that ask the same at the same time share an answer only if they may see the same.
@@ -137,10 +140,12 @@ fn labels_of_several_tenants_are_the_union_and_the_tenant() {
         let names = rig
             .query
             .label_names(&turn(&rig.query), &reader(None), TimeRange::ALL, &Selector::all())
-            .unwrap();
+            .unwrap()
+            .found;
         assert_eq!(names.into_iter().collect::<Vec<_>>(), ["__tenant_id__", "env", "n"]);
         let one = Reader::of(tenant());
-        let names = rig.query.label_names(&turn(&rig.query), &one, TimeRange::ALL, &Selector::all()).unwrap();
+        let names =
+            rig.query.label_names(&turn(&rig.query), &one, TimeRange::ALL, &Selector::all()).unwrap().found;
         assert_eq!(names.into_iter().collect::<Vec<_>>(), ["env", "n"]);
     }
 }
@@ -206,7 +211,8 @@ fn volumes_and_detected_labels_are_of_what_the_reader_sees() {
             let found = rig
                 .query
                 .detected_labels(&turn(&rig.query), reader, TimeRange::ALL, &Selector::all())
-                .unwrap();
+                .unwrap()
+                .found;
             found.into_iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>()
         };
         // The streams' numbers are left out.

@@ -117,9 +117,10 @@ fn labels_values_and_series_are_the_union_of_heads_and_segments() {
     let all = strandline_model::Selector::all();
     let reader = crate::Reader::of(super::rig::tenant());
     for _ in 0..2 {
-        let names = rig.query.label_names(&turn(&rig.query), &reader, TimeRange::ALL, &all).unwrap();
+        let names = rig.query.label_names(&turn(&rig.query), &reader, TimeRange::ALL, &all).unwrap().found;
         assert_eq!(names.into_iter().collect::<Vec<_>>(), ["env", "n"]);
-        let values = rig.query.label_values(&turn(&rig.query), &reader, "n", TimeRange::ALL, &all).unwrap();
+        let values =
+            rig.query.label_values(&turn(&rig.query), &reader, "n", TimeRange::ALL, &all).unwrap().found;
         assert_eq!(values.into_iter().collect::<Vec<_>>(), ["1", "2"]);
         let one = crate::parse_selector(r#"{n="1"}"#).unwrap();
         let two = crate::parse_selector(r#"{env="even"}"#).unwrap();
@@ -127,6 +128,7 @@ fn labels_values_and_series_are_the_union_of_heads_and_segments() {
             rig.query
                 .series(&turn(&rig.query), &reader, TimeRange::ALL, &[one.clone(), two, one])
                 .unwrap()
+                .found
                 .len(),
             2
         );

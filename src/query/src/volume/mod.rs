@@ -19,7 +19,7 @@ use crate::reader::Reader;
 use crate::result::Answer;
 use crate::scope::Scope;
 use crate::stats::QueryStats;
-use crate::turn::{Deadline, Turn};
+use crate::turn::Turn;
 use keys::Keys;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -126,12 +126,11 @@ impl Answer for StreamStats {
 impl QueryEngine {
     /// Counts entries and line bytes. Blocks the calling thread; the work is done by the engine's own threads.
     pub fn volume(&self, turn: &Turn, request: &VolumeRequest) -> Result<VolumeResult, QueryError> {
-        let deadline = turn.deadline();
         self.counted(turn, |stats| {
             let Some((sink, warnings)) = self.count_volume(
                 request,
                 Keys::new(request.by, &request.selector, &request.targets),
-                deadline,
+                turn,
                 stats,
             )?
             else {
@@ -160,10 +159,8 @@ impl QueryEngine {
             targets: Vec::new(),
             max_series: usize::MAX,
         };
-        let deadline = turn.deadline();
         self.counted(turn, |stats| {
-            let Some((sink, warnings)) = self.count_volume(&request, Keys::of_streams(), deadline, stats)?
-            else {
+            let Some((sink, warnings)) = self.count_volume(&request, Keys::of_streams(), turn, stats)? else {
                 return Ok(StreamStats::default());
             };
             let (streams, total) = sink.table.lock().totals();
@@ -176,7 +173,7 @@ impl QueryEngine {
         &self,
         request: &VolumeRequest,
         keys: Keys,
-        deadline: &Deadline,
+        turn: &Turn,
         stats: &mut QueryStats,
     ) -> Result<Option<Counted>, QueryError> {
         let range = self.seen_by(&request.reader, request.range);
@@ -188,7 +185,7 @@ impl QueryEngine {
         let mut warnings = Vec::new();
         // All tenants' counts go into one table.
         for part in request.reader.parts(&request.selector) {
-            let scope = self.scope(part, &query, range, deadline.clone());
+            let scope = self.scope(part, &query, range, turn.deadline().clone(), turn.memory());
             let run = Arc::new(Run::new(scope, Arc::clone(&sink)));
             self.pool().offer(Arc::clone(&run) as Arc<dyn Work>);
             warnings.extend(run.wait()?);

@@ -1,0 +1,162 @@
+//! How much of the process's memory does a query hold?
+//!
+//! A query takes what it needs as it collects (class `Query` of the budget), and its answer keeps that until it is sent.
+//! When there is none left, it does not wait with what it has: it gives all of it back, waits for twice as much as it had
+//! got to, and starts over with that in hand. So queries never wait for each other in a circle, and at most double their
+//! work.
+
+use crate::error::QueryError;
+use crate::turn::Deadline;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use strandline_model::memory::{Exhausted, Lease};
+
+/// Memory is taken in steps of this size (bytes).
+const STEP_BYTES: usize = 64 << 10;
+/// Least that a query waits for when it starts over (bytes).
+const MIN_PROMISE_BYTES: usize = 1 << 20;
+
+/// What one query holds, and its answer after it. Grows while the query runs, on many threads.
+#[derive(Debug)]
+pub struct QueryMemory {
+    lease: Lease,
+    held: AtomicUsize,
+    /// Most that was asked for.
+    wanted: AtomicUsize,
+}
+
+/// Memory that an answer keeps until it is dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Held(Option<Arc<QueryMemory>>);
+
+impl Held {
+    pub(crate) fn of(memory: &Arc<QueryMemory>) -> Self {
+        Self(Some(Arc::clone(memory)))
+    }
+
+    /// How much it is (bytes).
+    pub fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |memory| memory.bytes())
+    }
+}
+
+impl QueryMemory {
+    pub(crate) fn new(lease: Lease) -> Self {
+        Self { lease, held: AtomicUsize::new(0), wanted: AtomicUsize::new(0) }
+    }
+
+    /// Makes sure of at least `bytes` in all.
+    pub fn hold(&self, bytes: usize) -> Result<(), QueryError> {
+        loop {
+            let held = self.held.load(Ordering::Relaxed);
+            if bytes <= held {
+                return Ok(());
+            }
+            let target = bytes.div_ceil(STEP_BYTES).saturating_mul(STEP_BYTES);
+            self.wanted.fetch_max(target, Ordering::Relaxed);
+            let raised = self.held.compare_exchange(held, target, Ordering::Relaxed, Ordering::Relaxed);
+            if raised.is_err() {
+                continue;
+            }
+            return self.lease.try_grow(target - held).map_err(|error| {
+                self.held.fetch_sub(target - held, Ordering::Relaxed);
+                QueryError::Memory(error)
+            });
+        }
+    }
+
+    /// Gives back what is above `bytes`. Not while others grow it.
+    pub(crate) fn keep(&self, bytes: usize) {
+        let before = self.held.fetch_min(bytes, Ordering::Relaxed);
+        self.lease.shrink(before.saturating_sub(bytes));
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Gives all back and waits on this thread for twice what was wanted, at most `most`.
+    pub(crate) fn start_over(
+        &self,
+        error: Exhausted,
+        most: usize,
+        deadline: &Deadline,
+    ) -> Result<(), QueryError> {
+        self.keep(0);
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        if !error.is_temporary() || wanted > most {
+            return Err(QueryError::Memory(error));
+        }
+        let promise = wanted.saturating_mul(2).max(MIN_PROMISE_BYTES).min(most);
+        metrics::counter!("strandline_queries_restarted_total").increment(1);
+        let grown = self.lease.grow_blocking(promise, || deadline.passed().is_some());
+        grown.map_err(|error| match deadline.cancel.is_cancelled() {
+            true => QueryError::Cancelled,
+            false => QueryError::Memory(error),
+        })?;
+        self.held.fetch_add(promise, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::CancelFlag;
+    use strandline_model::memory::{Class, MemoryBudget};
+    use strandline_model::{ManualClock, TenantId};
+
+    const MIB: usize = 1 << 20;
+
+    fn memory(budget: &MemoryBudget) -> QueryMemory {
+        QueryMemory::new(budget.lease(Class::Query, &TenantId::new("a").unwrap()))
+    }
+
+    fn used(budget: &MemoryBudget) -> usize {
+        budget.usage().iter().map(|usage| usage.used).sum()
+    }
+
+    fn deadline(at_ns: i64) -> Deadline {
+        Deadline { clock: Arc::new(ManualClock::at(5)), at_ns, cancel: CancelFlag::default() }
+    }
+
+    #[test]
+    fn what_a_query_holds_is_taken_from_the_budget_and_given_back_with_its_answer() {
+        let budget = MemoryBudget::new(40 * MIB, &[]);
+        let own = Arc::new(memory(&budget));
+        own.hold(10).unwrap();
+        assert!(used(&budget) >= STEP_BYTES);
+        own.hold(8 * MIB).unwrap();
+        own.hold(5).unwrap();
+        assert!(used(&budget) >= 8 * MIB);
+        own.keep(MIB);
+        assert!(used(&budget) < 4 * MIB, "{}", used(&budget));
+        let held = Held::of(&own);
+        drop(own);
+        assert!(used(&budget) >= MIB, "the answer keeps it");
+        drop(held);
+        assert_eq!(used(&budget), 0);
+    }
+
+    #[test]
+    fn a_query_without_memory_gives_back_what_it_has_before_it_waits_for_more() {
+        let budget = MemoryBudget::new(40 * MIB, &[]);
+        let (first, second) = (memory(&budget), memory(&budget));
+        first.hold(20 * MIB).unwrap();
+        second.hold(8 * MIB).unwrap();
+        let Err(QueryError::Memory(error)) = second.hold(12 * MIB) else { panic!("fits") };
+        // The deadline has passed: it does not wait.
+        let over = second.start_over(error, 30 * MIB, &deadline(0));
+        assert!(matches!(over, Err(QueryError::Memory(_))), "{over:?}");
+        assert!(used(&budget) < 24 * MIB, "waits with empty hands");
+        drop(first);
+        second.start_over(error, 30 * MIB, &deadline(i64::MAX)).unwrap();
+        assert_eq!(second.bytes(), 24 * MIB);
+        second.hold(24 * MIB).unwrap();
+        let Err(QueryError::Memory(never)) = second.hold(50 * MIB) else { panic!("fits") };
+        assert!(!never.is_temporary());
+        assert!(second.start_over(never, 30 * MIB, &deadline(i64::MAX)).is_err());
+        assert_eq!(second.bytes(), 0);
+    }
+}
