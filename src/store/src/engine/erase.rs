@@ -119,6 +119,7 @@ impl Engine {
                 Ok(None) => return Ok(false),
                 Ok(Some(true)) => rewrite = Some(handle),
                 Ok(Some(false)) => {
+                    self.forget_failures(&[handle.meta().id]);
                     clean.extend(hiding.0.last().map(|d| (handle.meta().id, d.record().number)))
                 }
                 // It waits, the others do not.

@@ -169,6 +169,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let labels = self.labels();
         let generation = self.commit_edit(manifest, edit)?;
+        self.forget_failures(&edit.drop);
         index(&labels);
         let deletes = (!edit.deletes.is_empty()).then(|| self.pending_deletes(manifest));
         let clean_of = |id| manifest.deletes().clean_of(id);

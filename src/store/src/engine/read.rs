@@ -64,6 +64,11 @@ impl View {
 }
 
 impl Engine {
+    /// What an answer about `tenant` over `range` has to say of losses, views or not ([`View::warnings`]).
+    pub fn loss_warnings(&self, tenant: &TenantId, range: TimeRange) -> Vec<String> {
+        self.losses.lock().warnings(tenant, range)
+    }
+
     /// What is known to be lost and accepted by nobody.
     pub fn losses(&self) -> Vec<Loss> {
         self.losses.lock().open().cloned().collect()
@@ -76,7 +81,7 @@ impl Engine {
         heads.push(state.active);
         let mut deletes = deletes::in_range(&state.deletes, range);
         deletes.retain(|delete| delete.record().tenant == *tenant);
-        let warnings = self.losses.lock().warnings(tenant, range);
+        let warnings = self.loss_warnings(tenant, range);
         View { heads, segments: state.catalog.segments(tenant, range), deletes, warnings }
     }
 

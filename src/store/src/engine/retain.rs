@@ -186,7 +186,10 @@ impl Engine {
                 Ok(Some(expires_ns)) if expires_ns <= now => {
                     self.rewrite(tenant, *day, inputs, pace, &cutoff)
                 }
-                Ok(Some(_)) => continue,
+                Ok(Some(_)) => {
+                    self.forget_failures(&[handle.meta().id]);
+                    continue;
+                }
                 Ok(None) => break,
                 Err(error) => Err(error),
             };

@@ -203,9 +203,7 @@ impl Engine {
         let now_ns = self.clock.monotonic_ns();
         let error = match &result {
             Ok(_) => {
-                let mut retries = self.retries.lock();
-                retries.succeeded(task);
-                retries.forget(&inputs.iter().map(|s| s.meta().id).collect::<Vec<_>>());
+                self.retries.lock().succeeded(task);
                 return result;
             }
             Err(error) => error,
@@ -219,7 +217,9 @@ impl Engine {
         match own {
             Some(handle) => {
                 handle.note_damage(error);
-                retries.segment_failed(handle.meta().id, now_ns, error);
+                if !handle.is_damaged() {
+                    retries.segment_failed(handle.meta().id, now_ns, error);
+                }
             }
             None => {
                 retries.task_failed(task, now_ns, error);
@@ -227,6 +227,11 @@ impl Engine {
             }
         }
         result
+    }
+
+    /// Notes that work on these segments went through, or that they are gone.
+    pub(super) fn forget_failures(&self, segments: &[SegmentId]) {
+        self.retries.lock().forget(segments);
     }
 
     /// What failed in the background and is tried again, in words; empty when all is well.
