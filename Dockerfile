@@ -12,16 +12,18 @@ WORKDIR /build
 # Only what is built: the rest of the tree (target, data) is not even sent to the builder.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
+COPY .ci .ci
 COPY migrations migrations
 COPY src src
 COPY tests tests
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --release --locked \
-    && install -D target/release/strandline /out/strandline \
+    && bash .ci/split-debug target/release/strandline /out \
     && install -d -m 0700 /out/data
 
 FROM debian:trixie-slim
+# The debug file stays in the stage before: `docker build --target build`.
 COPY --from=build /out/strandline /usr/local/bin/strandline
 # The folder exists with its owner, so that a fresh volume mounted there belongs to the server.
 COPY --from=build --chown=10001:10001 /out/data /data

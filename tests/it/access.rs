@@ -2,6 +2,7 @@
 //! of tenants while they change?
 
 use crate::rig::{Answer, Rig};
+use crate::wait::until;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -9,7 +10,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const ALL_OF_TIME: [(&str, &str); 2] = [("start", "1000000000000000000"), ("end", "4000000000000000000")];
 const JSON: (&str, &str) = ("Content-Type", "application/json");
@@ -366,15 +367,6 @@ fn strict_is_lokis_and_not_the_default() {
     }
 }
 
-/// Asks until `wanted` or for too long.
-fn until(what: &str, mut wanted: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !wanted() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what} did not come about");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 fn hang_up(rig: &Rig) {
     assert!(
         std::process::Command::new("kill").args(["-HUP", &rig.pid().to_string()]).status().unwrap().success()
@@ -400,13 +392,16 @@ fn limits_of_tenants_change_while_the_server_runs() {
     // Broken: what held goes on to hold, and the log says where.
     std::fs::write(&file, "overrides:\n  small:\n    max_line_sise: 9B\n").unwrap();
     hang_up(&rig);
-    until("a complaint", || rig.log_tail().contains("overrides.yaml:3:5: max_line_sise: unknown limit"));
+    until(
+        || "a complaint".to_owned(),
+        || rig.log_tail().contains("overrides.yaml:3:5: max_line_sise: unknown limit"),
+    );
     assert!(rig.log_tail().contains("max_line_size"), "{}", rig.log_tail());
     assert_eq!(status("small", "12345"), 400);
     std::fs::write(&file, "overrides:\n  small:\n    max_line_size: 9B\n  slow:\n    ingestion_rate: 10\n")
         .unwrap();
     hang_up(&rig);
-    until("the new limit", || status("small", "12345") == 204);
+    until(|| "the new limit".to_owned(), || status("small", "12345") == 204);
     let answer = push(&rig, &[("X-Scope-OrgID", "slow")], &[("t", "much more than ten bytes")]);
     assert_eq!(answer.status, 429);
     assert!(answer.text().starts_with("ingestion rate limit exceeded for user slow (limit: 10 bytes/sec"));
@@ -419,7 +414,7 @@ fn limits_of_tenants_change_while_the_server_runs() {
         let window = [("query", query), ("start", "1795219200"), ("end", end)];
         rig.get_with("/loki/api/v1/query_range", &[("X-Scope-OrgID", tenant)], &window)
     };
-    until("the next limits", || ask("hurried", "{}", "1795219260").status == 504);
+    until(|| "the next limits".to_owned(), || ask("hurried", "{}", "1795219260").status == 504);
     assert_eq!(ask("other", "{}", "1795219260").status, 200);
     let long = ask("short", "{team=\"t\"}", "1795230000");
     assert_eq!(
@@ -441,7 +436,7 @@ fn limits_of_tenants_change_while_the_server_runs() {
     assert!(stored.matches("\"fits\"]").count() == 1 && !stored.contains("waits"), "{stored}");
     std::fs::remove_file(&file).unwrap();
     hang_up(&rig);
-    until("a complaint about the lost file", || rig.log_tail().contains("No such file"));
+    until(|| "a complaint about the lost file".to_owned(), || rig.log_tail().contains("No such file"));
     assert_eq!(ask("hurried", "{}", "1795219260").status, 504);
 }
 
@@ -509,24 +504,27 @@ fn certificates_change_without_breaking_connections() {
         Rig::new(&folder.path().join("data"), &[("TLS__CERT_FILE", &cert), ("TLS__KEY_FILE", &key)]);
     rig.spawn();
     let mut open = None;
-    until("the server", || {
-        open = Client::connect(rig.port, &first).ok();
-        open.is_some()
-    });
+    until(
+        || "the server".to_owned(),
+        || {
+            open = Client::connect(rig.port, &first).ok();
+            open.is_some()
+        },
+    );
     let mut open = open.unwrap();
     assert_eq!(open.ready(), "HTTP/1.1 200 OK");
     // A key that does not fit: the old certificate stays.
     let good_key = std::fs::read(folder.path().join("key.pem")).unwrap();
     std::fs::write(folder.path().join("key.pem"), "nonsense").unwrap();
     hang_up(&rig);
-    until("a complaint", || rig.log_tail().contains("the one that was stays"));
+    until(|| "a complaint".to_owned(), || rig.log_tail().contains("the one that was stays"));
     assert_eq!(Client::connect(rig.port, &first).unwrap().ready(), "HTTP/1.1 200 OK");
     let log = rig.log_tail();
     let inside = String::from_utf8_lossy(&good_key).lines().nth(1).unwrap_or_default().to_owned();
     assert!(!log.contains("nonsense") && !log.contains(&inside), "{log}");
     let second = certificate(folder.path());
     hang_up(&rig);
-    until("the new certificate", || Client::connect(rig.port, &second).is_ok());
+    until(|| "the new certificate".to_owned(), || Client::connect(rig.port, &second).is_ok());
     assert!(Client::connect(rig.port, &first).is_err());
     // Who was there has noticed nothing.
     assert_eq!(open.ready(), "HTTP/1.1 200 OK");
@@ -562,7 +560,7 @@ fn clients_without_a_certificate_stay_outside_where_one_is_needed() {
         (made.cert.der().to_vec(), made.signing_key.serialize_der())
     };
     let (own, own_key) = der(&known);
-    until("the server", || ask(Some((&own, &own_key))).is_ok_and(|answered| answered));
+    until(|| "the server".to_owned(), || ask(Some((&own, &own_key))).is_ok_and(|answered| answered));
     let (other, other_key) = der(&stranger);
     // With TLS 1.3 a client learns of its refusal when it reads.
     assert!(ask(None).is_err());

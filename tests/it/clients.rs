@@ -4,10 +4,10 @@
 //! environment, `node/` with its modules, `rust/` a target folder. Their sources and pinned versions are in `tests/clients`.
 
 use crate::rig::{Rig, free_port};
+use crate::wait::until;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 const LINES: usize = 50;
 
@@ -171,17 +171,16 @@ fn prometheus_scrapes_the_metrics() {
     command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
     command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
     let _running = Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
-    let begun = Instant::now();
     let value = |query: &str| {
         let url = format!("http://127.0.0.1:{port}/api/v1/query");
         let text = ureq::get(&url).query("query", query).call().ok()?.body_mut().read_to_string().ok()?;
         let answer: serde_json::Value = serde_json::from_str(&text).ok()?;
         answer["data"]["result"][0]["value"][1].as_str().map(str::to_owned)
     };
-    while value("strandline_ingested_lines_total").as_deref() != Some("1") {
-        let log = || std::fs::read_to_string(folder.path().join("prometheus.log")).unwrap_or_default();
-        assert!(begun.elapsed() < Duration::from_secs(60), "not scraped: {}", log());
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    let log = || std::fs::read_to_string(folder.path().join("prometheus.log")).unwrap_or_default();
+    until(
+        || format!("not scraped: {}", log()),
+        || value("strandline_ingested_lines_total").as_deref() == Some("1"),
+    );
     assert_eq!(value("up{job=\"strandline\"}").as_deref(), Some("1"));
 }

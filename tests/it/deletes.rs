@@ -2,11 +2,12 @@
 //! once they are processed, and taken back while they are not.
 
 use crate::rig::Rig;
+use crate::wait::until;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use strandline_model::{ManualClock, TenantId, TimeRange};
 use strandline_store::disk::RealDisk;
 use strandline_store::engine::{Engine, EngineConfig};
@@ -99,11 +100,10 @@ fn what_is_deleted_leaves_the_disk() {
     assert_eq!(lines(&rig, r#"{app=~".+"} |= "user=1""#), [""; 0]);
     assert_eq!(lines(&rig, r#"{app=~".+"}"#).len(), 8);
     push(&rig, "mixed", 100, "pushed later");
-    let begun = Instant::now();
-    while status(&rig) != [(id.clone(), "processed".to_owned())] {
-        assert!(begun.elapsed() < Duration::from_secs(120), "not processed: {}", rig.log_tail());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until(
+        || format!("not processed: {}", rig.log_tail()),
+        || status(&rig) == [(id.clone(), "processed".to_owned())],
+    );
     assert_eq!(rig.delete(PATH, &[("request_id", &id)]).status, 400);
     assert_eq!(lines(&rig, r#"{app=~".+"}"#).len(), 9);
     let apps = rig.get("/loki/api/v1/label/app/values", &[]).json();

@@ -148,6 +148,35 @@ fn every_file_says_what_it_answers_and_is_not_too_long() {
     report(each_source(&["src", "tests", "benches"], shape_faults));
 }
 
+#[test]
+fn no_test_rests_on_a_sleep() {
+    report(each_source(&["src", "tests", "benches"], sleep_faults));
+}
+
+/// Where tests may sleep.
+const SLEEPS: [(&str, &str); 2] =
+    [("tests/it/wait.rs", "waits for a condition"), ("benches/", "a bench lets time pass that it measures")];
+
+/// Sleeps in code of tests.
+fn sleep_faults(path: &str, text: &str) -> Vec<String> {
+    let code = source::code(text);
+    let shipped =
+        if path.starts_with("src/") { source::without_tests(path, &code).lines().count() } else { 0 };
+    let sleeps = |line: &str| ["sleep(", "sleep_until(", "sleep_ms("].iter().any(|call| names(line, call));
+    let found = code.lines().enumerate().skip(shipped).filter(|(_, line)| sleeps(line));
+    let fault = |number| {
+        format!(
+            "{path}:{}: a test that sleeps is slow on a fast machine and wrong on a slow one; wait for what is to come \
+             about (tests/it/wait.rs), or yield until it has",
+            number + 1
+        )
+    };
+    match SLEEPS.iter().any(|(place, _)| path.starts_with(place)) {
+        true => Vec::new(),
+        false => found.map(|(number, _)| fault(number)).collect(),
+    }
+}
+
 /// Faults of a room's Cargo.toml.
 fn arrow_faults(room: &str, manifest: &str) -> Vec<String> {
     let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == room) else {
@@ -368,6 +397,17 @@ mod each_check_can_fail {
         ] {
             assert_eq!(confinement_faults(path, code), [""; 0], "{path}");
         }
+    }
+
+    #[test]
+    fn sleeps_of_tests() {
+        let inside = "fn a() { thread::sleep(REST) }\n#[cfg(test)]\nmod tests {\n fn b() { std::thread::sleep(X); }\n}\n";
+        assert!(matches!(&sleep_faults("src/api/src/a.rs", inside)[..], [one] if one.contains("a.rs:4")));
+        for path in ["tests/it/a.rs", "src/api/src/tests/a.rs", "src/api/src/a_tests.rs"] {
+            assert_eq!(sleep_faults(path, "fn a() { thread::sleep(X) }\n").len(), 1, "{path}");
+        }
+        assert_eq!(sleep_faults("tests/it/wait.rs", "thread::sleep(X)"), [""; 0]);
+        assert_eq!(sleep_faults("tests/it/a.rs", "// thread::sleep(X)"), [""; 0]);
     }
 
     #[test]

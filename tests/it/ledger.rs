@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use strandline_instrumented::deletes::Hiding;
+use strandline_instrumented::head::{Head, HeadRows};
+use strandline_instrumented::segment::{Columns, Segment};
+use strandline_instrumented::{DeleteFilter, DeleteLanguage, Engine, StoreError};
 use strandline_model::{Batch, BatchBuilder, Labels, Matcher, Metadata, Selector, TenantId, TimeRange};
-use strandline_store::deletes::Hiding;
-use strandline_store::segment::Columns;
-use strandline_store::{DeleteFilter, DeleteLanguage, Engine};
 
 /// Everything sent, and what of it was acknowledged.
 #[derive(Debug, Default)]
@@ -21,17 +22,22 @@ pub struct Ledger {
     now: u64,
 }
 
-/// When an entry was sent and acknowledged for the last time; 0 is never.
+/// What became of an entry; 0 is never.
 #[derive(Debug, Default, Clone, Copy)]
 struct Sent {
+    /// When it was sent for the last time, and when that was answered.
     sent: u64,
-    acknowledged: u64,
+    answered: u64,
+    /// Of the last time that it was acknowledged: when that was sent, and when the answer came.
+    acknowledged: Option<(u64, u64)>,
 }
 
 /// A delete that was asked for.
 #[derive(Debug)]
 struct Erased {
-    at: u64,
+    began: u64,
+    /// When it was answered.
+    done: u64,
     meaning: Meaning,
     answer: Answer,
 }
@@ -41,7 +47,7 @@ struct Erased {
 pub enum Answer {
     /// Taken: what it means is gone for good.
     Taken,
-    /// Nobody knows whether it holds, or it was taken back: what it means may be there or not.
+    /// Nobody knows whether it holds (yet), or it was taken back: what it means may be there or not.
     Unknown,
 }
 
@@ -165,18 +171,31 @@ impl Ledger {
         builder.finish()
     }
 
+    /// The time now: what happens later has a later one.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.now += 1;
+        self.now
+    }
+
     /// Notes that the batch is about to be sent.
     pub fn send(&mut self, batch: &Batch) {
-        self.now += 1;
-        let now = self.now;
+        let now = self.tick();
         self.each_of(batch, |sent| sent.sent = now);
     }
 
-    /// Notes that the store acknowledged the batch.
-    pub fn acknowledge(&mut self, batch: &Batch) {
-        self.now += 1;
-        let now = self.now;
-        self.each_of(batch, |sent| sent.acknowledged = now);
+    /// Notes what the store said to the batch.
+    pub fn answered(&mut self, batch: &Batch, acknowledged: bool) {
+        let now = self.tick();
+        self.each_of(batch, |sent| {
+            sent.answered = now;
+            if acknowledged {
+                sent.acknowledged = Some((sent.sent, now));
+            }
+        });
     }
 
     fn each_of(&mut self, batch: &Batch, note: impl Fn(&mut Sent)) {
@@ -188,11 +207,18 @@ impl Ledger {
         }
     }
 
-    /// Notes what became of a delete that was asked for just now. Returns its place, for [`Self::cancel`].
-    pub fn delete(&mut self, meaning: Meaning, answer: Answer) -> usize {
-        self.now += 1;
-        self.deletes.push(Erased { at: self.now, meaning, answer });
+    /// Notes that a delete is about to be asked for. Returns its place, for the calls below.
+    pub fn begin_delete(&mut self, meaning: Meaning) -> usize {
+        let began = self.tick();
+        self.deletes.push(Erased { began, done: u64::MAX, meaning, answer: Answer::Unknown });
         self.deletes.len() - 1
+    }
+
+    /// Notes what became of it.
+    pub fn end_delete(&mut self, place: usize, answer: Answer) {
+        let done = self.tick();
+        let delete = &mut self.deletes[place];
+        (delete.done, delete.answer) = (done, answer);
     }
 
     /// Notes that a delete may have been taken back.
@@ -200,12 +226,13 @@ impl Ledger {
         self.deletes[place].answer = Answer::Unknown;
     }
 
-    /// Compares with what the store holds. Lines for which `may_be_gone` holds may have been deleted by retention.
-    pub fn check(&self, held: &Held, may_be_gone: impl Fn(i64) -> bool) -> Result<(), String> {
+    /// Compares with what was read from the store since the time `since`. Lines for which `may_be_gone` holds may have
+    /// been deleted by retention.
+    pub fn check(&self, held: &Held, since: u64, may_be_gone: impl Fn(i64) -> bool) -> Result<(), String> {
         for (key, times) in &held.entries {
             let deleted = |sent: &Sent| {
-                let mut known = self.deletes.iter().filter(|d| d.answer == Answer::Taken);
-                known.any(|d| d.at > sent.sent && d.meaning.takes(key))
+                let mut known = self.deletes.iter().filter(|d| d.answer == Answer::Taken && d.done <= since);
+                sent.answered > sent.sent && known.any(|d| d.began > sent.answered && d.meaning.takes(key))
             };
             // A line that was pushed again behind a delete is there twice if that is taken back, until a merge.
             let taken_back = self.deletes.iter().any(|d| d.answer == Answer::Unknown && d.meaning.takes(key));
@@ -219,14 +246,26 @@ impl Ledger {
                 Some(_) => {}
             }
         }
-        let acknowledged = self.attempted.iter().filter(|(_, sent)| sent.acknowledged > 0);
-        for (key, sent) in acknowledged.filter(|(key, _)| !may_be_gone(key.1)) {
-            let deleted = || self.deletes.iter().any(|d| d.at > sent.acknowledged && d.meaning.takes(key));
+        for (key, sent) in self.attempted.iter().filter(|(key, _)| !may_be_gone(key.1)) {
+            let Some((began, _)) = sent.acknowledged.filter(|(_, at)| *at <= since) else { continue };
+            let deleted = || self.deletes.iter().any(|d| d.done > began && d.meaning.takes(key));
             if !held.entries.contains_key(key) && !deleted() {
                 return Err(format!("acknowledged and lost: {}", show(key)));
             }
         }
         Ok(())
+    }
+}
+
+impl Ledger {
+    /// Labels of the streams that must have lines: acknowledged before `since`, and meant by no delete.
+    pub fn certain_streams(&self, since: u64, may_be_gone: impl Fn(i64) -> bool) -> BTreeSet<String> {
+        let there = |(key, sent): &(&Key, &Sent)| {
+            sent.acknowledged.is_some_and(|(_, at)| at <= since)
+                && !may_be_gone(key.1)
+                && !self.deletes.iter().any(|d| d.meaning.takes(key))
+        };
+        self.attempted.iter().filter(there).map(|(key, _)| key.0.clone()).collect()
     }
 }
 
@@ -238,10 +277,10 @@ pub fn labels(n: u64) -> Labels {
     Labels::from_pairs(&[("app", "x"), ("s", n.to_string().as_str())]).unwrap()
 }
 
-/// What a store holds, read from its segments and heads.
+/// What a store holds, read from its segments and heads as a query reads them.
 #[derive(Debug, Default)]
 pub struct Held {
-    /// How often each entry stands in segments, or once if only in a head.
+    /// How often a query of everything would show each entry.
     pub entries: BTreeMap<Key, usize>,
     /// Labels of the streams that have entries, deleted ones included: the label index knows them until these are gone.
     pub streams: BTreeSet<String>,
@@ -258,29 +297,37 @@ impl Held {
             let segment = handle.open().map_err(|e| e.to_string())?;
             held.read_segment(&segment, &view.hidden_in(handle))?;
         }
-        for head in &view.heads {
-            let mut streams = head.select(&tenant(), TimeRange::ALL, &Selector::all());
-            held.streams.extend(streams.iter().map(|rows| rows.labels.to_string()));
-            held.hidden += streams.iter().map(|rows| rows.len()).sum::<usize>();
+        let visible = |head: &Arc<Head>| {
+            let stored = head.select(&tenant(), TimeRange::ALL, &Selector::all());
+            let mut streams = stored.clone();
             view.hide(head, &mut streams);
-            held.hidden -= streams.iter().map(|rows| rows.len()).sum::<usize>();
+            (stored, streams)
+        };
+        let count = |streams: &[HeadRows]| streams.iter().map(HeadRows::len).sum::<usize>();
+        for (at, head) in view.heads.iter().enumerate() {
+            let (stored, mut streams) = visible(head);
+            held.streams.extend(stored.iter().map(|rows| rows.labels.to_string()));
+            held.hidden += count(&stored) - count(&streams);
+            // The same as in `query::fresh`: what a segment or an earlier head shows already is not shown again.
+            engine.drop_rows_of(&tenant(), &view.segments, &view.deletes, head, &mut streams);
+            for earlier in &view.heads[..at] {
+                for theirs in visible(earlier).1 {
+                    let same = streams.iter_mut().filter(|rows| rows.labels == theirs.labels);
+                    same.for_each(|rows| rows.drop_rows_of(&theirs));
+                }
+            }
             for rows in streams {
                 for i in 0..rows.len() {
                     let key = (rows.labels.to_string(), rows.ts(i), rows.content(i).0.to_vec());
-                    // A repeat of something in a segment is dropped when the head is flushed, and by readers until then.
-                    held.entries.entry(key).or_insert(1);
+                    *held.entries.entry(key).or_insert(0) += 1;
                 }
             }
         }
         Ok(held)
     }
 
-    fn read_segment(
-        &mut self,
-        segment: &strandline_store::segment::Segment,
-        hiding: &Hiding,
-    ) -> Result<(), String> {
-        let damage = |e: strandline_store::StoreError| e.to_string();
+    fn read_segment(&mut self, segment: &Segment, hiding: &Hiding) -> Result<(), String> {
+        let damage = |e: StoreError| e.to_string();
         let streams = segment.streams().map_err(damage)?;
         for index in 0..segment.table().map_err(damage)?.blocks.len() {
             let block = segment.block(index, Columns::ALL).map_err(damage)?;

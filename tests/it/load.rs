@@ -108,7 +108,7 @@ pub fn under_load(sent: &Arc<Sent>, rig: &mut Rig, time: Duration, fault: impl F
         let rig: &Rig = rig;
         let stop = &stop;
         let load = scope.spawn(move || sent.load(rig, stop));
-        std::thread::sleep(time);
+        crate::wait::pass(time);
         let began = Instant::now();
         fault(pid);
         stop.store(true, Ordering::Relaxed);

@@ -4,10 +4,12 @@
 #![allow(clippy::print_stdout, reason = "the story of a failing seed, and why a test was skipped")]
 
 mod access;
+mod allocations;
 mod bundle;
 mod clients;
 mod deletes;
 mod durability;
+mod flips;
 mod formats;
 mod grafana;
 mod house;
@@ -21,11 +23,16 @@ mod memory;
 #[path = "../../src/api/src/push/otlp/encoder.rs"]
 mod otlp_encoder;
 mod otlp_grpc;
+mod outage;
 mod power;
 mod push_clients;
+mod races;
+mod release;
 mod rig;
 mod roundtrip;
 mod sim;
 mod sites;
 mod source;
 mod tail;
+mod uptime;
+mod wait;

@@ -4,7 +4,7 @@ use crate::rig::Rig;
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const PUSH: &str = "/loki/api/v1/push";
 const MIB: u64 = 1 << 20;
@@ -42,14 +42,14 @@ fn push_a_line(rig: &Rig, line: &str) -> Option<u16> {
 
 /// Pushes until it is stored, as agents do.
 fn push_until_stored(rig: &Rig, line: &str) {
-    for _ in 0..200 {
-        match push_a_line(rig, line) {
-            Some(204) => return,
-            Some(503) => std::thread::sleep(Duration::from_millis(50)),
+    crate::wait::until(
+        || format!("never stored: {}", rig.log_tail()),
+        || match push_a_line(rig, line) {
+            Some(204) => true,
+            Some(503) => false,
             other => panic!("{other:?}: {}", rig.log_tail()),
-        }
-    }
-    panic!("never stored: {}", rig.log_tail());
+        },
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A running server for tests: the real binary on a folder of its own, spoken to over HTTP as a client would.
 
+use crate::wait::until;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -80,24 +81,23 @@ impl Rig {
     pub fn start(&mut self) -> Duration {
         let begun = Instant::now();
         self.spawn();
-        loop {
-            if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
-                panic!("the server ended with {status}: {}", self.log_tail());
-            }
-            if self.agent.get(self.url("/ready")).call().is_ok_and(|a| a.status() == 200) {
-                break;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(60), "not ready: {}", self.log_tail());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let ready = self.url("/ready");
+        let (child, agent, log) = (self.child.as_mut().unwrap(), &self.agent, &self.log);
+        until(
+            || format!("not ready: {}", last_lines(log)),
+            || {
+                if let Some(status) = child.try_wait().unwrap() {
+                    panic!("the server ended with {status}: {}", last_lines(log));
+                }
+                agent.get(&ready).call().is_ok_and(|a| a.status() == 200)
+            },
+        );
         begun.elapsed()
     }
 
     /// The last lines that the server logged.
     pub fn log_tail(&self) -> String {
-        let Ok(file) = std::fs::File::open(&self.log) else { return String::new() };
-        let lines: Vec<String> = BufReader::new(file).lines().map_while(Result::ok).collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+        last_lines(&self.log)
     }
 
     /// `kill -9`.
@@ -196,6 +196,12 @@ impl Rig {
     pub fn pid(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
     }
+}
+
+fn last_lines(log: &Path) -> String {
+    let Ok(file) = std::fs::File::open(log) else { return String::new() };
+    let lines: Vec<String> = BufReader::new(file).lines().map_while(Result::ok).collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 impl Drop for Rig {

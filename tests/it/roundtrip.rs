@@ -1,6 +1,7 @@
 //! Logs go in and come back, the same lines in the same streams, whatever happens to the store in between.
 
 use crate::rig::Rig;
+use crate::wait::until;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -58,13 +59,10 @@ fn segment_files(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn wait_until_settled(rig: &Rig) {
-    for _ in 0..300 {
-        if rig.get("/metrics", &[]).text().lines().any(|l| l.starts_with("strandline_merges_total")) {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    panic!("nothing was merged: {}", rig.log_tail());
+    until(
+        || format!("nothing was merged: {}", rig.log_tail()),
+        || rig.get("/metrics", &[]).text().lines().any(|l| l.starts_with("strandline_merges_total")),
+    );
 }
 
 #[test]

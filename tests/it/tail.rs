@@ -79,13 +79,10 @@ fn metric(rig: &Rig, name: &str) -> f64 {
 }
 
 fn wait_for(rig: &Rig, name: &str, wanted: f64) {
-    for _ in 0..600 {
-        if metric(rig, name) == wanted {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("{name} is {}, not {wanted}", metric(rig, name));
+    crate::wait::until(
+        || format!("{name} is {}, not {wanted}", metric(rig, name)),
+        || metric(rig, name) == wanted,
+    );
 }
 
 fn server(settings: &[(&str, &str)]) -> (tempfile::TempDir, Rig) {

@@ -70,10 +70,6 @@ fn bytes(n: u64) -> usize {
 }
 
 /// The engine's settings; an error names the stream rule whose selector is wrong.
-#[allow(
-    clippy::needless_update,
-    reason = "tests build the engine with one more field, the bugs planted in it"
-)]
 pub fn engine_config(config: &Config) -> Result<EngineConfig, String> {
     let sync = match config.wal.sync {
         WalSync::Always => SyncMode::Always,
@@ -96,7 +92,6 @@ pub fn engine_config(config: &Config) -> Result<EngineConfig, String> {
         retention: retention(config)?,
         delete_cancel_period_ns: config.deletes.cancel_period.map_or(0, nanoseconds),
         delete_language: Some(Arc::new(LogQlDeletes)),
-        ..EngineConfig::default()
     })
 }
 

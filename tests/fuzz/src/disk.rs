@@ -1,7 +1,8 @@
 //! A disk with one file on it.
 
 use std::sync::Arc;
-use strandline_store::disk::{Disk, parent, sim::SimDisk};
+use strandline_simdisk::SimDisk;
+use strandline_store::disk::{Disk, parent};
 
 /// A simulated disk that has `bytes` at `path` and nothing else.
 pub fn disk_with(path: &str, bytes: &[u8]) -> (SimDisk, Arc<dyn Disk>) {

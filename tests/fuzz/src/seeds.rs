@@ -2,7 +2,8 @@
 
 use crate::{PIPELINES, otlp_encoder};
 use std::sync::Arc;
-use strandline_store::disk::{Disk, sim::SimDisk};
+use strandline_simdisk::SimDisk;
+use strandline_store::disk::Disk;
 use strandline_store::fuzzing::{self, segment, text};
 
 const QUERIES: &[&str] = &[

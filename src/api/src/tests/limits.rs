@@ -124,14 +124,19 @@ fn a_stop_lets_requests_finish_and_idle_connections_go() {
     let mut busy = TcpStream::connect(rig.address).unwrap();
     let body = format!(r#"{{"streams":[{{"stream":{{"app":"p"}},"values":[["{T0}","late"]]}}]}}"#);
     let head = format!(
-        "POST /loki/api/v1/push HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST /loki/api/v1/push HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     busy.write_all(head.as_bytes()).unwrap();
-    // The head has arrived before the stop, the body comes after it.
-    std::thread::sleep(Duration::from_millis(100));
+    // The server asks for the body when the request is under way; it gets it after the stop has begun.
+    let mut asked = [0; 25];
+    busy.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let address = rig.address;
     let sender = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(200));
+        while TcpStream::connect(address).is_ok() {
+            std::thread::yield_now();
+        }
         busy.write_all(body.as_bytes()).unwrap();
         let mut back = Vec::new();
         busy.read_to_end(&mut back).unwrap();

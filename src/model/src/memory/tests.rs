@@ -1,3 +1,5 @@
+//! Does the budget hold under every order of requests, and is it shared fairly?
+
 use super::*;
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -4,7 +4,7 @@ use super::rig::{Rig, Row, row, shown};
 use crate::{Direction, QueryConfig};
 use std::collections::HashMap;
 use strandline_model::TimeRange;
-use strandline_store::disk::sim::SimDisk;
+use strandline_simdisk::SimDisk;
 use strandline_store::disk::{Disk, read_all};
 
 const QUERIES: [&str; 3] = [r#"{env=~".+"}"#, r#"{n="1"} |= "needle3""#, r#"{env=~".+"} |= "absent""#];

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::sync::Arc;
 use strandline_model::{BatchBuilder, Labels, ManualClock, TenantId, TimeRange};
-use strandline_store::disk::sim::SimDisk;
+use strandline_simdisk::SimDisk;
 use strandline_store::{EncodedBatch, Engine, EngineConfig};
 
 /// Some time after all test data.

@@ -3,7 +3,7 @@
 use super::rig::{Rig, Row, request, row, shown, turn};
 use crate::{CancelFlag, Direction, LogRequest, QueryConfig, QueryError};
 use strandline_model::TimeRange;
-use strandline_store::disk::sim::SimDisk;
+use strandline_simdisk::SimDisk;
 
 fn many(rig: &Rig) {
     for part in 0..10i64 {

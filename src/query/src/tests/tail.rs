@@ -274,7 +274,11 @@ fn the_seam_holds_while_lines_come_in() {
                 let mut tail = open(&rig, r#"{env=~".+"}"#);
                 let rows = history(&rig, &mut tail, 0, 10_000);
                 tails.push((tail, rows));
-                std::thread::sleep(Duration::from_micros(300));
+                // Some lines come in between two tails.
+                let next = rig.engine.commits() + 4;
+                while rig.engine.commits() < next && !pusher.is_finished() {
+                    std::thread::yield_now();
+                }
             }
             tails
         });

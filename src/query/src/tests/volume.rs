@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use strandline_model::{BatchBuilder, Labels, Selector, TimeRange};
+use strandline_simdisk::SimDisk;
 use strandline_store::EncodedBatch;
 use strandline_store::disk::Disk;
-use strandline_store::disk::sim::SimDisk;
 
 const DAY: i64 = 86_400_000_000_000;
 

@@ -5,7 +5,7 @@
 //! Nothing else is, and nothing is ordered by itself (`reference/reliability.md` 3.3).
 
 mod real;
-#[cfg(any(test, feature = "simulated-disk"))]
+#[cfg(test)]
 pub mod sim;
 
 pub use real::RealDisk;

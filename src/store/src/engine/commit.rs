@@ -1,6 +1,6 @@
 //! Taking batches in: log, sync, head. On return the lines are safe and searchable.
 
-use super::{Engine, Planted};
+use super::Engine;
 use crate::error::StoreError;
 use crate::frame::Payload;
 use crate::head::Head;
@@ -56,7 +56,7 @@ impl Engine {
         self.check_space()?;
         let mut wal = self.wal.lock();
         let payloads: Vec<&Payload> = group.iter().map(|b| &b.payload).collect();
-        let sync = self.config.sync.before_ack() && !self.config.planted(Planted::AckBeforeSync);
+        let sync = self.config.sync.before_ack();
         let first = wal.append(&payloads, sync).inspect_err(|e| self.note_write_error(e))?;
         let active = Arc::clone(&self.state.read().active);
         self.note_written();

@@ -38,41 +38,6 @@ pub struct EngineConfig {
     pub delete_cancel_period_ns: i64,
     /// What the queries of deletes mean; without it none is taken.
     pub delete_language: Option<Arc<dyn DeleteLanguage>>,
-    /// A bug to commit on purpose, so that crash tests can show that they would find it.
-    #[cfg(any(test, feature = "simulated-disk"))]
-    pub planted: Option<Planted>,
-}
-
-/// Bugs that the crash tests must catch (`reference/reliability.md` 3.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Planted {
-    /// Acknowledge before the log is synced.
-    AckBeforeSync,
-    /// Publish segments whose names are not durable.
-    NoFolderSync,
-    /// Recycle the log before the manifest says that it may go.
-    RecycleBeforeManifest,
-    /// Publish a merge and keep what it replaces.
-    MergeWithoutDrop,
-    /// Answer a delete before the manifest has it.
-    DeleteBeforeManifest,
-    /// Take a delete without sealing the head.
-    DeleteWithoutSeal,
-    /// Say of a merge's outputs that they are free of deleted lines, which they are not.
-    CleanWithoutErasing,
-}
-
-impl EngineConfig {
-    /// Whether `bug` is to be committed; always false outside of tests.
-    #[cfg(any(test, feature = "simulated-disk"))]
-    pub(crate) fn planted(&self, bug: Planted) -> bool {
-        self.planted == Some(bug)
-    }
-
-    #[cfg(not(any(test, feature = "simulated-disk")))]
-    pub(crate) fn planted(&self, _bug: Planted) -> bool {
-        false
-    }
 }
 
 impl Default for EngineConfig {
@@ -93,8 +58,6 @@ impl Default for EngineConfig {
             retention: Retention::default(),
             delete_cancel_period_ns: 0,
             delete_language: None,
-            #[cfg(any(test, feature = "simulated-disk"))]
-            planted: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Deleting by request: what is meant is hidden as soon as the manifest has the request, and goes from the disk later
 //! (`erase`).
 
-use super::{Engine, Planted};
+use super::Engine;
 use crate::deletes::{self, Delete, DeleteLanguage};
 use crate::error::StoreError;
 use crate::manifest::{DeleteChanges, DeleteRecord, Deletes, Edit, Manifest};
@@ -69,12 +69,7 @@ impl Engine {
         let number = manifest.deletes().next_number();
         let (tenant, query) = (tenant.clone(), query.to_owned());
         let record = DeleteRecord { number, tenant, query, range, created_ns, seq, processed: false };
-        let deletes = DeleteChanges { add: vec![record.clone()], ..DeleteChanges::default() };
-        if self.config.planted(Planted::DeleteBeforeManifest) {
-            let delete = Delete::new(record, self.config.delete_language.as_ref());
-            Arc::make_mut(&mut self.state.write().deletes).push(delete);
-            return Ok(number);
-        }
+        let deletes = DeleteChanges { add: vec![record], ..DeleteChanges::default() };
         self.publish_to(&mut manifest, &Edit { deletes, ..Edit::default() }, None, |_| ())?;
         // Answers that were begun before are not those of questions asked from now on.
         self.commits.fetch_add(1, Ordering::Release);
@@ -85,9 +80,7 @@ impl Engine {
     fn seal_for_delete(&self) -> Result<u64, StoreError> {
         let mut wal = self.wal.lock();
         let seq = wal.scrub().inspect_err(|e| self.note_write_error(e))?;
-        if !self.config.planted(Planted::DeleteWithoutSeal) {
-            self.seal_locked();
-        }
+        self.seal_locked();
         Ok(seq)
     }
 

@@ -2,7 +2,7 @@
 //! the log's files with them are removed, not used again. Then the delete is processed.
 
 use super::retry::Task;
-use super::{Engine, Planted, SegmentHandle};
+use super::{Engine, SegmentHandle};
 use crate::deletes::{self, BlockHiding, Delete, Hiding};
 use crate::error::StoreError;
 use crate::manifest::{DeleteChanges, Edit, SegmentId};
@@ -54,10 +54,7 @@ impl Engine {
             return None;
         }
         let first_held_back = held_back.first().map(|d| d.record().number - 1);
-        let hidden = |s: &Arc<SegmentHandle>| match self.config.planted(Planted::CleanWithoutErasing) {
-            true => Hiding::default(),
-            false => deletes::of_segment(&due, s.meta(), s.clean_of()),
-        };
+        let hidden = |s: &Arc<SegmentHandle>| deletes::of_segment(&due, s.meta(), s.clean_of());
         Some(Erasing { hidden: inputs.iter().map(hidden).collect(), clean_of: first_held_back.or(last) })
     }
 

@@ -1,7 +1,7 @@
 //! From head to segments: one per tenant and day, then one manifest edit, and only then is the log recycled.
 
 use super::retry::Task;
-use super::{Engine, Planted, SegmentHandle};
+use super::{Engine, SegmentHandle};
 use crate::codec::Compression;
 use crate::deletes::{self, Delete, Hiding};
 use crate::error::{AtPath, StoreError};
@@ -48,9 +48,6 @@ impl Engine {
             head.note_names_durable();
         }
         let edit = Edit { add, low_water: Some(seq.1), ..Edit::default() };
-        if self.config.planted(Planted::RecycleBeforeManifest) {
-            let _ = self.wal.lock().retire(seq.1);
-        }
         self.publish(&edit, Some(&head), |labels| self.index_labels(labels, &edit.add, &head, seq.1))?;
         if let Err(error) = self.recycle_log(seq.1) {
             // The flush itself is done. The files left over go at a later flush or the next start.
@@ -125,9 +122,6 @@ impl Engine {
     }
 
     fn sync_dirs(&self, segments: &[SegmentMeta]) -> Result<(), StoreError> {
-        if self.config.planted(Planted::NoFolderSync) {
-            return Ok(());
-        }
         let dirs: BTreeSet<String> = segments.iter().map(|s| partition_dir(&s.tenant, s.day)).collect();
         for dir in dirs {
             self.disk.sync_dir(&dir).at(&dir)?;

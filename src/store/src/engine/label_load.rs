@@ -7,7 +7,7 @@
 
 use super::{Engine, SegmentHandle};
 use crate::error::StoreError;
-use crate::labels::{Bounds, ImageError, LabelIndex, LabelState};
+use crate::labels::{Bounds, ImageError, LabelIndex, LabelState, Sizes};
 use crate::manifest::SegmentId;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +69,7 @@ impl Engine {
             return LabelLoad::Complete;
         }
         let (dir, generation) = self.labels_image.clone();
-        let bounds = Bounds { max_bytes: self.config.label_index_bytes, stop };
+        let bounds = Bounds { max_bytes: self.config.label_index_bytes, stop, sizes: Sizes::default() };
         let at_start = {
             let _no_edit = self.manifest.lock();
             let mut changes = self.label_changes.lock();

@@ -34,7 +34,7 @@ mod verify;
 
 pub use catalog::SegmentHandle;
 pub use commit::EncodedBatch;
-pub use config::{EngineConfig, Planted, Retention, StreamRetention, TenantRetention};
+pub use config::{EngineConfig, Retention, StreamRetention, TenantRetention};
 pub use delete::{DeleteError, MAX_PENDING_DELETES};
 pub use label_load::LabelLoad;
 pub use lookup::{LabelSets, Lookup};

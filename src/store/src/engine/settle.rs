@@ -1,7 +1,7 @@
 //! Settling: a partition's segments become few and large, streams together, zstd, one index each.
 
 use super::retry::Task;
-use super::{Engine, Planted, SegmentHandle, merge};
+use super::{Engine, SegmentHandle, merge};
 use crate::codec::Compression;
 use crate::error::{AtPath, StoreError};
 use crate::manifest::{Edit, SegmentId, SegmentMeta, partition_dir};
@@ -160,9 +160,6 @@ impl Engine {
         let mut edit = Edit { add, drop, ..Edit::default() };
         if let Some(number) = erasing.clean_of {
             edit.deletes.clean = edit.add.iter().map(|meta| (meta.id, number)).collect();
-        }
-        if self.config.planted(Planted::MergeWithoutDrop) {
-            edit.drop.clear();
         }
         if !self.publish_merge(&edit, &merged.erased)? {
             return Ok(false);

@@ -10,12 +10,25 @@ use hashbrown::HashTable;
 use std::collections::BTreeSet;
 use strandline_model::{Day, Labels};
 
-/// Streams whose labels make one record of the image. (Tests use small numbers to get past them often.)
-pub(super) const LABEL_PAGE: usize = if cfg!(test) { 16 } else { 256 };
-/// Streams whose days make one record of the image. Days change daily where labels never do, and pack far better.
-pub(super) const DAY_PAGE: usize = if cfg!(test) { 64 } else { 4096 };
-/// Fewer empty places than this are not worth a rewrite.
-const COMPACT_MIN: usize = if cfg!(test) { 8 } else { 256 };
+/// How large the pieces of the image are. Tests use small ones to get past their ends often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    /// Streams whose labels make one record of the image.
+    pub(super) label_page: usize,
+    /// Streams whose days make one record of the image. Days change daily where labels never do, and pack far better.
+    pub(super) day_page: usize,
+    /// Fewer empty places than this are not worth a rewrite.
+    pub(super) compact_min: usize,
+    /// Bytes of a record that are kept together. sled keeps up to 20 values in a node and puts a node above a quarter of
+    /// the segment (128 KiB) into a file apart, outside what we sync. 20 pieces with their keys stay below it.
+    pub(super) piece_bytes: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { label_page: 256, day_page: 4096, compact_min: 256, piece_bytes: 4096 }
+    }
+}
 
 /// A tenant's streams number more than 4 billion, or their values more than 4 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +38,7 @@ pub(super) struct Full;
 /// The streams of one tenant.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
+    pub(super) sizes: Sizes,
     pub(super) symbols: Symbols,
     /// Pair numbers of all streams, back to back.
     pairs: Vec<u32>,
@@ -58,9 +72,15 @@ fn pairs_of<'a>(pairs: &'a [u32], ends: &[u32], stream: u32) -> &'a [u32] {
 }
 
 impl Catalogue {
+    /// An empty catalogue.
+    pub(super) fn new(sizes: Sizes) -> Self {
+        Self { sizes, ..Self::default() }
+    }
+
     /// An empty catalogue with room for this many streams.
-    pub(super) fn with_room(streams: usize) -> Self {
+    pub(super) fn with_room(streams: usize, sizes: Sizes) -> Self {
         Self {
+            sizes,
             ends: Vec::with_capacity(streams),
             days: Vec::with_capacity(streams),
             by_pairs: HashTable::with_capacity(streams),
@@ -125,7 +145,7 @@ impl Catalogue {
         let (all, ends) = (&self.pairs, &self.ends);
         let hash = |stream: &u32| pairs_hash(pairs_of(all, ends, *stream));
         self.by_pairs.insert_unique(pairs_hash(pairs), stream, hash);
-        self.dirty_day_pages.insert(stream / DAY_PAGE as u32);
+        self.dirty_day_pages.insert(stream / self.sizes.day_page as u32);
         Ok(stream)
     }
 
@@ -135,7 +155,7 @@ impl Catalogue {
         let before = days.heap_bytes();
         if days.insert(day.0) {
             self.day_bytes = (self.day_bytes + days.heap_bytes()).saturating_sub(before);
-            self.dirty_day_pages.insert(stream / DAY_PAGE as u32);
+            self.dirty_day_pages.insert(stream / self.sizes.day_page as u32);
         }
     }
 
@@ -159,7 +179,7 @@ impl Catalogue {
             }
         }
         let n_empty = self.n_streams() - self.n_live;
-        if n_empty >= COMPACT_MIN && n_empty > self.n_live {
+        if n_empty >= self.sizes.compact_min && n_empty > self.n_live {
             *self = self.compacted()?;
         }
         Ok(())
@@ -171,13 +191,13 @@ impl Catalogue {
         if days.remove(day.0) {
             self.day_bytes = (self.day_bytes + days.heap_bytes()).saturating_sub(before);
             self.n_live -= usize::from(days.is_empty());
-            self.dirty_day_pages.insert((stream / DAY_PAGE) as u32);
+            self.dirty_day_pages.insert((stream / self.sizes.day_page) as u32);
         }
     }
 
     /// The same without empty places and without texts that only they used.
     fn compacted(&self) -> Result<Self, Full> {
-        let mut new = Self::default();
+        let mut new = Self::new(self.sizes);
         for (stream, days) in self.days.iter().enumerate().filter(|(_, days)| !days.is_empty()) {
             let stream = new.intern(self.label_texts(stream as u32))?;
             if let Some(to) = new.days.get_mut(stream as usize) {
@@ -194,7 +214,7 @@ impl Catalogue {
         if self.n_live == 0 {
             return (0, 0);
         }
-        (self.n_streams().div_ceil(LABEL_PAGE), self.n_streams().div_ceil(DAY_PAGE))
+        (self.n_streams().div_ceil(self.sizes.label_page), self.n_streams().div_ceil(self.sizes.day_page))
     }
 
     /// Pages of labels and of days that differ from the image; the caller saves them all.
@@ -202,13 +222,13 @@ impl Catalogue {
         let (n_label_pages, _) = self.n_pages();
         if n_label_pages == 0 {
             // The image drops the tenant; whatever comes after starts from nothing.
-            *self = Self::default();
+            *self = Self::new(self.sizes);
             return (Vec::new(), BTreeSet::new());
         }
         let from = if self.saved_streams == self.n_streams() {
             n_label_pages
         } else {
-            self.saved_streams / LABEL_PAGE
+            self.saved_streams / self.sizes.label_page
         };
         self.saved_streams = self.n_streams();
         ((from as u32..n_label_pages as u32).collect(), std::mem::take(&mut self.dirty_day_pages))
@@ -249,6 +269,7 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::labels::tests::SMALL;
 
     fn labels(i: usize) -> Labels {
         Labels::from_pairs(&[("app", "x".to_owned()), ("pod", format!("pod-{i}"))]).unwrap()
@@ -256,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_stream_has_one_place() {
-        let mut catalogue = Catalogue::default();
+        let mut catalogue = Catalogue::new(SMALL);
         for i in (0..1000).chain(0..1000) {
             assert_eq!(catalogue.add(Day(i as i32 % 3), &labels(i)), Ok(i as u32));
         }
@@ -266,9 +287,9 @@ mod tests {
 
     #[test]
     fn only_what_changed_is_dirty() {
-        let mut catalogue = Catalogue::default();
+        let mut catalogue = Catalogue::new(SMALL);
         let day = Day(1);
-        for i in 0..2 * LABEL_PAGE + 1 {
+        for i in 0..2 * SMALL.label_page + 1 {
             catalogue.add(day, &labels(i)).unwrap();
         }
         assert_eq!(catalogue.take_dirty(), (vec![0, 1, 2], BTreeSet::from([0])));
@@ -276,17 +297,17 @@ mod tests {
         assert_eq!(catalogue.take_dirty(), (vec![], BTreeSet::new()));
         catalogue.add(Day(2), &labels(5)).unwrap();
         assert_eq!(catalogue.take_dirty(), (vec![], BTreeSet::from([0])));
-        for i in 0..DAY_PAGE + LABEL_PAGE {
+        for i in 0..SMALL.day_page + SMALL.label_page {
             catalogue.add(day, &labels(i)).unwrap();
         }
-        let last = (DAY_PAGE / LABEL_PAGE) as u32;
+        let last = (SMALL.day_page / SMALL.label_page) as u32;
         assert_eq!(catalogue.take_dirty(), ((2..=last).collect(), BTreeSet::from([0, 1])));
         assert_eq!(catalogue.n_pages(), (last as usize + 1, 2));
     }
 
     #[test]
     fn many_empty_places_are_compacted_away() {
-        let mut catalogue = Catalogue::default();
+        let mut catalogue = Catalogue::new(SMALL);
         for i in 0..1000 {
             catalogue.add(Day(1), &labels(i)).unwrap();
         }

@@ -18,9 +18,6 @@ use std::time::Duration;
 use strandline_model::TenantId;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// sled keeps up to 20 values in a node and puts a node above a quarter of the segment (128 KiB) into a file apart,
-/// outside what we sync. 20 pieces with their keys stay below it.
-const PIECE_BYTES: usize = if cfg!(test) { 64 } else { 4096 };
 const SEGMENT_BYTES: usize = 512 * 1024;
 const CACHE_BYTES: u64 = 8 << 20;
 /// sled's file of data, on which it holds a lock.
@@ -92,6 +89,7 @@ pub(super) struct Image {
     files: RealDisk,
     /// Hash of each piece, by sled's key.
     pieces: BTreeMap<Vec<u8>, u64>,
+    piece_bytes: usize,
 }
 
 fn attempt<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, ImageError> {
@@ -156,9 +154,9 @@ fn open_sled(path: &Path) -> Result<sled::Db, ImageError> {
 
 impl Image {
     /// Makes an empty image at `path`, where nothing may be.
-    pub(super) fn create(path: &Path) -> Result<Self, ImageError> {
+    pub(super) fn create(path: &Path, piece_bytes: usize) -> Result<Self, ImageError> {
         let files = RealDisk::new(path)?;
-        Ok(Self { db: open_sled(path)?, files, pieces: BTreeMap::new() })
+        Ok(Self { db: open_sled(path)?, files, pieces: BTreeMap::new(), piece_bytes })
     }
 
     /// Opens the image at `path` if it is whole, has this generation and takes no more bytes than it may; with all its
@@ -170,7 +168,10 @@ impl Image {
     ) -> Result<(Self, Vec<Record>), ImageError> {
         let db = open_sled(path)?;
         match read_all(&db, wanted, bounds) {
-            Ok((pieces, records)) => Ok((Self { db, files: RealDisk::new(path)?, pieces }, records)),
+            Ok((pieces, records)) => {
+                let files = RealDisk::new(path)?;
+                Ok((Self { db, files, pieces, piece_bytes: bounds.sizes.piece_bytes }, records))
+            }
             Err(e) => {
                 close_sled(db);
                 Err(e)
@@ -203,9 +204,9 @@ impl Image {
     }
 
     fn put(&mut self, batch: &mut sled::Batch, key: &RecordKey, content: &[u8]) -> Result<(), ImageError> {
-        let n_pieces = content.chunks(PIECE_BYTES).len();
+        let n_pieces = content.chunks(self.piece_bytes).len();
         let end = u16::try_from(n_pieces).map_err(|_| ImageError::Damaged("a record is too large"))?;
-        for (piece, bytes) in (0u16..).zip(content.chunks(PIECE_BYTES)) {
+        for (piece, bytes) in (0u16..).zip(content.chunks(self.piece_bytes)) {
             let key = key.piece_key(piece);
             self.pieces.insert(key.clone(), piece_hash(&key, bytes));
             batch.insert(key, bytes);

@@ -29,6 +29,7 @@ pub use image::ImageError;
 
 use crate::lookup::{LookupError, Meter};
 use catalogue::Catalogue;
+pub(crate) use catalogue::Sizes;
 use matching::Span;
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use persistence::{Store, clear_place, read_image};
@@ -68,12 +69,14 @@ pub(crate) struct Bounds<'a> {
     pub(crate) max_bytes: usize,
     /// Whether to stop.
     pub(crate) stop: &'a dyn Fn() -> bool,
+    /// Of the image's pieces.
+    pub(crate) sizes: Sizes,
 }
 
 impl Bounds<'static> {
-    /// None.
+    /// None, and small pieces.
     #[cfg(test)]
-    pub(crate) const NONE: Self = Self { max_bytes: usize::MAX, stop: &|| false };
+    pub(crate) const NONE: Self = Self { max_bytes: usize::MAX, stop: &|| false, sizes: tests::SMALL };
 }
 
 /// The label index of all tenants. All methods may be called from any thread.
@@ -86,6 +89,7 @@ pub struct LabelIndex {
     max_bytes: usize,
     /// It needed more than `max_bytes`, or more than numbers can name: it stays empty.
     given_up: AtomicBool,
+    sizes: Sizes,
 }
 
 impl LabelIndex {
@@ -94,11 +98,14 @@ impl LabelIndex {
     /// An image that is too old or too large is removed, a damaged one is renamed to `<dir>.bad-<n>`.
     pub(crate) fn open(dir: Option<PathBuf>, generation: u64, bounds: Bounds<'_>) -> (Self, LabelState) {
         let Some(dir) = dir else {
-            return (Self::empty(bounds.max_bytes), LabelState::NeedsRebuild(ImageError::Missing));
+            return (
+                Self::with_store(Store::Off, bounds.max_bytes, bounds.sizes),
+                LabelState::NeedsRebuild(ImageError::Missing),
+            );
         };
         match read_image(&dir, generation, bounds) {
             Ok((image, read)) => {
-                let index = Self::with_store(Store::Open(image), bounds.max_bytes);
+                let index = Self::with_store(Store::Open(image), bounds.max_bytes, bounds.sizes);
                 let bytes = read.values().map(Catalogue::estimated_bytes).sum();
                 index.bytes.store(bytes, Ordering::Relaxed);
                 let shared = |(tenant, catalogue)| (tenant, Arc::new(RwLock::new(catalogue)));
@@ -107,7 +114,7 @@ impl LabelIndex {
                 (index, LabelState::Ready)
             }
             Err(why) => {
-                let index = Self::with_store(clear_place(&dir, &why), bounds.max_bytes);
+                let index = Self::with_store(clear_place(&dir, &why), bounds.max_bytes, bounds.sizes);
                 (index, LabelState::NeedsRebuild(why))
             }
         }
@@ -115,17 +122,17 @@ impl LabelIndex {
 
     /// An index that knows nothing, is incomplete and is not saved.
     pub(crate) fn empty(max_bytes: usize) -> Self {
-        Self::with_store(Store::Off, max_bytes)
+        Self::with_store(Store::Off, max_bytes, Sizes::default())
     }
 
     /// An empty index that takes over the place of this one's image; this one is not saved any more.
     pub(crate) fn successor(&self) -> Self {
         self.set_complete(false);
         let store = std::mem::replace(&mut *self.store.lock(), Store::Off);
-        Self::with_store(store, self.max_bytes)
+        Self::with_store(store, self.max_bytes, self.sizes)
     }
 
-    fn with_store(store: Store, max_bytes: usize) -> Self {
+    fn with_store(store: Store, max_bytes: usize, sizes: Sizes) -> Self {
         Self {
             tenants: RwLock::default(),
             complete: AtomicBool::new(false),
@@ -133,6 +140,7 @@ impl LabelIndex {
             bytes: AtomicUsize::new(0),
             max_bytes,
             given_up: AtomicBool::new(false),
+            sizes,
         }
     }
 
@@ -143,8 +151,14 @@ impl LabelIndex {
     fn tenant_or_new(&self, tenant: &TenantId) -> Shared {
         match self.tenant(tenant) {
             Some(known) => known,
-            None => self.tenants.write().entry(tenant.clone()).or_default().clone(),
+            None => {
+                self.tenants.write().entry(tenant.clone()).or_insert_with(|| self.new_catalogue()).clone()
+            }
         }
+    }
+
+    fn new_catalogue(&self) -> Shared {
+        Arc::new(RwLock::new(Catalogue::new(self.sizes)))
     }
 
     fn catalogues(&self) -> Vec<(TenantId, Shared)> {
@@ -261,7 +275,7 @@ impl LabelIndex {
     /// [`LabelIndex::commit`] then has left to do is little. Stopped in the middle, the index is not saved at all.
     pub(crate) fn save_ahead(&self, stop: &dyn Fn() -> bool) {
         let mut store = self.store.lock();
-        if let Err(e) = store.save(UNFINISHED, self.catalogues(), stop) {
+        if let Err(e) = store.save(UNFINISHED, self.catalogues(), self.sizes, stop) {
             tracing::warn!("labels stay in memory and are rebuilt at the next start: {e}");
             store.abandon();
         }
@@ -274,7 +288,7 @@ impl LabelIndex {
         if !self.is_complete() {
             return;
         }
-        if let Err(e) = store.save(generation, self.catalogues(), &|| false) {
+        if let Err(e) = store.save(generation, self.catalogues(), self.sizes, &|| false) {
             tracing::warn!("labels stay in memory and are rebuilt at the next start: {e}");
             store.abandon();
         }

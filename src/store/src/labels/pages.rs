@@ -2,17 +2,17 @@
 //!
 //! A record is `version, varint length of the body, zstd(body)`. All numbers are varints.
 //!
-//! * labels of [`LABEL_PAGE`] streams: `streams; names (ascending): each length, text; pairs: each name's place,
+//! * labels of [`Sizes::label_page`] streams: `streams; names (ascending): each length, text; pairs: each name's place,
 //!   length, value; per stream its pairs' number; all streams' first pair, all streams' second pair ...`. A pair is 0
 //!   when it is the next of the page's pairs for the first time, else its place + 1.
-//! * days of [`DAY_PAGE`] streams: `streams; per stream its runs' number; all runs' first day (zigzag, against the
+//! * days of [`Sizes::day_page`] streams: `streams; per stream its runs' number; all runs' first day (zigzag, against the
 //!   first day of the run before in the page); all runs' length - 1`.
 //!
 //! Column by column, because neighbours in a column are alike and pack well.
 //!
 //! That the bytes are the right ones is the image's affair ([`super::image`]); here nothing may panic on wrong ones.
 
-use super::catalogue::{Catalogue, DAY_PAGE, LABEL_PAGE};
+use super::catalogue::{Catalogue, Sizes};
 use super::days::{Days, Run};
 use std::collections::{BTreeSet, HashMap};
 use strandline_model::labels::is_label_name;
@@ -34,7 +34,7 @@ pub(super) struct BadPage;
 pub(super) struct Packer(zstd::bulk::Compressor<'static>);
 
 /// Unpacks pages.
-pub(super) struct Unpacker(zstd::bulk::Decompressor<'static>);
+pub(super) struct Unpacker(zstd::bulk::Decompressor<'static>, Sizes);
 
 impl Packer {
     pub(super) fn new() -> std::io::Result<Self> {
@@ -53,7 +53,7 @@ impl Packer {
 
     /// The record of page `page` of the labels of `from`.
     pub(super) fn labels(&mut self, from: &Catalogue, page: u32) -> std::io::Result<Vec<u8>> {
-        let streams = page_streams(from, page, LABEL_PAGE);
+        let streams = page_streams(from, page, from.sizes.label_page);
         let mut body = Vec::with_capacity(16 * 1024);
         put_varint(&mut body, streams.len() as u64);
         let names: BTreeSet<&str> =
@@ -86,7 +86,7 @@ impl Packer {
 
     /// The record of page `page` of the days of `from`.
     pub(super) fn days(&mut self, from: &Catalogue, page: u32) -> std::io::Result<Vec<u8>> {
-        let streams = page_streams(from, page, DAY_PAGE);
+        let streams = page_streams(from, page, from.sizes.day_page);
         let days = || streams.clone().filter_map(|stream| from.days.get(stream as usize));
         let mut body = Vec::with_capacity(16 * 1024);
         put_varint(&mut body, streams.len() as u64);
@@ -122,8 +122,8 @@ fn unzigzag(n: u64) -> i64 {
 }
 
 impl Unpacker {
-    pub(super) fn new() -> std::io::Result<Self> {
-        zstd::bulk::Decompressor::new().map(Self)
+    pub(super) fn new(sizes: Sizes) -> std::io::Result<Self> {
+        Ok(Self(zstd::bulk::Decompressor::new()?, sizes))
     }
 
     fn unpack(&mut self, record: &[u8]) -> Result<Vec<u8>, BadPage> {
@@ -138,12 +138,12 @@ impl Unpacker {
 
     /// Appends the streams of the next page of labels. Pages but the last are full.
     pub(super) fn labels(&mut self, to: &mut Catalogue, page: u32, record: &[u8]) -> Result<(), BadPage> {
-        if to.n_streams() != page as usize * LABEL_PAGE {
+        if to.n_streams() != page as usize * self.1.label_page {
             return Err(BadPage);
         }
         let body = self.unpack(record)?;
         let mut rest = body.as_slice();
-        let n_streams = take_count(&mut rest, LABEL_PAGE)?;
+        let n_streams = take_count(&mut rest, self.1.label_page)?;
         let names = take_names(&mut rest, to)?;
         let pairs = take_pairs(&mut rest, &names, to)?;
         let mut counts = Vec::with_capacity(n_streams);
@@ -169,7 +169,7 @@ impl Unpacker {
     pub(super) fn days(&mut self, record: &[u8]) -> Result<Vec<Days>, BadPage> {
         let body = self.unpack(record)?;
         let mut rest = body.as_slice();
-        let n_streams = take_count(&mut rest, DAY_PAGE)?;
+        let n_streams = take_count(&mut rest, self.1.day_page)?;
         let mut counts = Vec::with_capacity(n_streams);
         for _ in 0..n_streams {
             counts.push(take_count(&mut rest, body.len())?);
@@ -266,11 +266,12 @@ fn take_columns(rest: &mut &[u8], pairs: &[PagePair], counts: &[usize]) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::labels::tests::SMALL;
     use proptest::prelude::*;
     use strandline_model::{Day, Labels};
 
     fn catalogue(n: usize) -> Catalogue {
-        let mut catalogue = Catalogue::default();
+        let mut catalogue = Catalogue::new(SMALL);
         for i in 0..n {
             let pairs = [("app", format!("a{}", i % 7)), ("pod", format!("p{i}")), ("z", "1".repeat(i % 2))];
             let labels = Labels::from_pairs(&pairs).unwrap();
@@ -291,8 +292,8 @@ mod tests {
     fn a_catalogue_comes_back() {
         let from = catalogue(5000);
         let (label_pages, day_pages) = saved(&from);
-        let mut unpacker = Unpacker::new().unwrap();
-        let mut to = Catalogue::default();
+        let mut unpacker = Unpacker::new(SMALL).unwrap();
+        let mut to = Catalogue::new(SMALL);
         for (page, record) in label_pages.iter().enumerate() {
             unpacker.labels(&mut to, page as u32, record).unwrap();
         }
@@ -311,7 +312,7 @@ mod tests {
             page in 0usize..3, at in any::<prop::sample::Index>(), byte in any::<u8>(),
         ) {
             let mut packer = Packer::new().unwrap();
-            let mut unpacker = Unpacker::new().unwrap();
+            let mut unpacker = Unpacker::new(SMALL).unwrap();
             let from = catalogue(300);
             let good = [saved(&from).0, saved(&from).1].concat();
             // A body that is right but for one byte gets further than random bytes do.
@@ -319,7 +320,7 @@ mod tests {
             let at = at.index(near.len());
             near[at] = byte;
             for record in [body.clone(), packer.pack(&body).unwrap(), packer.pack(&near).unwrap()] {
-                let _ = unpacker.labels(&mut Catalogue::default(), 0, &record);
+                let _ = unpacker.labels(&mut Catalogue::new(SMALL), 0, &record);
                 let _ = unpacker.days(&record);
             }
         }

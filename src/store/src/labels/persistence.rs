@@ -1,6 +1,6 @@
 //! How do catalogues get into the image and back, and what happens when they cannot?
 
-use super::catalogue::{Catalogue, LABEL_PAGE};
+use super::catalogue::{Catalogue, Sizes};
 use super::days::Days;
 use super::folder::Folder;
 use super::image::{Image, ImageError, Kind, Record, RecordKey};
@@ -28,11 +28,12 @@ impl Store {
         &mut self,
         generation: u64,
         catalogues: Vec<(TenantId, Shared)>,
+        sizes: Sizes,
         stop: &dyn Fn() -> bool,
     ) -> Result<(), ImageError> {
         let go_on = || if stop() { Err(ImageError::Stopped) } else { Ok(()) };
         if let Self::Empty(folder) = self {
-            let image = Image::create(folder.path())?;
+            let image = Image::create(folder.path(), sizes.piece_bytes)?;
             folder.sync_name()?;
             *self = Self::Open(image);
         }
@@ -100,14 +101,14 @@ pub(super) fn read_image(
 }
 
 fn read_records(records: Vec<Record>, bounds: Bounds<'_>) -> Result<Tenants, ImageError> {
-    let mut unpacker = Unpacker::new()?;
+    let mut unpacker = Unpacker::new(bounds.sizes)?;
     let mut read = Tenants::new();
     let mut days: BTreeMap<TenantId, Vec<Days>> = BTreeMap::new();
     let bad = |_: BadPage| ImageError::Damaged("a page is not well-formed");
     // Of all pages of a tenant only the last may not be full.
     for (key, _) in records.iter().rev().filter(|(key, _)| key.kind == Kind::Labels) {
-        read.entry(key.tenant.clone())
-            .or_insert_with(|| Catalogue::with_room(key.page as usize * LABEL_PAGE));
+        let room = key.page as usize * bounds.sizes.label_page;
+        read.entry(key.tenant.clone()).or_insert_with(|| Catalogue::with_room(room, bounds.sizes));
     }
     let mut bytes: usize = read.values().map(Catalogue::estimated_bytes).sum();
     // What was read and what is made of it are in memory together.
@@ -118,7 +119,8 @@ fn read_records(records: Vec<Record>, bounds: Bounds<'_>) -> Result<Tenants, Ima
         }
         match key.kind {
             Kind::Labels => {
-                let catalogue = read.entry(key.tenant.clone()).or_default();
+                let catalogue =
+                    read.entry(key.tenant.clone()).or_insert_with(|| Catalogue::new(bounds.sizes));
                 let before = catalogue.estimated_bytes();
                 unpacker.labels(catalogue, key.page, &content).map_err(bad)?;
                 bytes = bytes.saturating_sub(before) + catalogue.estimated_bytes();

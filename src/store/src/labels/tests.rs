@@ -5,7 +5,7 @@ mod damage;
 mod model;
 mod queries;
 
-use super::{Bounds, LabelIndex, LabelState};
+use super::{Bounds, LabelIndex, LabelState, Sizes};
 use crate::lookup::{LookupLimits, Meter};
 use regex::Regex;
 use std::collections::BTreeSet;
@@ -54,10 +54,13 @@ impl LabelIndex {
     fn clear(&self) {
         self.set_complete(false);
         for (_, catalogue) in self.catalogues() {
-            *catalogue.write() = super::Catalogue::default();
+            *catalogue.write() = super::Catalogue::new(SMALL);
         }
     }
 }
+
+/// Few streams get past the end of pages and pieces.
+pub(super) const SMALL: Sizes = Sizes { label_page: 16, day_page: 64, compact_min: 8, piece_bytes: 64 };
 
 #[derive(Debug)]
 struct Anchored(Regex);

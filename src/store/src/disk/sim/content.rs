@@ -68,6 +68,15 @@ impl Content {
         Self { durable: bytes.clone(), live: bytes, unsynced: Vec::new() }
     }
 
+    /// Bytes of memory that the images and what is not synced take.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let unsynced = self.unsynced.iter().map(|change| match change {
+            Change::Write { bytes, .. } => bytes.capacity(),
+            Change::SetLen(_) => 0,
+        });
+        self.live.capacity() + self.durable.capacity() + unsynced.sum::<usize>()
+    }
+
     pub(super) fn live(&self) -> &[u8] {
         &self.live
     }

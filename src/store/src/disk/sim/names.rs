@@ -108,6 +108,21 @@ impl Names {
         })
     }
 
+    /// Bytes of memory that the contents of all files take, of those too that a crash would bring back.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let nodes = self.live.values().chain(self.durable.values()).filter_map(|node| match node {
+            Node::File(inode) => Some(inode),
+            Node::Folder => None,
+        });
+        let unsynced = self.unsynced.iter().filter_map(|change| match &change.kind {
+            Kind::Create { inode, .. } | Kind::Rename { inode, .. } => Some(inode),
+            Kind::Remove { .. } | Kind::RemoveFolder { .. } => None,
+        });
+        let inodes: BTreeMap<*const Inode, &Arc<Inode>> =
+            nodes.chain(unsynced).map(|inode| (Arc::as_ptr(inode), inode)).collect();
+        inodes.values().map(|inode| inode.0.lock().memory_bytes()).sum()
+    }
+
     fn need_folder(&self, dir: &str) -> Result<()> {
         match self.live.get(dir) {
             _ if dir.is_empty() => Ok(()),

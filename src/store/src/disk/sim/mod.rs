@@ -6,6 +6,7 @@
 //! same calls in the same order give the same run.
 
 mod content;
+mod local;
 mod names;
 mod rng;
 #[cfg(test)]
@@ -13,11 +14,14 @@ mod tests;
 
 use super::{Disk, DiskFile};
 use content::{Content, Inode, Weather};
+use local::Local;
 use names::Names;
 use parking_lot::{Mutex, MutexGuard};
 use rng::Rng;
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What [`SimDisk::free_bytes`](Disk::free_bytes) says of a disk without a capacity.
@@ -34,6 +38,8 @@ pub struct Faults {
     pub read_error_per_mille: u16,
     /// Room for the bytes of all files; growth beyond it is `StorageFull`.
     pub capacity_bytes: Option<u64>,
+    /// The errno with which every `open` and `create` fails (EMFILE: no descriptors are left).
+    pub open_errno: Option<i32>,
     /// After a failed sync the file's unsynced writes stay visible and never reach the disk, though later syncs
     /// report success (what Linux does).
     pub lying_after_failed_sync: bool,
@@ -59,6 +65,15 @@ struct State {
     ops: u64,
     halt_at: Option<u64>,
     halted: bool,
+    outage: Option<Outage>,
+    local: Option<Local>,
+}
+
+/// Changing calls of a range fail.
+#[derive(Debug)]
+struct Outage {
+    calls: Range<u64>,
+    errno: i32,
 }
 
 #[derive(Debug)]
@@ -89,8 +104,30 @@ impl State {
     fn count_op(&mut self) -> io::Result<()> {
         self.alive()?;
         self.ops += 1;
-        self.halted = self.halt_at.is_some_and(|at| self.ops >= at);
-        self.alive()
+        if self.halt_at.is_some_and(|at| self.ops >= at) {
+            self.halt();
+        }
+        self.alive()?;
+        match &self.outage {
+            Some(outage) if outage.calls.contains(&self.ops) => {
+                Err(io::Error::from_raw_os_error(outage.errno))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn halt(&mut self) {
+        if !self.halted
+            && let Some(local) = &self.local
+        {
+            local.note_crash();
+        }
+        self.halted = true;
+    }
+
+    fn openable(&self) -> io::Result<()> {
+        self.alive()?;
+        self.faults.open_errno.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
     }
 
     fn count_change(&mut self) -> io::Result<()> {
@@ -126,6 +163,8 @@ impl SimDisk {
             ops: 0,
             halt_at: None,
             halted: false,
+            outage: None,
+            local: None,
         };
         Self { state: Arc::new(Mutex::new(state)), held: Mutex::default() }
     }
@@ -140,6 +179,12 @@ impl SimDisk {
         state.locks.clear();
         state.faults = Faults::default();
         state.failing_syncs = 0;
+        state.outage = None;
+        if state.halted
+            && let Some(local) = &state.local
+        {
+            local.restore();
+        }
         state.halt_at = None;
         state.halted = false;
         state.boot += 1;
@@ -149,7 +194,28 @@ impl SimDisk {
     pub fn halt_after(&self, n: u64) {
         let mut state = self.state.lock();
         state.halt_at = Some(state.ops + n);
-        state.halted = n == 0;
+        if n == 0 {
+            state.halt();
+        }
+    }
+
+    /// Of the changing calls from now on, `after` go well, then `calls` fail with this errno, then all is well again.
+    pub fn outage_after(&self, after: u64, calls: u64, errno: i32) {
+        let mut state = self.state.lock();
+        let first = state.ops + after + 1;
+        state.outage = Some(Outage { calls: first..first + calls, errno });
+    }
+
+    /// Whether an outage is under way or still to come.
+    pub fn has_outage(&self) -> bool {
+        let state = self.state.lock();
+        state.outage.as_ref().is_some_and(|outage| state.ops + 1 < outage.calls.end)
+    }
+
+    /// Gives the disk a folder of the machine's own for what cannot be simulated ([`Disk::local_path`]). A crash leaves
+    /// it as it was at the moment of [`SimDisk::halt_after`].
+    pub fn set_local(&self, folder: &Path) {
+        self.state.lock().local = Some(Local::new(folder));
     }
 
     /// Whether the point set by [`SimDisk::halt_after`] was reached.
@@ -175,6 +241,11 @@ impl SimDisk {
     /// All files, sorted.
     pub fn paths(&self) -> Vec<String> {
         self.state.lock().names.files().map(|(path, _)| path.to_owned()).collect()
+    }
+
+    /// Bytes of memory that the contents of files take: for tests that count what the engine takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.state.lock().names.memory_bytes()
     }
 
     /// The whole of a file, past all faults.
@@ -233,13 +304,14 @@ impl Drop for SimDisk {
 impl Disk for SimDisk {
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let state = self.state.lock();
-        state.alive()?;
+        state.openable()?;
         let inode = state.names.file(path)?;
         Ok(Arc::new(SimFile { state: self.state.clone(), inode, boot: state.boot }))
     }
 
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state.lock();
+        state.openable()?;
         state.count_change()?;
         let inode = state.names.create(path)?;
         inode.0.lock().set_len(0);
@@ -305,8 +377,8 @@ impl Disk for SimDisk {
         Ok(())
     }
 
-    fn local_path(&self, _path: &str) -> Option<std::path::PathBuf> {
-        None
+    fn local_path(&self, path: &str) -> Option<PathBuf> {
+        self.state.lock().local.as_ref().map(|local| local.path(path))
     }
 }
 
@@ -361,19 +433,22 @@ impl DiskFile for SimFile {
     fn sync(&self) -> io::Result<()> {
         let mut guard = self.state()?;
         let state = &mut *guard;
-        state.count_op()?;
+        let refused = state.count_op();
+        if state.halted {
+            return refused;
+        }
         let ordered = state.failing_syncs > 0;
         state.failing_syncs = state.failing_syncs.saturating_sub(1);
         let failed = ordered || state.rng.chance(state.faults.sync_error_per_mille);
         let mut content = self.inode.0.lock();
-        if !failed {
+        if !failed && refused.is_ok() {
             content.sync();
             return Ok(());
         }
         if state.faults.lying_after_failed_sync {
             content.forget_unsynced();
         }
-        Err(eio())
+        refused.and_then(|()| Err(eio()))
     }
 
     fn len(&self) -> io::Result<u64> {
