@@ -3,7 +3,6 @@
 use crate::rig::Rig;
 use serde_json::json;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 fn push(rig: &Rig, n: u32) {
     let ts = (1_795_219_200_000_000_000u64 + u64::from(n)).to_string();
@@ -48,14 +47,11 @@ fn a_lost_push_is_told_until_it_is_accepted() {
     rig.start();
     (1..=5).for_each(|n| push(&rig, n));
     // The last push is vouched for when the log has been idle for a moment.
-    let (mark, begun) = (rig.dir.join("wal/mark"), Instant::now());
+    let mark = rig.dir.join("wal/mark");
     // One run of sequences: from 1, four more (schema/wal.md).
     let says = |slot: &[u8]| slot.get(56..59) == Some(&[1, 1, 4]);
     let vouched = || std::fs::read(&mark).is_ok_and(|bytes| bytes.chunks(4096).any(says));
-    while !vouched() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "no mark: {}", rig.log_tail());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    crate::wait::until(|| format!("no mark: {}", rig.log_tail()), vouched);
     rig.kill();
     let log = std::fs::read_dir(rig.dir.join("wal")).unwrap().map(|e| e.unwrap().path());
     let log = log.into_iter().find(|path| path.extension().is_some_and(|e| e == "wal")).unwrap();

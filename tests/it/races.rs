@@ -37,7 +37,7 @@ impl Shared {
             delete_language: Some(Arc::new(Language)),
             ..EngineConfig::default()
         };
-        if dice.chance(50) {
+        if dice.chance(80) {
             config.retention.max_age_ns = 2 * time::DAY_NS;
         }
         let (disk, clock) = (SimDisk::new(seed), Arc::new(ManualClock::at(START)));
@@ -132,7 +132,7 @@ fn run(seed: u64, bug: Option<&'static str>) -> Result<(), String> {
     };
     let bodies = vec![
         repeat(seed, 12, |dice| shared.push(dice)),
-        repeat(seed ^ 1, 10, |dice| {
+        repeat(seed ^ 1, 14, |dice| {
             if dice.chance(60) {
                 engine.seal();
             }
@@ -147,7 +147,7 @@ fn run(seed: u64, bug: Option<&'static str>) -> Result<(), String> {
             done.unwrap();
         }),
         repeat(seed ^ 3, 3, |dice| shared.delete(dice)),
-        repeat(seed ^ 4, 4, |_| {
+        repeat(seed ^ 4, 8, |_| {
             engine.retain(&mut pace.clone()).unwrap();
         }),
         repeat(seed ^ 5, 2, |_| engine.rebuild_labels().unwrap()),

@@ -1,3 +1,5 @@
+//! Does a body keep to its least rate, and does it book what has arrived and no more?
+
 use super::*;
 use std::collections::VecDeque;
 use std::pin::Pin;
