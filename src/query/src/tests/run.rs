@@ -135,3 +135,23 @@ fn labels_values_and_series_are_the_union_of_heads_and_segments() {
         rig.engine.rebuild_labels().unwrap();
     }
 }
+
+#[test]
+fn lookups_end_when_told_and_are_bounded() {
+    let rig = Rig::on(&SimDisk::new(5), QueryConfig { max_memory_bytes: 2_000, ..QueryConfig::default() });
+    rig.push(&(0..50).map(|n| row(n, 1, "x")).collect::<Vec<_>>());
+    let (reader, all) = (crate::Reader::of(super::rig::tenant()), strandline_model::Selector::all());
+    let own = turn(&rig.query);
+    let values = rig.query.label_values(&own, &reader, "n", TimeRange::ALL, &all);
+    assert!(matches!(values, Err(QueryError::TooLarge(2_000))), "{values:?}");
+    let series = rig.query.series(&own, &reader, TimeRange::ALL, &[all.clone()]);
+    assert!(matches!(series, Err(QueryError::TooLarge(2_000))), "{series:?}");
+    assert!(rig.query.label_names(&own, &reader, TimeRange::ALL, &all).is_ok());
+    let cancel = CancelFlag::default();
+    let gone = rig.query.turn(&reader, &cancel).unwrap();
+    cancel.cancel();
+    let names = rig.query.label_names(&gone, &reader, TimeRange::ALL, &all);
+    assert!(matches!(names, Err(QueryError::Cancelled)), "{names:?}");
+    let sets = rig.query.detected_labels(&gone, &reader, TimeRange::ALL, &all);
+    assert!(matches!(sets, Err(QueryError::Cancelled)), "{sets:?}");
+}
