@@ -54,7 +54,7 @@ impl Read {
             },
             labels: match query.pipeline().reads() {
                 Needed::All => None,
-                Needed::Only(names) => Some(names.iter().cloned().collect()),
+                Needed::Only(names) | Needed::Grouped(names) => Some(names.iter().cloned().collect()),
             },
             stages: if query.is_plain() {
                 "none"

@@ -4,9 +4,12 @@ use crate::error::QueryError;
 use crate::metric::{self, Leaf, NeededLabels};
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use strandline_logql::ast::{Expr, LabelFilterExpr, LogExpr, MatcherExpr, MetricExpr, Stage};
+use strandline_logql::ast::{
+    Expr, LabelFilterExpr, LogExpr, MatcherExpr, MetricExpr, RangeAggregation, RangeOp, Stage,
+};
 use strandline_logql::{
     LabelNeedle, LineFilter, LineFilters, Needed, ParseError, Patterns, Pipeline, Unwrapped,
     compile_matchers, require_non_empty_matcher, row,
@@ -132,15 +135,18 @@ impl LogQuery {
             NeededLabels::All => Needed::All,
             NeededLabels::Only(names) => {
                 let mut names: BTreeSet<String> = names.into_iter().map(str::to_owned).collect();
-                if errors == Errors::All {
+                if errors == Errors::All && !leaf.is_named_only {
                     names.insert(row::ERROR.to_owned());
                 }
                 names.extend(unwrapped.iter().flat_map(|unwrapped| unwrapped.reads().iter().cloned()));
-                Needed::Only(names)
+                match errors == Errors::All && leaf.is_named_only {
+                    true => Needed::Grouped(names),
+                    false => Needed::Only(names),
+                }
             }
         };
-        Self::compile(&leaf.aggregation.log, &needed, unwrapped, patterns)
-            .map(|query| Self { errors, ..query })
+        let log = without_idle_formats(leaf.aggregation);
+        Self::compile(&log, &needed, unwrapped, patterns).map(|query| Self { errors, ..query })
     }
 
     fn compile(
@@ -268,7 +274,7 @@ fn reads(needed: &Needed, name: &str) -> bool {
     match needed {
         Needed::All => true,
         // It may be asked for by the name that a clash with a stream label gives it.
-        Needed::Only(names) => {
+        Needed::Only(names) | Needed::Grouped(names) => {
             names.iter().any(|n| n == name || n.strip_suffix(row::EXTRACTED) == Some(name))
         }
     }
@@ -277,11 +283,8 @@ fn reads(needed: &Needed, name: &str) -> bool {
 /// Which errors of stages a metric query does not forgive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Errors {
-    /// Any.
+    /// Any that show. Where the query names no labels, parsers do nothing, and dashboards rely on it.
     All,
-    /// Values that a label filter could not compare. Where nothing but the number of lines matters, Loki does not look at
-    /// what parsers make of them, and dashboards rely on it.
-    Comparisons,
     /// None: the query asks for errors, to count them.
     None,
 }
@@ -296,8 +299,6 @@ impl Errors {
         let by_errors = !leaf.grouping.without && labels.iter().any(|label| label == row::ERROR);
         if leaf.is_inside && (by_errors || leaf.aggregation.log.stages.iter().any(filters_errors)) {
             Self::None
-        } else if leaf.aggregation.unwrap.is_none() && !leaf.grouping.without && labels.is_empty() {
-            Self::Comparisons
         } else {
             Self::All
         }
@@ -307,10 +308,33 @@ impl Errors {
     pub(crate) fn includes(self, error: &str) -> bool {
         match self {
             Self::All => !error.is_empty(),
-            Self::Comparisons => error == row::FILTER_ERROR,
             Self::None => false,
         }
     }
+}
+
+/// The lines of a range aggregation without the formats of lines that nobody looks at: as in Loki, these cannot fail.
+fn without_idle_formats(aggregation: &RangeAggregation) -> Cow<'_, LogExpr> {
+    let reads_line = |stage: &Stage| {
+        !matches!(
+            stage,
+            Stage::LabelFilter(_)
+                | Stage::Drop(_)
+                | Stage::Keep(_)
+                | Stage::LineFormat(_)
+                | Stage::Decolorize
+        )
+    };
+    let stages = &aggregation.log.stages;
+    let last_reader = stages.iter().rposition(reads_line).map_or(0, |at| at + 1);
+    let is_idle = |stage: &Stage| matches!(stage, Stage::LineFormat(_));
+    let counts_bytes = matches!(aggregation.op, RangeOp::Bytes | RangeOp::BytesRate);
+    if counts_bytes || !stages.iter().skip(last_reader).any(is_idle) {
+        return Cow::Borrowed(&aggregation.log);
+    }
+    let (before, behind) = stages.split_at_checked(last_reader).unwrap_or((stages, &[]));
+    let kept = before.iter().chain(behind.iter().filter(|stage| !is_idle(stage))).cloned().collect();
+    Cow::Owned(LogExpr { matchers: aggregation.log.matchers.clone(), stages: kept })
 }
 
 fn asks_for_error(filter: &LabelFilterExpr) -> bool {

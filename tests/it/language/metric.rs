@@ -1,7 +1,6 @@
 //! What is the value of a metric query? Line by line and series by series (loki-surface 10.7 and 10.8).
 
 use super::data::{Entry, Labels};
-use super::filters::FILTER_ERROR;
 use super::go_regex;
 use super::row::ERROR;
 use super::samples::{Sample, ordered, samples, window};
@@ -46,12 +45,20 @@ pub fn evaluate(expr: &MetricExpr, entries: &[Entry], times: &[i64]) -> Result<V
         MetricExpr::VectorLiteral(number) => {
             Ok(Value::Vectors(vec![vec![(Labels::new(), *number)]; times.len()]))
         }
-        MetricExpr::Range(range) => windows(range, &samples(range, entries), times),
+        MetricExpr::Range(range) => {
+            let none = Grouping::default();
+            let by = if range.op == RangeOp::Absent { Some(&none) } else { range.grouping.as_ref() };
+            windows(range, &samples(range, by, entries), times)
+        }
         MetricExpr::Vector(aggregation) => {
-            if let Some(range) = only_counted(aggregation) {
-                return windows(range, &without_labels(samples(range, entries), &range.log)?, times);
-            }
-            let inner = evaluate(&aggregation.inner, entries, times)?.vectors(times);
+            let inner = match summed(aggregation) {
+                Some(range) => {
+                    let by = aggregation.grouping.clone().unwrap_or_default();
+                    windows(range, &samples(range, Some(&by), entries), times)?
+                }
+                None => evaluate(&aggregation.inner, entries, times)?,
+            };
+            let inner = inner.vectors(times);
             each(inner, &|vector| aggregate(aggregation, vector))
         }
         MetricExpr::LabelReplace(replace) => {
@@ -66,29 +73,12 @@ pub fn evaluate(expr: &MetricExpr, entries: &[Entry], times: &[i64]) -> Result<V
     }
 }
 
-/// The lines whose mere number or length is asked for, whatever their labels.
-fn only_counted(aggregation: &VectorAggregation) -> Option<&RangeAggregation> {
+/// The range aggregation of which a sum is taken, of which Loki reads only the labels that the query names.
+fn summed(aggregation: &VectorAggregation) -> Option<&RangeAggregation> {
+    use RangeOp as R;
     let MetricExpr::Range(range) = &*aggregation.inner else { return None };
-    let counts = matches!(range.op, RangeOp::Count | RangeOp::Rate | RangeOp::Bytes | RangeOp::BytesRate);
-    let whole = aggregation.grouping.as_ref().is_none_or(|by| !by.without && by.labels.is_empty());
-    (aggregation.op == VectorOp::Sum && counts && range.unwrap.is_none() && whole).then_some(range)
-}
-
-/// Where only lines are counted, one that a parser could not read does not matter (as in Loki, where nobody would look),
-/// but one that a label filter could not compare does.
-fn without_labels(mut samples: Vec<Sample>, log: &LogExpr) -> Result<Vec<Sample>, Stop> {
-    let compares = log.stages.iter().any(|stage| matches!(stage, Stage::LabelFilter(_)));
-    for sample in &mut samples {
-        sample.labels.retain(|name, _| name == ERROR);
-        if sample.labels.values().any(|error| error != FILTER_ERROR) {
-            // Had the parser's error not been there already, the filter might have made its own.
-            if compares {
-                return Err(Stop::Undecided);
-            }
-            sample.labels.clear();
-        }
-    }
-    Ok(samples)
+    let adds_up = matches!(range.op, R::Count | R::Rate | R::Bytes | R::BytesRate | R::Sum);
+    (aggregation.op == VectorOp::Sum && adds_up && range.grouping.is_none()).then_some(range)
 }
 
 fn windows(range: &RangeAggregation, samples: &[Sample], times: &[i64]) -> Result<Value, Stop> {
@@ -118,9 +108,8 @@ fn range_at(range: &RangeAggregation, samples: &[Sample], t: i64) -> Result<Vect
     let (after, until) = window(range, t);
     let held: Vec<&Sample> = samples.iter().filter(|s| after < s.ts && s.ts <= until).collect();
     if held.iter().any(|sample| sample.labels.contains_key(ERROR)) {
-        // Whether errors count that nobody would see, or that the query asks for, depends on what Loki can leave out.
-        let unseen = range.op == RangeOp::Absent && range.unwrap.is_none();
-        return Err(if unseen || asks_for_errors(&range.log) { Stop::Undecided } else { Stop::Pipeline });
+        // Whether errors count that the query asks for depends on what Loki can leave out.
+        return Err(if asks_for_errors(&range.log) { Stop::Undecided } else { Stop::Pipeline });
     }
     if range.op == RangeOp::Absent {
         return Ok(if held.is_empty() { vec![(certain(&range.log.matchers), 1.0)] } else { Vec::new() });

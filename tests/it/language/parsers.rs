@@ -15,7 +15,7 @@ pub fn json_all(row: &mut Row) {
         flatten(row, &label_name(name), field);
     }
     if !whole {
-        row.fail(JSON_ERROR);
+        row.fail_to_parse(JSON_ERROR);
     }
 }
 
@@ -39,7 +39,10 @@ pub fn json_some(row: &mut Row, wanted: &[Extraction]) {
         return;
     }
     if !line.starts_with(['{', '[', '"']) {
-        return row.set(ERROR, JSON_ERROR);
+        if !row.named.as_ref().is_some_and(|named| named.is_empty()) {
+            row.set(ERROR, JSON_ERROR);
+        }
+        return;
     }
     // Of a line that breaks off, what comes before.
     let (fields, whole) = json::object(&line);
@@ -83,7 +86,7 @@ pub fn unpack(row: &mut Row) {
     }
     let (fields, whole) = json::object(&line);
     if !whole || !line.starts_with('{') {
-        return row.fail(JSON_ERROR);
+        return row.fail_if_named(JSON_ERROR);
     }
     let text = |json: &Json| match &json.value {
         Value::String(text) => Some(text.clone()),
@@ -152,7 +155,7 @@ pub fn logfmt(row: &mut Row, strict: bool, keep_empty: bool, wanted: &[Extractio
     for pair in logfmt_pairs(&row.line.clone()) {
         let Some((key, value)) = pair else {
             if strict {
-                return row.fail("LogfmtParserErr");
+                return row.fail_to_parse("LogfmtParserErr");
             }
             continue;
         };

@@ -32,6 +32,8 @@ pub struct Row {
     pub labels: Vec<(String, String, Category)>,
     /// Names that the entry came with.
     given: BTreeSet<String>,
+    /// Of a metric query that reads no other labels: those that it names.
+    pub named: Option<BTreeSet<String>>,
 }
 
 impl Row {
@@ -46,7 +48,7 @@ impl Row {
             labels.push((name, value.clone(), Category::Metadata));
         }
         let given = entry.labels.keys().chain(entry.metadata.keys()).cloned().collect();
-        Self { ts: entry.ts, line: entry.line.clone(), labels, given }
+        Self { ts: entry.ts, line: entry.line.clone(), labels, given, named: None }
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -65,6 +67,22 @@ impl Row {
     pub fn fail(&mut self, error: &str) {
         self.set(ERROR, error);
         self.set(DETAILS, SOME_DETAILS);
+    }
+
+    /// Fails because the line cannot be parsed, unless nobody looks at more than was found before.
+    pub fn fail_to_parse(&mut self, error: &str) {
+        let is_found =
+            |name: &String| self.labels.iter().any(|label| label.0 == *name && label.2 == Category::Parsed);
+        if !self.named.as_ref().is_some_and(|named| named.iter().all(is_found)) {
+            self.fail(error);
+        }
+    }
+
+    /// Fails unless parsers do nothing at all.
+    pub fn fail_if_named(&mut self, error: &str) {
+        if !self.named.as_ref().is_some_and(BTreeSet::is_empty) {
+            self.fail(error);
+        }
     }
 
     /// The name under which a field is shown.

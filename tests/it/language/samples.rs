@@ -2,7 +2,9 @@
 
 use super::data::{Entry, Labels};
 use super::metric::Stop;
-use super::stages::{rows, unwrapped};
+use super::regex;
+use super::stages::{rows_with, unwrapped};
+use std::collections::BTreeSet;
 use strandline_logql::ast::*;
 
 pub struct Sample {
@@ -12,8 +14,9 @@ pub struct Sample {
 }
 
 /// What the lines stand for.
-pub fn samples(range: &RangeAggregation, entries: &[Entry]) -> Vec<Sample> {
-    let rows = rows(&range.log, entries).into_iter();
+pub fn samples(range: &RangeAggregation, by: Option<&Grouping>, entries: &[Entry]) -> Vec<Sample> {
+    let named = by.filter(|by| !by.without).map(|by| named(range, by));
+    let rows = rows_with(&range.log, entries, named.as_ref()).into_iter();
     let sample = |mut row| {
         let value = match (&range.unwrap, range.op) {
             (Some(unwrap), _) => unwrapped(unwrap, keeps_label(range, unwrap), &mut row)?,
@@ -23,6 +26,64 @@ pub fn samples(range: &RangeAggregation, entries: &[Entry]) -> Vec<Sample> {
         Some(Sample { ts: row.ts, labels: row.all(), value })
     };
     rows.filter_map(sample).collect()
+}
+
+/// The labels that the query names, if it groups by some or none: parsers look for no others.
+fn named(range: &RangeAggregation, by: &Grouping) -> BTreeSet<String> {
+    fn of_filter(filter: &LabelFilterExpr, names: &mut BTreeSet<String>) {
+        let name = match filter {
+            LabelFilterExpr::And(a, b) | LabelFilterExpr::Or(a, b) => {
+                of_filter(a, names);
+                return of_filter(b, names);
+            }
+            LabelFilterExpr::Text(matcher) => &matcher.name,
+            LabelFilterExpr::Quantity { name, .. } | LabelFilterExpr::Ip { name, .. } => name,
+        };
+        names.insert(name.clone());
+    }
+    let field = regex(r"\{\{\s*\.(\w+)");
+    let fields = |text: &str| field.captures_iter(text).map(|found| found[1].to_owned()).collect::<Vec<_>>();
+    let mut names: BTreeSet<String> = by.labels.iter().cloned().collect();
+    for stage in &range.log.stages {
+        match stage {
+            Stage::LabelFilter(filter) => of_filter(filter, &mut names),
+            Stage::LineFormat(text) if is_read(&range.log, stage) || is_bytes(range) => {
+                names.extend(fields(text))
+            }
+            Stage::LabelFormat(formats) => formats.iter().for_each(|format| match &format.value {
+                LabelFormatValue::Label(from) => names.extend([from.clone()]),
+                LabelFormatValue::Template(text) => names.extend(fields(text)),
+            }),
+            _ => {}
+        }
+    }
+    for unwrap in &range.unwrap {
+        names.insert(unwrap.label.clone());
+        unwrap.filters.iter().for_each(|filter| of_filter(filter, &mut names));
+    }
+    let unclashed: Vec<String> =
+        names.iter().filter_map(|name| name.strip_suffix("_extracted")).map(str::to_owned).collect();
+    names.extend(unclashed);
+    names
+}
+
+fn is_bytes(range: &RangeAggregation) -> bool {
+    matches!(range.op, RangeOp::Bytes | RangeOp::BytesRate)
+}
+
+/// Whether a stage behind this one reads the line.
+fn is_read(log: &LogExpr, format: &Stage) -> bool {
+    let behind = log.stages.iter().skip_while(|stage| !std::ptr::eq(*stage, format)).skip(1);
+    behind.into_iter().any(|stage| {
+        !matches!(
+            stage,
+            Stage::LabelFilter(_)
+                | Stage::Drop(_)
+                | Stage::Keep(_)
+                | Stage::LineFormat(_)
+                | Stage::Decolorize
+        )
+    })
 }
 
 /// Whether the query groups by the label that it unwraps.

@@ -6,6 +6,7 @@ use super::parsers;
 use super::regex;
 use super::row::{DETAILS, ERROR, Row};
 
+use std::collections::BTreeSet;
 use strandline_logql::ast::*;
 
 /// Whether the stream of `entry` is selected.
@@ -15,10 +16,16 @@ pub fn selects(matchers: &[MatcherExpr], entry: &Entry) -> bool {
 
 /// The selected rows that pass all stages.
 pub fn rows(log: &LogExpr, entries: &[Entry]) -> Vec<Row> {
+    rows_with(log, entries, None)
+}
+
+/// The same for a metric query that reads only the labels that it names.
+pub fn rows_with(log: &LogExpr, entries: &[Entry], named: Option<&BTreeSet<String>>) -> Vec<Row> {
     let selected = entries.iter().filter(|entry| selects(&log.matchers, entry));
     selected
         .filter_map(|entry| {
             let mut row = Row::of(entry);
+            row.named = named.cloned();
             log.stages.iter().all(|stage| run(stage, &mut row)).then_some(row)
         })
         .collect()

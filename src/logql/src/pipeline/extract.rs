@@ -5,6 +5,7 @@
 
 use super::reads::Reads;
 use super::row::{EXTRACTED, Row, Text};
+use std::collections::BTreeSet;
 
 /// The labels that a parser has to make.
 #[derive(Debug, Clone)]
@@ -13,6 +14,8 @@ pub(super) struct Wanted {
     names: Option<Names>,
     /// Whether anybody can see that the parser failed.
     pub(super) errors: bool,
+    /// The labels after which a fault is no error any more.
+    named: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -27,8 +30,12 @@ struct Names {
 
 impl Wanted {
     /// What a parser has to make if `reads` is what is looked at behind it.
-    pub(super) fn new(reads: &Reads) -> Self {
+    pub(super) fn new(reads: &Reads, named: Option<&BTreeSet<String>>) -> Self {
+        let errors = reads.sees_errors() && named.is_none_or(|named| !named.is_empty());
+        let named = named.filter(|_| errors);
         let names = reads.names.as_ref().map(|names| {
+            // Those must be found as well.
+            let names: BTreeSet<String> = names.iter().chain(named.into_iter().flatten()).cloned().collect();
             let shown: Vec<String> = names.iter().cloned().collect();
             let unclashed = names.iter().filter_map(|name| name.strip_suffix(EXTRACTED));
             let mut fields: Vec<String> = unclashed.map(str::to_owned).chain(shown.iter().cloned()).collect();
@@ -37,7 +44,19 @@ impl Wanted {
             let lengths = fields.iter().fold(0, |bits, name| bits | 1 << (name.len() % 64));
             Names { shown, fields, lengths }
         });
-        Self { names, errors: reads.sees_errors() }
+        Self { names, errors, named: named.map(|named| named.iter().cloned().collect()) }
+    }
+
+    /// Whether the row has all labels by now after which a fault is no error any more.
+    pub(super) fn has_all_named(&self, row: &Row<'_>) -> bool {
+        self.named.as_ref().is_some_and(|named| named.iter().all(|name| row.is_parsed(name)))
+    }
+
+    /// Whether there is nothing left to be found in the rest of the line.
+    pub(super) fn is_done(&self, row: &Row<'_>) -> bool {
+        let only_named =
+            |named: &Vec<String>| self.names.as_ref().is_some_and(|names| names.shown.len() == named.len());
+        self.named.as_ref().is_some_and(only_named) && self.has_all_named(row)
     }
 
     /// Whether there is nothing to do at all.

@@ -27,7 +27,9 @@ pub(super) fn extract(row: &mut Row<'_>, wanted: &Wanted) {
         fields.row.scratch.bytes = name.into_bytes();
         outcome
     });
-    if let Err(fault) = outcome {
+    if let Err(fault) = outcome
+        && !wanted.has_all_named(row)
+    {
         report(row, wanted, fault);
     }
 }
@@ -133,7 +135,12 @@ impl<'a, 't> Fields<'_, 'a, 't> {
     fn add(&mut self, value: impl FnOnce(Input<'t, 'a>, &mut Row<'a>) -> Text<'a>) {
         let input = self.input;
         let added = add(self.row, self.wanted, &self.name, Clash::Keep, |row| value(input, row));
-        self.left -= usize::from(added);
+        if added {
+            self.left -= 1;
+            if self.wanted.is_done(self.row) {
+                self.left = 0;
+            }
+        }
     }
 
     /// Takes back what was found in the outermost object that is not closed: a fault cuts all of it off. Whether there is

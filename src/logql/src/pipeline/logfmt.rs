@@ -48,7 +48,7 @@ impl Logfmt {
         let fault = row.read(|row, input| {
             if self.fields.is_empty() { self.all(row, wanted, input) } else { self.named(row, wanted, input) }
         });
-        if let (Err(fault), true) = (fault, errors) {
+        if let (Err(fault), true) = (fault, errors && !wanted.has_all_named(row)) {
             row.set_error(LOGFMT_ERROR);
             row.set_details(&format!("logfmt syntax error at pos {} : {}", fault.at + 1, fault.what));
         }

@@ -31,7 +31,7 @@ pub(crate) use pattern::LineShape;
 pub use row::{Category, Label, Row};
 pub use unwrap::Unwrapped;
 
-use crate::ast::{LabelFilterExpr, LineFilterExpr, Stage};
+use crate::ast::{LabelFilterExpr, LabelFormatValue, LineFilterExpr, Stage};
 use crate::error::ParseError;
 use crate::line_filter::LineFilters;
 use crate::patterns::Patterns;
@@ -54,6 +54,9 @@ pub enum Needed {
     All,
     /// These.
     Only(BTreeSet<String>),
+    /// These, which tell the series of a metric query apart. As in Loki, parsers then do nothing if the query names no label
+    /// at all, and a fault counts only where not all the labels that it names had been found before.
+    Grouped(BTreeSet<String>),
 }
 
 /// The stages of a query, compiled.
@@ -95,9 +98,13 @@ impl Pipeline {
         drop_idle(&mut rest);
         let line_filters = LineFilters::of(leading.into_iter(), patterns)?;
         let mut reads = Reads::new(needed);
+        let named = match needed {
+            Needed::Grouped(names) => Some(named_labels(names, &rest)),
+            Needed::All | Needed::Only(_) => None,
+        };
         let mut steps = Vec::with_capacity(rest.len());
         for stage in rest.iter().rev() {
-            let step = compile_stage(stage, &mut reads, patterns);
+            let step = compile_stage(stage, &mut reads, named.as_ref(), patterns);
             steps.push(step.map_err(|e| in_stage(stage, e))?);
         }
         steps.reverse();
@@ -257,9 +264,40 @@ fn split_line_filters(stages: &[Stage]) -> (Vec<&LineFilterExpr>, Vec<&Stage>) {
     (filters, rest)
 }
 
-/// Compiles one stage; `reads` is what is looked at behind it, and then in front of it.
-fn compile_stage(stage: &Stage, reads: &mut Reads, patterns: &mut Patterns) -> Result<Step, ParseError> {
-    let wanted = Wanted::new(reads);
+/// The labels that a metric query names: those that it groups by or unwraps, and those that its stages look at.
+fn named_labels(names: &BTreeSet<String>, stages: &[&Stage]) -> BTreeSet<String> {
+    let mut all = names.clone();
+    let template = |text: &str, all: &mut BTreeSet<String>| {
+        let template = Template::parse(text).ok();
+        all.extend(template.iter().filter_map(Template::fields).flatten().cloned());
+    };
+    for stage in stages {
+        match stage {
+            Stage::LabelFilter(filter) => reads::filter_labels(filter, &mut all),
+            Stage::LineFormat(text) => template(text, &mut all),
+            Stage::LabelFormat(formats) => formats.iter().for_each(|format| match &format.value {
+                LabelFormatValue::Label(from) => {
+                    all.insert(from.clone());
+                }
+                LabelFormatValue::Template(text) => template(text, &mut all),
+            }),
+            _ => {}
+        }
+    }
+    let unclashed: Vec<String> =
+        all.iter().filter_map(|name| name.strip_suffix(row::EXTRACTED)).map(str::to_owned).collect();
+    all.extend(unclashed);
+    all
+}
+
+/// Compiles one stage; `named` are the labels after which parsers look for no more faults; `reads` is what is looked at behind it, and then in front of it.
+fn compile_stage(
+    stage: &Stage,
+    reads: &mut Reads,
+    named: Option<&BTreeSet<String>>,
+    patterns: &mut Patterns,
+) -> Result<Step, ParseError> {
+    let wanted = Wanted::new(reads, named);
     let whole = ParseError::Whole;
     Ok(match stage {
         Stage::LineFilter(expr) => Step::LineFilter(LineFilters::of(std::iter::once(expr), patterns)?),

@@ -271,6 +271,44 @@ fn details_of_json_faults_are_those_of_loki() {
     }
 }
 
+/// A metric query that groups sees a fault of a parser unless it names no labels, or all that it names were found before.
+#[test]
+fn faults_count_as_far_as_a_grouped_query_reads() {
+    let fails = |names: &[&str], text: &str, line: &str| {
+        let names = Needed::Grouped(names.iter().map(|name| (*name).to_owned()).collect());
+        let pipeline = Pipeline::compile(&stages(text), &names, &mut Patterns::default()).unwrap();
+        let stream = Labels::parse(STREAM).unwrap();
+        let mut row = Row::new(0, 0, line.as_bytes(), &stream, Metadata(&[]));
+        pipeline.process_all(&mut row).then(|| row.error().is_some())
+    };
+    let (broken, inner) = (r#"{"a":1,"b":2,broken"#, r#"{"x":{"a":1,broken"#);
+    for (names, text, line, wanted) in [
+        // Without a name no parser does anything.
+        (&[][..], "json", broken, Some(false)),
+        (&[], "unpack", "plain", Some(false)),
+        (&[], "json y=x", "plain", Some(false)),
+        (&[], "strict", "a=b=c", Some(false)),
+        // A filter names a label, whatever it comes from.
+        (&[], "json | where app=shop", broken, Some(true)),
+        (&[], "unpack | where app=shop", "plain", Some(true)),
+        (&[], "json y=x | where app=shop", "plain", Some(true)),
+        (&[], "strict | where app=shop", "a=b=c", Some(true)),
+        (&[], "json | where app=other", broken, None),
+        (&[], "json | where no=", "plain", Some(true)),
+        // What was found before the fault is enough.
+        (&["a"], "json", broken, Some(false)),
+        (&["a"], "json | where b=2", broken, Some(false)),
+        (&["a", "c"], "json", broken, Some(true)),
+        (&["x_a"], "json", inner, Some(true)),
+        (&["a"], "strict", "a=1 b=c=d", Some(false)),
+        (&["b"], "strict", "a=1 b=c=d", Some(true)),
+        (&["app"], "json", broken, Some(true)),
+        (&["a"], "json | drop __error__", "plain", Some(false)),
+    ] {
+        assert_eq!(fails(names, text, line), wanted, "{names:?} {text} over {line}");
+    }
+}
+
 #[test]
 fn filters_take_several_texts_and_ranges() {
     let takes = |query: &str, line: &str| {

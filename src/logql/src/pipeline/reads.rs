@@ -6,6 +6,22 @@ use super::row::{ERROR, ERROR_DETAILS, EXTRACTED};
 use crate::ast::{LabelChoice, LabelFilterExpr, Unwrap};
 use std::collections::BTreeSet;
 
+/// Adds the labels that a filter names.
+pub(super) fn filter_labels(filter: &LabelFilterExpr, names: &mut BTreeSet<String>) {
+    match filter {
+        LabelFilterExpr::And(left, right) | LabelFilterExpr::Or(left, right) => {
+            filter_labels(left, names);
+            filter_labels(right, names);
+        }
+        LabelFilterExpr::Text(matcher) => {
+            names.insert(matcher.name.clone());
+        }
+        LabelFilterExpr::Quantity { name, .. } | LabelFilterExpr::Ip { name, .. } => {
+            names.insert(name.clone());
+        }
+    }
+}
+
 /// The labels that are looked at from some place of the pipeline on.
 #[derive(Debug, Clone)]
 pub(super) struct Reads {
@@ -20,9 +36,10 @@ impl Reads {
     pub(super) fn new(needed: &Needed) -> Self {
         match needed {
             Needed::All => Self { names: None, error: true, details: true },
-            Needed::Only(names) => {
+            Needed::Only(names) | Needed::Grouped(names) => {
                 let mut reads = Self { names: Some(BTreeSet::new()), error: false, details: false };
                 names.iter().for_each(|name| reads.add(name));
+                reads.error |= matches!(needed, Needed::Grouped(_));
                 reads
             }
         }

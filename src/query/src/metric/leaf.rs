@@ -13,6 +13,8 @@ pub struct Leaf<'a> {
     pub grouping: Grouping,
     /// Whether it is the inside of a vector aggregation, which `grouping` stems from.
     pub is_inside: bool,
+    /// Whether Loki, too, reads only the labels that the query names, and so sees no other faults of lines.
+    pub is_named_only: bool,
 }
 
 /// The labels that tell the series of a leaf apart.
@@ -29,14 +31,16 @@ impl<'a> Leaf<'a> {
     pub fn of(aggregation: &'a RangeAggregation) -> Self {
         // Whether anything is there at all does not depend on labels.
         if aggregation.op == RangeOp::Absent {
-            return Self { aggregation, grouping: Grouping::default(), is_inside: false };
+            let grouping = Grouping::default();
+            return Self { aggregation, grouping, is_inside: false, is_named_only: true };
         }
         let mut grouping =
             aggregation.grouping.clone().unwrap_or(Grouping { without: true, labels: Vec::new() });
         if let (true, Some(unwrap)) = (grouping.without, &aggregation.unwrap) {
             grouping.labels.push(unwrap.label.clone());
         }
-        Self { aggregation, grouping: sorted(grouping), is_inside: false }
+        let is_named_only = !grouping.without;
+        Self { aggregation, grouping: sorted(grouping), is_inside: false, is_named_only }
     }
 
     /// How its windows can be computed piece by piece, if they can.
@@ -75,7 +79,8 @@ pub fn pushdown(vector: &VectorAggregation) -> Option<Leaf<'_>> {
             false => grouping.labels.retain(|label| *label != unwrap.label),
         }
     }
-    Some(Leaf { aggregation, grouping: sorted(grouping), is_inside: true })
+    let is_named_only = vector.op == VectorOp::Sum && !grouping.without;
+    Some(Leaf { aggregation, grouping: sorted(grouping), is_inside: true, is_named_only })
 }
 
 /// The labels that must be known of each line to put it into its series. Stages and `unwrap` may need others.

@@ -64,7 +64,7 @@ fn labels_that_are_needed() {
     assert_eq!(needed_labels(&Leaf::of(&rate)), NeededLabels::All);
     let absent = range(R::Absent, "x");
     assert_eq!(needed_labels(&Leaf::of(&absent)), NeededLabels::Only(BTreeSet::new()));
-    let by_two = Leaf { aggregation: &rate, grouping: by(&["a", "b"]), is_inside: true };
+    let by_two = Leaf { aggregation: &rate, grouping: by(&["a", "b"]), is_inside: true, is_named_only: true };
     assert_eq!(needed_labels(&by_two), NeededLabels::Only(["a", "b"].into()));
 }
 
