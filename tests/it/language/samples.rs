@@ -57,7 +57,7 @@ fn named(range: &RangeAggregation, by: &Grouping) -> BTreeSet<String> {
             _ => {}
         }
     }
-    for unwrap in &range.unwrap {
+    if let Some(unwrap) = &range.unwrap {
         names.insert(unwrap.label.clone());
         unwrap.filters.iter().for_each(|filter| of_filter(filter, &mut names));
     }
