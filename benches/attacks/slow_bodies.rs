@@ -41,7 +41,7 @@ fn open(server: &Server, first: usize) -> Option<TcpStream> {
     stream.set_write_timeout(Some(Duration::from_millis(200))).ok()?;
     let length = 3 << 20;
     let head = format!(
-        "POST /loki/api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        "POST /loki/api/v1/push HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).ok()?;
     // Whether all of it goes out makes no difference: the server may take its time.

@@ -61,8 +61,9 @@ fn bombs_and_slow_bodies_in_a_small_container_leave_it_alive_and_taking_lines() 
     let silent: Vec<TcpStream> = (0..40)
         .map(|_| {
             let mut stream = TcpStream::connect(("127.0.0.1", rig.port)).unwrap();
-            let head =
-                format!("POST {PUSH} HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n0123456789");
+            let head = format!(
+                "POST {PUSH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000000\r\n\r\n0123456789"
+            );
             stream.write_all(head.as_bytes()).unwrap();
             stream
         })

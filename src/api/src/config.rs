@@ -28,8 +28,13 @@ pub struct ApiConfig {
     pub write_timeout: Duration,
     /// How long requests in flight may go on once the server stops.
     pub drain_timeout: Duration,
-    /// Most connections at once; more wait in the system's queue.
+    /// `server.idle_timeout`: how long a connection may wait for its next request.
+    pub idle_timeout: Duration,
+    /// `server.max_connections`: most connections at once. For more, idle ones are closed; without these, only `/ready` and
+    /// `/metrics` are answered.
     pub max_connections: usize,
+    /// `server.max_connections_per_address`: the same for one client address (for IPv6, one /64 network).
+    pub max_connections_of_address: usize,
     /// `server.max_memory`: what all requests of the process may hold together. `Ingest` and `Decode` for pushes, which
     /// get 503 when they find none, `Answer` for what is on its way out.
     pub memory: MemoryBudget,
@@ -71,7 +76,9 @@ impl Default for ApiConfig {
             memory_wait: Duration::from_secs(2),
             write_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(120),
             max_connections: 1024,
+            max_connections_of_address: 512,
             memory: MemoryBudget::unlimited(),
             max_active_streams: usize::MAX,
             max_tails: 4000,

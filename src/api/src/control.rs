@@ -8,7 +8,8 @@ use crate::http::respond;
 use crate::operate::LOKI_VERSION;
 use crate::state::Door;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -98,32 +99,26 @@ pub(crate) async fn shutdown(State(state): State<Door>, _: Operator) -> Response
 
 /// `GET /loki/api/v1/drilldown-limits`: what Logs Drilldown asks for at its start. Loki refuses it without a tenant's name
 /// even where there is only one; it is always answered here.
-pub(crate) async fn drilldown_limits(
-    State(state): State<Door>,
-    headers: HeaderMap,
-) -> Result<Answer, Failure> {
+pub(crate) async fn drilldown_limits(State(state): State<Door>, parts: Parts) -> Result<Answer, Failure> {
     let body = json!({
-        "limits": limits(&state, &headers).await?,
+        "limits": limits(&state, &parts).await?,
         "pattern_ingester_enabled": true,
         "version": LOKI_VERSION,
     });
-    Ok(Answer::json(format!("{body}\n").into_bytes()).packed_if(takes_gzip(&headers)))
+    Ok(Answer::json(format!("{body}\n").into_bytes()).packed_if(takes_gzip(&parts.headers)))
 }
 
 /// `GET /config/tenant/v1/limits`: the same limits as YAML.
-pub(crate) async fn tenant_limits(
-    State(state): State<Door>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let limits = limits(&state, &headers).await?;
+pub(crate) async fn tenant_limits(State(state): State<Door>, parts: Parts) -> Result<Response, Failure> {
+    let limits = limits(&state, &parts).await?;
     // JSON is YAML.
     let lines = limits.as_object().into_iter().flatten().map(|(name, value)| format!("{name}: {value}\n"));
     Ok(respond::text(StatusCode::OK, lines.collect()))
 }
 
-async fn limits(state: &Door, headers: &HeaderMap) -> Result<Value, Failure> {
+async fn limits(state: &Door, parts: &Parts) -> Result<Value, Failure> {
     let is_open = !state.config.credentials.are_needed();
-    let reader = match Asker::of(state, headers).await {
+    let reader = match Asker::of(state, parts).await {
         Err(failure) if is_open && failure.status() == StatusCode::UNAUTHORIZED.as_u16() => None,
         other => Some(other?.0),
     };

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::sync::atomic::Ordering;
 use strandline_model::MemoryClass;
+use tokio::sync::oneshot;
 
 /// The Loki that clients may take this server for: some compare version numbers.
 pub(crate) const LOKI_VERSION: &str = "3.5.0";
@@ -37,7 +38,7 @@ pub(crate) async fn health() -> Response {
 }
 
 /// `GET /metrics`: Prometheus' text format.
-pub(crate) async fn metrics(State(state): State<Door>, _: Scraper) -> Response {
+pub(crate) async fn metrics(State(state): State<Door>, _: Scraper) -> Result<Response, Failure> {
     let read_only = f64::from(u8::from(state.query.read_only().is_some()));
     metrics::gauge!("strandline_read_only").set(read_only);
     metrics::gauge!("strandline_active_streams").set(state.active.count() as f64);
@@ -54,7 +55,23 @@ pub(crate) async fn metrics(State(state): State<Door>, _: Scraper) -> Response {
     }
     metrics::gauge!("strandline_push_inflight_bytes").set(pushes as f64);
     let content_type = [("content-type", "text/plain; version=0.0.4; charset=utf-8")];
-    (content_type, state.prometheus.render()).into_response()
+    Ok((content_type, rendered(&state).await?).into_response())
+}
+
+/// The metrics as text. Thousands of series take their time, so a thread of its own writes them: the runtime's blocking
+/// threads may all be taken when somebody wants to know why.
+async fn rendered(state: &Door) -> Result<String, Failure> {
+    let _turn = state.scrapes.acquire().await.map_err(|_| Failure::internal())?;
+    let (tell, told) = oneshot::channel();
+    let prometheus = state.prometheus.clone();
+    let thread = std::thread::Builder::new().name("metrics".to_owned());
+    thread
+        .spawn(move || {
+            // Nobody listens when the client has gone.
+            let _ = tell.send(prometheus.render());
+        })
+        .map_err(Failure::busy)?;
+    told.await.map_err(|_| Failure::internal())
 }
 
 /// `POST /flush`: writes what is in memory to segments, and answers when it is done.

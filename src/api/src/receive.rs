@@ -34,7 +34,7 @@ pub(crate) struct Received {
 pub(crate) async fn receive(state: &Door, request: Request, decode: Decode) -> Result<Received, Failure> {
     let (parts, body) = request.into_parts();
     let max = state.config.max_body_bytes;
-    let pusher = match Pusher::of(state, &parts.headers).await {
+    let pusher = match Pusher::of(state, &parts).await {
         Ok(pusher) => pusher,
         Err(failure) => {
             body::discard(body, &parts.headers, max).await;

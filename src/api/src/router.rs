@@ -2,6 +2,7 @@
 
 use crate::control;
 use crate::explain;
+use crate::http::failure::Failure;
 use crate::http::respond::{self, internal_error};
 use crate::http::sites::{self, HostRule};
 use crate::http::{pieces, watch};
@@ -40,21 +41,35 @@ fn operating() -> Router<Door> {
 pub(crate) fn router(state: Door, is_loopback: bool) -> Router {
     let prefix = state.config.path_prefix.clone();
     let all = if prefix.is_empty() { paths(&state) } else { operating().nest(&prefix, paths(&state)) };
-    finished(all, state, is_loopback)
+    finished(all.fallback(not_found), state, is_loopback)
+}
+
+/// What is answered on connections beyond the bounds.
+pub(crate) fn reserve_router(state: Door, is_loopback: bool) -> Router {
+    let prefix = state.config.path_prefix.clone();
+    let all = if prefix.is_empty() { operating() } else { operating().nest(&prefix, operating()) };
+    finished(all.fallback(too_many_connections), state, is_loopback)
+}
+
+async fn too_many_connections() -> Failure {
+    Failure::busy(
+        "too many connections are open (server.max_connections, server.max_connections_per_address); retry after a \
+         moment",
+    )
+    .with_newline()
 }
 
 /// The one path of the port for OTLP over gRPC.
 pub(crate) fn otlp_grpc_router(state: Door, is_loopback: bool) -> Router {
     let export = Router::new().route(otlp::grpc::EXPORT, post(otlp::grpc::export));
     let guarded = export.route_layer(middleware::from_fn_with_state(state.clone(), sites::guard_push));
-    finished(guarded, state, is_loopback)
+    finished(guarded.fallback(not_found), state, is_loopback)
 }
 
 /// What all paths have in common.
 fn finished(paths: Router<Door>, state: Door, is_loopback: bool) -> Router {
     let hosts = HostRule { state: state.clone(), is_loopback };
     paths
-        .fallback(not_found)
         .layer(middleware::from_fn_with_state(hosts, sites::guard_host))
         .layer(CatchPanicLayer::custom(|_| internal_error()))
         .layer(middleware::from_fn(watch::count))

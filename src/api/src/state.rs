@@ -2,6 +2,7 @@
 
 use crate::config::ApiConfig;
 use crate::control::Process;
+use crate::http::connections::Connections;
 use crate::loki::tail::TailRoom;
 use crate::push::BodyLimits;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -16,6 +17,9 @@ use tokio::sync::Semaphore;
 const MAX_READING: usize = 16;
 /// Operations (flush, deletes) that hold a blocking thread, at most.
 const MAX_OPERATING: usize = 16;
+
+/// Answers of `/metrics` that are written at the same time.
+const MAX_SCRAPES: usize = 2;
 
 /// Everything that requests share. Clones share it too.
 #[derive(Clone)]
@@ -42,6 +46,9 @@ pub(crate) struct Shared {
     /// Slots of operations, which are not to wait for reads.
     pub(crate) operating: Arc<Semaphore>,
     pub(crate) tails: TailRoom,
+    pub(crate) connections: Arc<Connections>,
+    /// Answers of `/metrics` that are being written.
+    pub(crate) scrapes: Semaphore,
     /// What the process around the door can do; without it the paths for that do not exist.
     pub(crate) process: Option<Arc<dyn Process>>,
     /// A mark that tools set before they stop a server.
@@ -65,6 +72,8 @@ impl ApiState {
         prometheus: PrometheusHandle,
         process: Option<Arc<dyn Process>>,
     ) -> Self {
+        let clock = Arc::clone(query.clock());
+        let connections = Connections::new(config.max_connections, config.max_connections_of_address, clock);
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self(Arc::new(Shared {
             submitter,
@@ -82,6 +91,8 @@ impl ApiState {
             reading: Arc::new(Semaphore::new(MAX_READING)),
             operating: Arc::new(Semaphore::new(MAX_OPERATING)),
             tails: TailRoom::new(config.max_tails),
+            connections,
+            scrapes: Semaphore::new(MAX_SCRAPES),
             process,
             shutdown_prepared: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

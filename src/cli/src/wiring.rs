@@ -145,6 +145,12 @@ pub fn api_config(config: &Config, reload: &Reload, memory: &MemoryBudget) -> Re
         max_decompressed_bytes: bytes(config.server.max_decompressed_bytes),
         header_timeout: config.server.header_timeout,
         write_timeout: config.server.write_timeout,
+        idle_timeout: config.server.idle_timeout,
+        max_connections: config.server.max_connections,
+        max_connections_of_address: config
+            .server
+            .max_connections_per_address
+            .unwrap_or_else(|| config.server.max_connections.div_ceil(2)),
         auth_enabled: config.auth.enabled,
         multi_tenant_queries: config.auth.multi_tenant_queries,
         credentials: Arc::new(credentials(&config.auth)?),

@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
@@ -67,8 +68,8 @@ impl Credentials {
         !self.tokens.is_empty() || !self.passwords.is_empty()
     }
 
-    /// What the sender of these headers may do.
-    pub(super) async fn grant(&self, headers: &HeaderMap) -> Result<Arc<Grant>, Failure> {
+    /// What the sender of these headers may do, who comes from `peer`.
+    pub(super) async fn grant(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Arc<Grant>, Failure> {
         if !self.are_needed() {
             return Ok(Arc::clone(&self.open));
         }
@@ -76,7 +77,7 @@ impl Credentials {
             None => return Err(refused("missing", "credentials are needed")),
             Some(Presented::Token(token)) => self.by_token(&token),
             Some(Presented::Pair(name, password)) => match self.by_token(&password) {
-                None => self.passwords.check(&name, &password).await?,
+                None => self.passwords.check(&name, &password, peer).await?,
                 found => found,
             },
         };
@@ -167,7 +168,7 @@ mod tests {
             headers.append(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        match runtime.block_on(credentials.grant(&headers)) {
+        match runtime.block_on(credentials.grant(&headers, IpAddr::from([10, 0, 0, 1]))) {
             Ok(grant) => grant.name.clone(),
             Err(failure) => failure.status().to_string(),
         }

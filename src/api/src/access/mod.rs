@@ -4,6 +4,7 @@
 //! room takes questions from the first only, and a push is taken in by the second only. So no handler can forget a tenant, a
 //! scope or a label filter.
 
+mod check_queue;
 mod credentials;
 mod grant;
 mod password;
@@ -15,8 +16,9 @@ pub use grant::{Grant, Scope, Scopes};
 use crate::http::failure::Failure;
 use crate::state::Door;
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use std::net::IpAddr;
 use std::sync::Arc;
 use strandline_ingest::{Intake, PushMemory};
 use strandline_model::{DeletionMode, Limits, TenantId};
@@ -53,9 +55,9 @@ pub(crate) struct Scraper;
 pub(crate) struct Known;
 
 impl Asker {
-    /// Who reads by these headers.
-    pub(crate) async fn of(state: &Door, headers: &HeaderMap) -> Result<Self, Failure> {
-        let grant = granted(state, headers, Scope::Query).await?;
+    /// Who reads by the head of this request.
+    pub(crate) async fn of(state: &Door, parts: &Parts) -> Result<Self, Failure> {
+        let (grant, headers) = (granted(state, parts, Scope::Query).await?, &parts.headers);
         let tenants = tenants::for_read(&grant, headers, &state.config)?;
         let strict = state.config.strict;
         let limits = tenants.iter().map(|tenant| state.config.limits.of(tenant));
@@ -66,9 +68,9 @@ impl Asker {
 }
 
 impl Pusher {
-    /// Who pushes by these headers.
-    pub(crate) async fn of(state: &Door, headers: &HeaderMap) -> Result<Self, Failure> {
-        let grant = granted(state, headers, Scope::Push).await?;
+    /// Who pushes by the head of this request.
+    pub(crate) async fn of(state: &Door, parts: &Parts) -> Result<Self, Failure> {
+        let (grant, headers) = (granted(state, parts, Scope::Push).await?, &parts.headers);
         let tenant = tenants::for_write(&grant, headers, &state.config)?;
         Ok(Self { limits: state.config.limits.of(&tenant), tenant, filter: grant.filter.clone() })
     }
@@ -96,9 +98,9 @@ impl Pusher {
 }
 
 impl Deleter {
-    /// Who deletes by these headers.
-    pub(crate) async fn of(state: &Door, headers: &HeaderMap) -> Result<Self, Failure> {
-        let grant = granted(state, headers, Scope::Delete).await?;
+    /// Who deletes by the head of this request.
+    pub(crate) async fn of(state: &Door, parts: &Parts) -> Result<Self, Failure> {
+        let (grant, headers) = (granted(state, parts, Scope::Delete).await?, &parts.headers);
         let tenant = tenants::for_write(&grant, headers, &state.config)?;
         let forbidden = |why: String| Err(Failure::new(StatusCode::FORBIDDEN, why));
         if let Some(filter) = &grant.filter {
@@ -120,9 +122,9 @@ impl Deleter {
     }
 }
 
-/// What these headers allow, if that includes `scope`.
-async fn granted(state: &Door, headers: &HeaderMap, scope: Scope) -> Result<Arc<Grant>, Failure> {
-    let grant = state.config.credentials.grant(headers).await?;
+/// What a request is allowed by its head, if that includes `scope`.
+async fn granted(state: &Door, parts: &Parts, scope: Scope) -> Result<Arc<Grant>, Failure> {
+    let grant = state.config.credentials.grant(&parts.headers, peer(parts)).await?;
     if grant.scopes.has(scope) {
         return Ok(grant);
     }
@@ -136,11 +138,19 @@ async fn granted(state: &Door, headers: &HeaderMap, scope: Scope) -> Result<Arc<
     ))
 }
 
+/// Where the connection of a request comes from. What a proxy says of it is not believed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+fn peer(parts: &Parts) -> IpAddr {
+    parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0)
+}
+
 impl FromRequestParts<Door> for Asker {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
-        Self::of(state, &parts.headers).await
+        Self::of(state, parts).await
     }
 }
 
@@ -148,7 +158,7 @@ impl FromRequestParts<Door> for Deleter {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
-        Self::of(state, &parts.headers).await
+        Self::of(state, parts).await
     }
 }
 
@@ -156,7 +166,7 @@ impl FromRequestParts<Door> for Operator {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
-        granted(state, &parts.headers, Scope::Operate).await.map(|_| Self)
+        granted(state, parts, Scope::Operate).await.map(|_| Self)
     }
 }
 
@@ -164,7 +174,7 @@ impl FromRequestParts<Door> for Scraper {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
-        granted(state, &parts.headers, Scope::Metrics).await.map(|_| Self)
+        granted(state, parts, Scope::Metrics).await.map(|_| Self)
     }
 }
 
@@ -172,6 +182,6 @@ impl FromRequestParts<Door> for Known {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
-        state.config.credentials.grant(&parts.headers).await.map(|_| Self)
+        state.config.credentials.grant(&parts.headers, peer(parts)).await.map(|_| Self)
     }
 }

@@ -1,6 +1,7 @@
 //! Does a password belong to its user? argon2 is slow on purpose, so it runs off the runtime, few at a time, and what has
 //! been found right is remembered.
 
+use super::check_queue::{Busy, CheckQueue};
 use super::credentials::AccessError;
 use super::grant::Grant;
 use crate::http::failure::Failure;
@@ -8,14 +9,13 @@ use argon2::password_hash::{PasswordHashString, PasswordVerifier};
 use argon2::{Algorithm, Argon2};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
 
-/// Passwords that are checked at a time: each takes a core, and memory by the parameters of its hash.
+/// Passwords that are checked at a time, at most, and no more than half the cores: each takes a core, and memory by the
+/// parameters of its hash.
 const MAX_CHECKS: usize = 2;
-/// Requests that wait for a check at most; guessing passwords must not pile up work.
-const MAX_WAITING: usize = 64;
 
 /// All users.
 pub(super) struct Passwords {
@@ -24,8 +24,7 @@ pub(super) struct Passwords {
     decoy: Option<Arc<User>>,
     /// Keeps what is remembered from being worth anything elsewhere.
     key: [u8; 32],
-    waiting: Arc<Semaphore>,
-    turns: Arc<Semaphore>,
+    checks: Arc<CheckQueue>,
 }
 
 struct User {
@@ -38,13 +37,8 @@ struct User {
 impl Default for Passwords {
     /// No users.
     fn default() -> Self {
-        Self {
-            users: HashMap::new(),
-            decoy: None,
-            key: [0; 32],
-            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
-            turns: Arc::new(Semaphore::new(MAX_CHECKS)),
-        }
+        let cores = std::thread::available_parallelism().map_or(2, usize::from).min(2 * MAX_CHECKS);
+        Self { users: HashMap::new(), decoy: None, key: [0; 32], checks: CheckQueue::new(cores / 2) }
     }
 }
 
@@ -72,8 +66,14 @@ impl Passwords {
         self.users.is_empty()
     }
 
-    /// What the user `name` may do, if this is their password.
-    pub(super) async fn check(&self, name: &str, password: &str) -> Result<Option<Arc<Grant>>, Failure> {
+    /// What the user `name` may do, if this is their password; `peer` sent it. What was right before needs no check, and
+    /// waits for none.
+    pub(super) async fn check(
+        &self,
+        name: &str,
+        password: &str,
+        peer: IpAddr,
+    ) -> Result<Option<Arc<Grant>>, Failure> {
         let Some(user) = self.users.get(name).or(self.decoy.as_ref()) else { return Ok(None) };
         let is_decoy = user.grant.name != name;
         let seen = self.keyed(password);
@@ -81,16 +81,15 @@ impl Passwords {
         if !is_decoy && remembered.is_some_and(|right| bool::from(right.ct_eq(&seen))) {
             return Ok(Some(Arc::clone(&user.grant)));
         }
-        let busy = |_| Failure::busy("too many passwords are being checked; retry after a moment");
-        let place = Arc::clone(&self.waiting).try_acquire_owned().map_err(busy)?;
-        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Failure::internal())?;
+        let busy = |Busy| Failure::busy("too many passwords are being checked; retry after a moment");
+        let turn = self.checks.turn(peer, name).await.map_err(busy)?;
         let (checked, password) = (Arc::clone(user), password.as_bytes().to_vec());
         let check = tokio::task::spawn_blocking(move || {
             strandline_model::polling::assert_none("checking a password");
             let is_right =
                 Argon2::default().verify_password(&password, &checked.hash.password_hash()).is_ok();
             // Not before, even if the client has gone: the thread is busy until now.
-            drop((place, turn));
+            drop(turn);
             is_right
         });
         if !check.await.map_err(|_| Failure::internal())? || is_decoy {
@@ -103,5 +102,40 @@ impl Passwords {
     fn keyed(&self, password: &str) -> [u8; 32] {
         // The result never leaves the process: nobody can lengthen what they cannot see.
         Sha256::new().chain_update(self.key).chain_update(password.as_bytes()).finalize().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Scopes;
+    use argon2::password_hash::{PasswordHasher, SaltString};
+    use argon2::{Params, Version};
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    #[test]
+    fn known_passwords_wait_for_no_check_and_unknown_names_are_not_told_apart() {
+        let salt = SaltString::encode_b64(b"0123456789abcdef").unwrap();
+        let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
+        let hash = cheap.hash_password(b"right", &salt).unwrap().to_string();
+        let ann = Grant { name: "ann".to_owned(), scopes: Scopes::all(), tenants: None, filter: None };
+        let checks = CheckQueue::new(1);
+        let passwords =
+            Passwords { checks: Arc::clone(&checks), ..Passwords::new(vec![(ann, hash)]).unwrap() };
+        let (flood, home) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            assert!(passwords.check("ann", "right", home).await.unwrap().is_some());
+            let turn = checks.turn(flood, "x").await.unwrap();
+            assert!(passwords.check("ann", "right", flood).await.unwrap().is_some(), "remembered");
+            let mut wrong = pin!(passwords.check("ann", "wrong", home));
+            let mut nobody = pin!(passwords.check("nobody", "right", home));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(wrong.as_mut().poll(&mut context).is_pending());
+            assert!(nobody.as_mut().poll(&mut context).is_pending());
+            drop(turn);
+            assert!(wrong.await.unwrap().is_none() && nobody.await.unwrap().is_none());
+        });
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod blocking;
 pub(crate) mod body;
+pub(crate) mod connections;
 pub(crate) mod failure;
 pub(crate) mod params;
 pub(crate) mod pieces;

@@ -1,12 +1,14 @@
 //! How do connections come and go? An accept loop of our own: axum's sets no time limit on request headers.
 //!
-//! Connections are bounded in number; each has to send its first request and every further header in time. When the
-//! server stops, no connection is taken any more, those there are finish what they have begun.
+//! Connections are bounded in number ([`super::connections`]); each has to send its first request and every further one in
+//! time. When the server stops, no connection is taken any more, those there are finish what they have begun.
 
+use crate::access::Peer;
 use crate::config::ApiConfig;
+use crate::http::connections::{Activity, Admission, AnswerBody, Slot};
 use crate::http::polling::{self, MarkedTasks};
 use crate::http::write_timeout::WriteTimeout;
-use crate::router::{otlp_grpc_router, router};
+use crate::router::{otlp_grpc_router, reserve_router, router};
 use crate::state::{ApiState, Door, Shared};
 use axum::Router;
 use axum::body::Body;
@@ -17,16 +19,18 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::{ServiceExt, service_fn};
 
 /// After a failed accept (out of file descriptors, most often) the loop rests this long.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long a connection of the reserve may take to ask.
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the recorder of metrics is given time to tidy up.
 const METRICS_TIDY: Duration = Duration::from_secs(5);
 /// Longest header of one HTTP/1 request, and buffer of a connection.
@@ -77,36 +81,41 @@ async fn accept(
 ) -> Result<(), ApiError> {
     let config = state.config.clone();
     let (closing, closed) = watch::channel(false);
-    let room = Arc::new(Semaphore::new(config.max_connections.max(1)));
+    let open = Service { app, config: config.clone(), is_reserve: false };
+    let reserve = Service {
+        app: reserve_router(state.clone(), is_loopback(&listener)),
+        config: ApiConfig { header_timeout: config.header_timeout.min(RESERVE_TIMEOUT), ..config.clone() },
+        is_reserve: true,
+    };
     let mut connections = JoinSet::new();
     let mut tidy = tokio::time::interval(METRICS_TIDY);
     let mut stop = pin!(stop);
     loop {
-        let permit = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = &mut stop => break,
-            permit = Arc::clone(&room).acquire_owned() => permit,
-        };
-        let stream = loop {
-            tokio::select! {
-                () = &mut stop => break None,
-                _ = tidy.tick() => state.prometheus.run_upkeep(),
-                Some(_) = connections.join_next() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => break Some(stream),
-                    Err(error) if is_fatal(&error) => return Err(ApiError::Listener(error)),
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(ACCEPT_REST).await;
-                    }
-                }
+            _ = tidy.tick() => {
+                state.prometheus.run_upkeep();
+                continue;
             }
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) if is_fatal(&error) => return Err(ApiError::Listener(error)),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                    continue;
+                }
+            },
         };
-        let Some(stream) = stream else { break };
-        let connection = taken(stream, app.clone(), config.clone(), closed.clone());
-        connections.spawn(polling::marked(async move {
-            connection.await;
-            drop(permit);
-        }));
+        let (slot, service) = match state.connections.admit(peer.ip()) {
+            Admission::Open(slot) => (slot, open.clone()),
+            Admission::Reserved(slot) => (slot, reserve.clone()),
+            // Dropping the stream closes it.
+            Admission::Refused => continue,
+        };
+        let peer = Peer(peer.ip());
+        connections.spawn(polling::marked(taken(stream, peer, service, slot, closed.clone())));
     }
     state.stopping.store(true, Ordering::Relaxed);
     drop(listener);
@@ -139,37 +148,53 @@ async fn drain(
     }
 }
 
+/// What a connection is served with.
+#[derive(Clone)]
+struct Service {
+    app: Router,
+    config: ApiConfig,
+    /// One request, and then the connection ends.
+    is_reserve: bool,
+}
+
 /// Takes a connection, through the lock if there is one.
-async fn taken(stream: TcpStream, app: Router, config: ApiConfig, closed: watch::Receiver<bool>) {
+async fn taken(stream: TcpStream, peer: Peer, service: Service, slot: Slot, closed: watch::Receiver<bool>) {
     // Small answers must not wait for more to come.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = config.tls.clone() else { return connection(stream, app, config, closed).await };
+    let Some(tls) = service.config.tls.clone() else {
+        return connection(stream, peer, service, slot, closed).await;
+    };
     // The lock of this moment, for as long as the connection lives.
     let acceptor = tls.acceptor();
-    match tokio::time::timeout(config.header_timeout, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => connection(stream, app, config, closed).await,
+    let agreed = tokio::select! {
+        agreed = tokio::time::timeout(service.config.header_timeout, acceptor.accept(stream)) => agreed,
+        () = slot.activity().asked_to_close() => return,
+    };
+    match agreed {
+        Ok(Ok(stream)) => connection(stream, peer, service, slot, closed).await,
         Ok(Err(error)) => tracing::debug!(%error, "a connection came to no agreement on TLS"),
         Err(_) => tracing::debug!("a connection took too long to agree on TLS"),
     }
 }
 
 /// Serves one connection to its end.
-async fn connection<S>(stream: S, app: Router, config: ApiConfig, mut closed: watch::Receiver<bool>)
+async fn connection<S>(stream: S, peer: Peer, service: Service, slot: Slot, mut closed: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let asked = Arc::new(AtomicBool::new(false));
-    let noted = Arc::clone(&asked);
-    let app = service_fn(move |request: Request<Incoming>| {
-        noted.store(true, Ordering::Relaxed);
-        app.clone().oneshot(request.map(Body::new))
+    let Service { app, config, is_reserve } = service;
+    let activity = Arc::clone(slot.activity());
+    let app = service_fn(move |mut request: Request<Incoming>| {
+        let under_way = activity.begin();
+        request.extensions_mut().insert(peer);
+        let answer = app.clone().oneshot(request.map(Body::new));
+        async move { answer.await.map(|answer| answer.map(|body| AnswerBody::new(body, under_way))) }
     });
-    let builder = builder(&config);
+    let builder = builder(&config, is_reserve);
     let stream = WriteTimeout::new(stream, config.write_timeout);
     let mut serving =
         pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(app)));
-    let mut first_request = pin!(tokio::time::sleep(config.header_timeout));
-    let mut waiting = true;
+    let mut look = pin!(tokio::time::sleep(config.header_timeout));
     loop {
         tokio::select! {
             result = &mut serving => {
@@ -178,12 +203,17 @@ where
                 }
                 return;
             }
-            // While it finds out which HTTP is spoken, hyper knows no time limit.
-            () = &mut first_request, if waiting => {
-                waiting = false;
-                if !asked.load(Ordering::Relaxed) {
+            // While it finds out which HTTP is spoken, hyper knows no time limit, and none for idle connections of HTTP/2.
+            () = &mut look => match time_left(slot.activity(), &config, is_reserve) {
+                Some(left) => look.as_mut().reset(tokio::time::Instant::now() + left),
+                None => return,
+            },
+            () = slot.activity().asked_to_close() => {
+                // A request may have come since it was chosen.
+                if slot.activity().is_idle() {
                     return;
                 }
+                serving.as_mut().graceful_shutdown();
             }
             changed = closed.changed(), if !*closed.borrow() => {
                 if changed.is_err() {
@@ -195,14 +225,25 @@ where
     }
 }
 
-fn builder(config: &ApiConfig) -> Builder<MarkedTasks> {
+/// How long a connection may still be idle, or until the next look at it; `None`: it has been for too long.
+fn time_left(activity: &Activity, config: &ApiConfig, is_reserve: bool) -> Option<Duration> {
+    let most = if activity.has_asked() && !is_reserve { config.idle_timeout } else { config.header_timeout };
+    if !activity.is_idle() {
+        return Some(most);
+    }
+    let idle = Duration::from_nanos(u64::try_from(activity.idle_ns()).unwrap_or(0));
+    most.checked_sub(idle).filter(|left| !left.is_zero())
+}
+
+fn builder(config: &ApiConfig, is_reserve: bool) -> Builder<MarkedTasks> {
     let mut builder = Builder::new(MarkedTasks);
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout)
+        // hyper counts from the end of the answer before.
+        .header_read_timeout(config.header_timeout.max(config.idle_timeout))
         .max_buf_size(MAX_HTTP1_BUFFER)
-        .keep_alive(true);
+        .keep_alive(!is_reserve);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -220,7 +220,8 @@ fn the_server_tells_how_it_is() {
     assert!(rig.get("/ready?verbose", &[]).text().contains("writes are taken"));
     assert_eq!(rig.get("/health", &[]).text(), "ok\n");
     assert!(rig.get("/metrics", &[]).header("content-type").starts_with("text/plain; version=0.0.4"));
-    assert_eq!(rig.get("/flush", &[]).status, 204);
+    assert_eq!((rig.get("/flush", &[]).status, rig.get("/flush", &[]).header("allow")), (405, "POST"));
+    assert_eq!(rig.post("/flush", &[], b"").status, 204);
     let version = rig.get("/loki/api/v1/status/buildinfo", &[]).json()["version"].clone();
     assert!(version.as_str().is_some_and(|v| v.starts_with("3.")));
 }

@@ -45,7 +45,7 @@ fn a_body_that_stops_coming_is_given_up() {
 fn announced(rig: &Rig, path: &str, length: usize) -> TcpStream {
     let mut stream = TcpStream::connect(rig.address).unwrap();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{{\"streams\""
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{{\"streams\""
     );
     stream.write_all(head.as_bytes()).unwrap();
     stream
@@ -100,17 +100,89 @@ fn bodies_and_pushes_under_way_are_bounded() {
     assert!(memory.usage().iter().all(|usage| usage.used == 0));
 }
 
+/// A connection on which `/ready` was answered.
+fn idle(rig: &Rig) -> TcpStream {
+    let mut stream = TcpStream::connect(rig.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(b"GET /ready HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut back = Vec::new();
+    while !back.ends_with(b"ready\n") {
+        let mut byte = [0];
+        assert_eq!(stream.read(&mut byte).unwrap(), 1);
+        back.push(byte[0]);
+    }
+    stream
+}
+
+/// A connection with a push whose body the server waits for.
+fn busy(rig: &Rig) -> TcpStream {
+    let mut stream = TcpStream::connect(rig.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let head = "POST /loki/api/v1/push HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut back = [0; 12];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"HTTP/1.1 100");
+    stream
+}
+
+/// Asks on new connections until there is room for one.
+fn until_there_is_room(rig: &Rig) {
+    let begun = std::time::Instant::now();
+    loop {
+        let reply = rig.get("/loki/api/v1/labels", &[]);
+        if reply.status == 200 {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}: {}", reply.status, reply.text());
+    }
+}
+
 #[test]
-fn connections_wait_when_there_are_too_many() {
-    let rig = with(ApiConfig {
-        max_connections: 1,
-        header_timeout: Duration::from_millis(300),
-        ..ApiConfig::default()
-    });
-    let silent = TcpStream::connect(rig.address).unwrap();
-    // Served once the silent one is dropped for being silent.
+fn idle_connections_give_way_and_busy_ones_do_not() {
+    let rig = with(ApiConfig { max_connections: 3, ..ApiConfig::default() });
+    let mut silent = TcpStream::connect(rig.address).unwrap();
+    silent.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut others = [idle(&rig), idle(&rig)];
+    // Three are open, all of them idle; each new one takes the place of the oldest.
+    let newer = [idle(&rig), idle(&rig), idle(&rig)];
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "closed");
+    for other in &mut others {
+        assert_eq!(other.read(&mut [0]).unwrap(), 0, "closed");
+    }
+    let pushes = [busy(&rig), busy(&rig), busy(&rig)];
+    let refused = rig.get("/loki/api/v1/labels", &[]);
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
+    assert!(refused.text().contains("server.max_connections"), "{}", refused.text());
+    for path in ["/ready", "/metrics", "/health"] {
+        assert_eq!(rig.get(path, &[]).status, 200, "{path}");
+    }
+    // Silent ones in the reserve do not keep anybody out either.
+    let silent: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(rig.address).unwrap()).collect();
     assert_eq!(rig.get("/ready", &[]).status, 200);
-    drop(silent);
+    drop((pushes, silent, newer));
+    until_there_is_room(&rig);
+}
+
+#[test]
+fn one_address_has_its_own_bound() {
+    let rig = with(ApiConfig { max_connections_of_address: 2, ..ApiConfig::default() });
+    let pushes = [busy(&rig), busy(&rig)];
+    assert_eq!(rig.get("/loki/api/v1/labels", &[]).status, 503);
+    assert_eq!(rig.get("/ready", &[]).status, 200);
+    drop(pushes);
+    until_there_is_room(&rig);
+}
+
+#[test]
+fn idle_connections_end_in_time() {
+    let rig = with(ApiConfig { idle_timeout: Duration::from_millis(200), ..ApiConfig::default() });
+    assert_eq!(idle(&rig).read(&mut [0]).unwrap(), 0);
+    // HTTP/2: preface and empty settings, then nothing more.
+    let mut stream = TcpStream::connect(rig.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    assert!(stream.read_to_end(&mut Vec::new()).is_ok());
 }
 
 #[test]

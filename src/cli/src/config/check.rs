@@ -30,6 +30,7 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
 
     let positive = [
         ("server.header_timeout", config.server.header_timeout),
+        ("server.idle_timeout", config.server.idle_timeout),
         ("server.body_timeout", config.server.body_timeout),
         ("server.write_timeout", config.server.write_timeout),
         ("wal.sync_interval", config.wal.sync_interval),
@@ -50,8 +51,13 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
         faults.push(("query.max_queued", "must be at most 1000000".to_owned()));
     }
     // Each is an open file.
-    if config.server.max_tails > 100_000 {
-        faults.push(("server.max_tails", "must be at most 100000".to_owned()));
+    for (name, count) in [
+        ("server.max_tails", config.server.max_tails),
+        ("server.max_connections", config.server.max_connections),
+    ] {
+        if count > 100_000 {
+            faults.push((name, "must be at most 100000".to_owned()));
+        }
     }
     for (name, count) in [
         ("limits.max_label_names", config.limits.max_label_names),
@@ -59,6 +65,7 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
         ("limits.max_lines_per_push", config.limits.max_lines_per_push),
         ("limits.max_entries_per_query", config.limits.max_entries_per_query),
         ("limits.max_concurrent_tail_requests", config.limits.max_concurrent_tail_requests),
+        ("server.max_connections", config.server.max_connections),
         ("server.max_tails", config.server.max_tails),
         ("query.max_queued", config.query.max_queued),
         ("limits.volume_max_series", config.limits.volume_max_series),
@@ -99,7 +106,9 @@ mod tests {
     #[test]
     fn each_check_can_fail() {
         type Break = fn(&mut Config);
-        let broken: [(&str, Break); 9] = [
+        let broken: [(&str, Break); 11] = [
+            ("server.max_connections", |c| c.server.max_connections = 0),
+            ("server.idle_timeout", |c| c.server.idle_timeout = Duration::ZERO),
             ("server.max_body_bytes", |c| c.server.max_body_bytes = 0),
             ("segment.block_bytes", |c| c.segment.block_bytes = 17 << 20),
             ("wal.file_bytes", |c| c.wal.file_bytes = 1),

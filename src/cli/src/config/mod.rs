@@ -91,6 +91,12 @@ pub struct ServerConfig {
     pub min_body_rate: u64,
     /// How long a client may take nothing of its answer.
     pub write_timeout: Duration,
+    /// How long a connection may wait for its next request.
+    pub idle_timeout: Duration,
+    /// Most connections at once.
+    pub max_connections: usize,
+    /// Most connections of one client address; `None`: half of all.
+    pub max_connections_per_address: Option<usize>,
     /// What stands in front of all paths.
     pub http_path_prefix: String,
     /// Most live tails of all tenants.
@@ -112,6 +118,9 @@ impl Default for ServerConfig {
             max_memory: None,
             max_active_streams: None,
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(120),
+            max_connections: 1024,
+            max_connections_per_address: None,
             body_timeout: Duration::from_secs(120),
             min_body_rate: 8 * KIB,
             write_timeout: Duration::from_secs(60),

@@ -162,6 +162,24 @@ pub const SETTINGS: &[Setting] = &[
         server.write_timeout,
         "how long a client may take nothing of its answer; of a long one, less than 256KiB"
     ),
+    row!(
+        "server.idle_timeout",
+        duration,
+        server.idle_timeout,
+        "how long a connection may wait for its next request"
+    ),
+    row!(
+        "server.max_connections",
+        count,
+        server.max_connections,
+        "most connections at once; for more, idle ones are closed, and without these only /ready and /metrics are answered"
+    ),
+    row!(
+        "server.max_connections_per_address",
+        count_or_none,
+        server.max_connections_per_address,
+        "the same for one client address (IPv6: one /64 network); 0 is half of server.max_connections"
+    ),
     row!("server.max_tails", count, server.max_tails, "most live tails of all tenants at once"),
     row!(
         "server.http_path_prefix",
