@@ -144,7 +144,7 @@ fn lookups_end_when_told_and_are_bounded() {
     let own = turn(&rig.query);
     let values = rig.query.label_values(&own, &reader, "n", TimeRange::ALL, &all);
     assert!(matches!(values, Err(QueryError::TooLarge(2_000))), "{values:?}");
-    let series = rig.query.series(&own, &reader, TimeRange::ALL, &[all.clone()]);
+    let series = rig.query.series(&own, &reader, TimeRange::ALL, std::slice::from_ref(&all));
     assert!(matches!(series, Err(QueryError::TooLarge(2_000))), "{series:?}");
     assert!(rig.query.label_names(&own, &reader, TimeRange::ALL, &all).is_ok());
     let cancel = CancelFlag::default();
