@@ -16,6 +16,11 @@ use strandline_ingest::{Accepted, Admitted, Intake, IntakeError, PushMemory, Rej
 use strandline_model::{Batch, Exhausted, Lease, MemoryClass};
 use tokio::sync::oneshot;
 
+/// A body as sent up to here may be decoded in the turns of the small ones...
+const SMALL_BODY_BYTES: usize = 128 << 10;
+/// ...if it unpacks to no more than this.
+const SMALL_BYTES: usize = 1 << 20;
+
 /// Reads a body by its headers into an intake.
 pub(crate) type Decode = fn(&HeaderMap, &[u8], &BodyLimits, &mut Intake<'_>) -> Result<(), PushError>;
 
@@ -151,7 +156,8 @@ fn undecodable(error: &PushError) -> Refused {
     (reason, Failure::new(status, error.message()))
 }
 
-/// Decodes on a blocking thread; few do it at once, for an unpacked body can be large.
+/// Decodes on a blocking thread; few do it at once, for an unpacked body can be large. Small bodies have turns of their own:
+/// they never wait for large ones. What is small only as sent begins again among the large.
 async fn decoded(
     state: &Door,
     pusher: &Pusher,
@@ -160,30 +166,68 @@ async fn decoded(
     body: Body,
 ) -> Result<Decoded, Refused> {
     let broken = || ("internal", Failure::busy("internal error"));
-    let _turn = state.decoding.acquire().await.map_err(|_| broken())?;
-    let (shared, pusher) = (state.clone(), pusher.clone());
-    let decoding = tokio::task::spawn_blocking(move || {
-        let clock = shared.submitter.clock();
-        let wait_ns = i64::try_from(shared.config.memory_wait.as_nanos()).unwrap_or(i64::MAX);
+    let full = state.body_limits;
+    let small = BodyLimits { max_decompressed: full.max_decompressed.min(SMALL_BYTES), ..full };
+    let rounds = [(&state.decoding_small, small), (&state.decoding, full)];
+    let first = usize::from(body.bytes.len() > SMALL_BODY_BYTES);
+    let mut push = Push { pusher: pusher.clone(), decode, headers, body };
+    for (turns, limits) in rounds.into_iter().skip(first) {
+        let turn = Arc::clone(turns).acquire_owned().await.map_err(|_| broken())?;
+        let shared = Arc::clone(state);
+        let decoding = tokio::task::spawn_blocking(move || {
+            let decoded = push.decoded(&shared, &limits);
+            // The thread is free only now, whether or not the client still waits.
+            drop(turn);
+            match decoded {
+                Err(error) if limits != full && error.is_too_large() => Err(push),
+                decoded => Ok(push.admitted(&shared, decoded)),
+            }
+        });
+        match decoding.await {
+            Ok(Ok(done)) => return done,
+            Ok(Err(larger)) => push = larger,
+            Err(_) => {
+                tracing::error!("decoding a push ended by a panic");
+                return Err(broken());
+            }
+        }
+    }
+    Err(broken())
+}
+
+/// A push whose body has come.
+struct Push {
+    pusher: Pusher,
+    decode: Decode,
+    headers: HeaderMap,
+    body: Body,
+}
+
+impl Push {
+    /// Reads the body within `limits`.
+    fn decoded(&self, state: &Door, limits: &BodyLimits) -> Result<Accepted, PushError> {
+        let clock = state.submitter.clock();
+        let wait_ns = i64::try_from(state.config.memory_wait.as_nanos()).unwrap_or(i64::MAX);
         let (now_ns, until_ns) = (clock.now_ns(), clock.monotonic_ns().saturating_add(wait_ns));
-        let lease = shared.config.memory.lease(MemoryClass::Decode, pusher.tenant());
+        let lease = state.config.memory.lease(MemoryClass::Decode, self.pusher.tenant());
         let memory = PushMemory::new(lease, Arc::clone(clock), until_ns);
-        shared.active.age(clock.monotonic_ns());
-        let mut intake = pusher.intake(&shared, now_ns, memory);
-        decode(&headers, &body.bytes, &shared.body_limits, &mut intake)
-            .map_err(|error| undecodable(&error))?;
+        state.active.age(clock.monotonic_ns());
+        let mut intake = self.pusher.intake(state, now_ns, memory);
+        (self.decode)(&self.headers, &self.body.bytes, limits, &mut intake)?;
+        Ok(intake.finish()?)
+    }
+
+    /// Counts what came and lets through what may pass. The body is dropped before.
+    fn admitted(self, state: &Door, decoded: Result<Accepted, PushError>) -> Result<Decoded, Refused> {
+        let Self { pusher, body, .. } = self;
         drop(body);
-        let accepted = intake.finish().map_err(|error| undecodable(&error.into()))?;
-        shared.counts.received(&accepted);
+        let accepted = decoded.map_err(|error| undecodable(&error))?;
+        state.counts.received(&accepted);
         let Accepted { batch, rejected, memory, over_limit, over_limit_lines, .. } = accepted;
-        shared.counts.over_limit(pusher.tenant(), "streams", over_limit_lines);
-        let admitted = admit(&shared, &pusher, batch);
+        state.counts.over_limit(pusher.tenant(), "streams", over_limit_lines);
+        let admitted = admit(state, &pusher, batch);
         Ok(Decoded { rejected, over_limit, admitted, memory })
-    });
-    decoding.await.unwrap_or_else(|_| {
-        tracing::error!("decoding a push ended by a panic");
-        Err(broken())
-    })
+    }
 }
 
 /// Hands the batch to the log and waits until it is safe.

@@ -40,7 +40,9 @@ pub(crate) struct Shared {
     pub(crate) active: ActiveStreams,
     pub(crate) counts: PushCounts,
     /// Pushes being decoded: CPU work with up to `max_decompressed_bytes` of memory each.
-    pub(crate) decoding: Semaphore,
+    pub(crate) decoding: Arc<Semaphore>,
+    /// The same for those that are small.
+    pub(crate) decoding_small: Arc<Semaphore>,
     /// Slots of requests that belong to no tenant.
     pub(crate) reading: Arc<Semaphore>,
     /// Slots of operations, which are not to wait for reads.
@@ -87,7 +89,8 @@ impl ApiState {
             quotas: Quotas::default(),
             active: ActiveStreams::new(config.max_active_streams),
             counts: PushCounts::default(),
-            decoding: Semaphore::new(cores.max(2)),
+            decoding: Arc::new(Semaphore::new(cores.max(2))),
+            decoding_small: Arc::new(Semaphore::new(cores.max(2))),
             reading: Arc::new(Semaphore::new(MAX_READING)),
             operating: Arc::new(Semaphore::new(MAX_OPERATING)),
             tails: TailRoom::new(config.max_tails),

@@ -80,6 +80,11 @@ impl PushError {
         }
     }
 
+    /// Whether the body unpacks to more than the limits allow.
+    pub(crate) fn is_too_large(&self) -> bool {
+        matches!(self, Self::TooLarge(_) | Self::Bomb(_) | Self::Intake(IntakeError::TooLarge(_)))
+    }
+
     /// The error in one line of bounded length: it may quote what the client sent.
     pub fn message(&self) -> String {
         shortened(self.to_string().replace(char::is_control, " "))

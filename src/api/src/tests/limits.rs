@@ -55,7 +55,7 @@ fn announced(rig: &Rig, path: &str, length: usize) -> TcpStream {
 fn what_is_announced_and_does_not_come_is_in_nobodys_way() {
     let rig = with(ApiConfig::default());
     for path in ["/loki/api/v1/push", "/otlp/v1/logs"] {
-        let silent: Vec<TcpStream> = (0..5).map(|_| announced(&rig, path, 60 << 20)).collect();
+        let silent: Vec<TcpStream> = (0..5).map(|_| announced(&rig, path, 32 << 20)).collect();
         for _ in 0..20 {
             // The silent ones are all on their way in by now, or will be within these.
             rig.push_lines(r#"{"app":"x"}"#, &[(1, "y")]);
@@ -217,4 +217,33 @@ fn a_stop_lets_requests_finish_and_idle_connections_go() {
     rig.stop();
     assert!(sender.join().unwrap().starts_with("HTTP/1.1 204"));
     assert!(TcpStream::connect(rig.address).is_err());
+}
+
+#[test]
+fn a_small_push_does_not_wait_for_large_ones() {
+    let rig = with(ApiConfig::default());
+    let line = "x".repeat(100_000);
+    let large = |n: usize| {
+        let values: Vec<String> = (0..40).map(|i| format!(r#"["{}","{line}"]"#, T0 + i)).collect();
+        format!(r#"{{"streams":[{{"stream":{{"app":"l{n}"}},"values":[{}]}}]}}"#, values.join(","))
+    };
+    // All turns of the large ones are taken, and nobody gives one back.
+    let turns = rig.state.0.decoding.available_permits();
+    let _all = rig.state.0.decoding.try_acquire_many(turns as u32).unwrap();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| rig.push_json(&large(0)).status);
+        rig.push_lines(r#"{"app":"small"}"#, &[(1, "y")]);
+        assert!(!waits.is_finished());
+        rig.state.0.decoding.add_permits(1);
+        assert_eq!(waits.join().unwrap(), 204);
+    });
+    // Small as sent, large once unpacked: decoded all the same.
+    let packed = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(large(1).as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    assert!(packed.len() < 100_000);
+    let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    assert_eq!(rig.post("/loki/api/v1/push", &headers, &packed).status, 204);
 }

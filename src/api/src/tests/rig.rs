@@ -21,6 +21,7 @@ pub(super) const T0: i64 = 1_795_219_200_000_000_000;
 pub(super) struct Rig {
     pub(super) address: SocketAddr,
     pub(super) runtime: Arc<Runtime>,
+    pub(super) state: ApiState,
     pub(super) query: Arc<QueryEngine>,
     stop: Option<oneshot::Sender<()>>,
     server: Option<JoinHandle<()>>,
@@ -85,6 +86,7 @@ impl Rig {
         let prometheus = PrometheusBuilder::new().build_recorder().handle();
         let submitter = Submitter::new(Arc::clone(&runtime));
         let state = ApiState::new(submitter, Arc::clone(&query), config, prometheus, None);
+        let kept = state.clone();
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let server = std::thread::spawn(move || {
@@ -99,7 +101,7 @@ impl Rig {
             });
         });
         let address = told.recv().unwrap();
-        Self { address, runtime, query, stop: Some(stop), server: Some(server), _folder: folder }
+        Self { address, runtime, state: kept, query, stop: Some(stop), server: Some(server), _folder: folder }
     }
 
     /// Asks the server to stop and waits until it has.
