@@ -179,13 +179,13 @@ async fn decoded(
             // The thread is free only now, whether or not the client still waits.
             drop(turn);
             match decoded {
-                Err(error) if limits != full && error.is_too_large() => Err(push),
+                Err(error) if limits != full && error.is_too_large() => Err(Box::new(push)),
                 decoded => Ok(push.admitted(&shared, decoded)),
             }
         });
         match decoding.await {
             Ok(Ok(done)) => return done,
-            Ok(Err(larger)) => push = larger,
+            Ok(Err(larger)) => push = *larger,
             Err(_) => {
                 tracing::error!("decoding a push ended by a panic");
                 return Err(broken());

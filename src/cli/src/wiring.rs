@@ -85,6 +85,7 @@ pub fn engine_config(config: &Config) -> Result<EngineConfig, String> {
         block_bytes: bytes(config.segment.block_bytes),
         settle: config.settle.enabled,
         settle_target_bytes: config.settle.target_bytes,
+        merge_index_bytes: bytes(config.memory.merge_index),
         zstd_level: config.settle.zstd_level,
         min_free_bytes: config.storage.min_free_bytes,
         cache_bytes: bytes(config.storage.cache_bytes),

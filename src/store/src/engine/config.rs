@@ -24,6 +24,8 @@ pub struct EngineConfig {
     pub settle: bool,
     /// `settle.target_bytes`: line bytes of a settled segment.
     pub settle_target_bytes: u64,
+    /// Most memory of the text index that a merge builds: a segment ends there at the latest.
+    pub merge_index_bytes: usize,
     /// `settle.zstd_level`
     pub zstd_level: i32,
     /// `storage.min_free_bytes`: below this much free space the store is read-only.
@@ -51,6 +53,7 @@ impl Default for EngineConfig {
             block_bytes: 512 << 10,
             settle: true,
             settle_target_bytes: 256 << 20,
+            merge_index_bytes: 64 << 20,
             zstd_level: 1,
             min_free_bytes: 256 << 20,
             cache_bytes: 48 << 20,

@@ -23,8 +23,6 @@ const QUIET_NS: i64 = 3 * time::SECOND_NS;
 const FEW_SMALL: usize = 4;
 /// A day is over this long after its end.
 const CLOSED_NS: i64 = time::HOUR_NS;
-/// A text index under construction that takes more memory ends its segment.
-const MAX_INDEX_BYTES: usize = 64 << 20;
 
 /// One merge to do.
 #[derive(Debug)]
@@ -247,7 +245,8 @@ impl Drop for Outputs<'_> {
 impl merge::Sink for Outputs<'_> {
     fn writer(&mut self) -> Result<(&mut SegmentWriter, bool), StoreError> {
         let full = self.writer.as_ref().is_some_and(|w| {
-            w.raw_bytes() >= self.engine.config.settle_target_bytes || w.index_bytes() >= MAX_INDEX_BYTES
+            w.raw_bytes() >= self.engine.config.settle_target_bytes
+                || w.index_bytes() >= self.engine.config.merge_index_bytes
         });
         if full && let Some(writer) = self.writer.take() {
             self.done.extend(writer.finish()?);
