@@ -38,13 +38,13 @@ pub struct MemoryPlan {
 impl MemoryPlan {
     /// The budget of requests. Half of it is divided into floors, the rest is for who comes first.
     pub fn budget(&self) -> MemoryBudget {
-        let eighths = |n: u64| usize::try_from(self.requests / 16 * n).unwrap_or(usize::MAX);
+        let sixteenths = |n: u64| usize::try_from(self.requests / 16 * n).unwrap_or(usize::MAX);
         let floors = [
-            (MemoryClass::Ingest, eighths(2)),
-            (MemoryClass::Decode, eighths(2)),
-            (MemoryClass::Query, eighths(2)),
-            (MemoryClass::Answer, eighths(1)),
-            (MemoryClass::Tail, eighths(1)),
+            (MemoryClass::Ingest, sixteenths(2)),
+            (MemoryClass::Decode, sixteenths(2)),
+            (MemoryClass::Query, sixteenths(2)),
+            (MemoryClass::Answer, sixteenths(1)),
+            (MemoryClass::Tail, sixteenths(1)),
         ];
         MemoryBudget::new(usize::try_from(self.requests).unwrap_or(usize::MAX), &floors)
     }
@@ -262,7 +262,8 @@ mod tests {
         let (config, usual) = (divided(4 << 30), Config::default());
         assert_eq!(config.head, usual.head);
         assert_eq!(config.storage, usual.storage);
-        assert_eq!((config.settle, config.memory.merge_index), (usual.settle, 64 * MIB));
+        assert_eq!(config.settle, usual.settle);
+        assert_eq!(config.memory.merge_index, 64 * MIB);
         assert_eq!(config.query, usual.query);
         assert_eq!(config.server.max_body_bytes, usual.server.max_body_bytes);
         assert_eq!(config.server.max_decompressed_bytes, usual.server.max_decompressed_bytes);
