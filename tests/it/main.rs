@@ -20,6 +20,7 @@ mod ledger;
 mod licences;
 mod load;
 mod memory;
+mod open_files;
 #[path = "../../src/api/src/push/otlp/encoder.rs"]
 mod otlp_encoder;
 mod otlp_grpc;

@@ -14,6 +14,7 @@ pub struct Rig {
     pub port: u16,
     settings: Vec<(String, String)>,
     log: PathBuf,
+    open_files: Option<(u32, u32)>,
     child: Option<Child>,
     agent: ureq::Agent,
 }
@@ -56,7 +57,7 @@ impl Rig {
         let settings =
             [all, no_grpc].iter().chain(settings).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let log = dir.with_extension("log");
-        Self { dir: dir.to_owned(), port: free_port(), settings, log, child: None, agent }
+        Self { dir: dir.to_owned(), port: free_port(), settings, log, open_files: None, child: None, agent }
     }
 
     /// Puts the server's log into `folder` instead of beside the data.
@@ -64,10 +65,24 @@ impl Rig {
         self.log = folder.join("server.log");
     }
 
+    /// Starts the server with these limits of open files from now on (soft, hard).
+    pub fn limit_open_files(&mut self, soft: u32, hard: u32) {
+        self.open_files = Some((soft, hard));
+    }
+
     /// Starts the server without a look at whether it is ready. Its log goes to `server.log` beside the data.
     pub fn spawn(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
+        let program = env!("CARGO_BIN_EXE_strandline");
+        let mut command = match self.open_files {
+            None => Command::new(program),
+            Some((soft, hard)) => {
+                let mut shell = Command::new("sh");
+                let script = format!("ulimit -Hn {hard} && ulimit -Sn {soft} && exec \"$0\" \"$@\"");
+                shell.arg("-c").arg(script).arg(program);
+                shell
+            }
+        };
         command.arg("serve").arg("--data-dir").arg(&self.dir);
         command.arg("--http-listen").arg(format!("127.0.0.1:{}", self.port));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);

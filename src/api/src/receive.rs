@@ -245,6 +245,9 @@ async fn commit(state: &Door, batch: Batch, memory: Option<PushMemory>) -> Resul
     match submitted.await {
         Ok(Ok(())) => {}
         Ok(Err(SubmitError::NoMemory(exhausted))) => return Err(no_memory(&exhausted)),
+        Ok(Err(SubmitError::Store(error))) if error.is_too_large() => {
+            return Err(not_stored(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error)));
+        }
         Ok(Err(SubmitError::Store(error))) => return Err(not_stored(Failure::busy(error))),
         Err(_) => return Err(not_stored(Failure::busy("internal error"))),
     }

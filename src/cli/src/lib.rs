@@ -10,6 +10,7 @@ mod explain;
 mod follow;
 mod logging;
 mod offline;
+mod open_files;
 mod output;
 mod reload;
 mod serve;

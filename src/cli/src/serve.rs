@@ -6,6 +6,7 @@
 use crate::config::{Config, Loaded, memory};
 use crate::controls::Controls;
 use crate::logging::LogLevel;
+use crate::open_files::OpenFileShares;
 use crate::reload::Reload;
 use crate::shutdown::{DEADLINE, Shutdown};
 use crate::wiring;
@@ -49,8 +50,10 @@ pub fn run(loaded: &Loaded, log_level: LogLevel) -> Result<(), ServeError> {
         let shutdown = Shutdown::on_signals().map_err(ServeError::Start)?;
         let process = Arc::new(Controls::new(loaded, log_level, shutdown.clone()));
         let reload = Reload::begin(config).map_err(ServeError::Part)?;
-        let api_config =
+        let open_files = OpenFileShares::of_process();
+        let mut api_config =
             wiring::api_config(config, &reload, &config.memory.budget()).map_err(ServeError::Part)?;
+        api_config.max_connections = api_config.max_connections.min(open_files.connections);
         for (_, warning) in memory::warnings(config) {
             tracing::warn!("{warning}");
         }
@@ -66,7 +69,7 @@ pub fn run(loaded: &Loaded, log_level: LogLevel) -> Result<(), ServeError> {
         let listeners = Listeners { http, otlp_grpc };
         warn_of_open_doors(&listeners, config);
         tokio::select! {
-            result = serve(config, api_config, listeners, process, &shutdown) => result,
+            result = serve(config, api_config, open_files, listeners, process, &shutdown) => result,
             () = overdue(&shutdown) => Ok(()),
         }
     });
@@ -134,13 +137,14 @@ async fn listen_for_otlp(address: Option<SocketAddr>) -> Option<TcpListener> {
 async fn serve(
     config: &Config,
     api_config: ApiConfig,
+    open_files: OpenFileShares,
     listeners: Listeners,
     process: Arc<Controls>,
     shutdown: &Shutdown,
 ) -> Result<(), ServeError> {
     let part = |e: &dyn std::fmt::Display| ServeError::Part(e.to_string());
     let prometheus = wiring::metrics().map_err(|e| part(&e))?;
-    let engine_config = wiring::engine_config(config).map_err(ServeError::Part)?;
+    let engine_config = wiring::engine_config(config, open_files.segments).map_err(ServeError::Part)?;
     let data_dir = config.storage.data_dir.clone();
     let opened = tokio::task::spawn_blocking(move || wiring::open(&data_dir, engine_config)).await;
     let engine = opened.map_err(|e| part(&e))?.map_err(|e| part(&e))?;

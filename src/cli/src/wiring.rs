@@ -69,8 +69,9 @@ fn bytes(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
-/// The engine's settings; an error names the stream rule whose selector is wrong.
-pub fn engine_config(config: &Config) -> Result<EngineConfig, String> {
+/// The engine's settings; it may keep `max_open_files` segment files open. An error names the stream rule whose selector is
+/// wrong.
+pub fn engine_config(config: &Config, max_open_files: usize) -> Result<EngineConfig, String> {
     let sync = match config.wal.sync {
         WalSync::Always => SyncMode::Always,
         WalSync::Interval => SyncMode::Interval(nanoseconds(config.wal.sync_interval)),
@@ -90,6 +91,7 @@ pub fn engine_config(config: &Config) -> Result<EngineConfig, String> {
         min_free_bytes: config.storage.min_free_bytes,
         cache_bytes: bytes(config.storage.cache_bytes),
         label_index_bytes: bytes(config.storage.label_index_bytes),
+        max_open_files,
         retention: retention(config)?,
         delete_cancel_period_ns: config.deletes.cancel_period.map_or(0, nanoseconds),
         delete_language: Some(Arc::new(LogQlDeletes)),

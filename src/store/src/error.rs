@@ -32,6 +32,29 @@ pub enum StoreError {
     /// Writes are refused for now; reads go on.
     #[error("the store is read-only: {0}")]
     ReadOnly(String),
+    /// A batch is larger than one record of the log may be. Nothing of it was written.
+    #[error(
+        "a push of {bytes} bytes is larger than one record of the log may be ({limit} bytes): send less at once"
+    )]
+    BatchTooLarge {
+        /// Bytes of the record, unpacked.
+        bytes: usize,
+        /// The most that a reader of the log accepts.
+        limit: usize,
+    },
+    /// A part of a segment would be larger than readers accept. Nothing of the segment is kept.
+    #[error("the {part} of a segment would take {bytes} bytes, readers accept {limit}")]
+    PartTooLarge {
+        /// Which part.
+        part: &'static str,
+        /// Its bytes.
+        bytes: usize,
+        /// The most that a reader accepts.
+        limit: usize,
+    },
+    /// The store found that it contradicts itself.
+    #[error("the store found a fault of its own and takes no more writes, restart the process: {0}")]
+    Fault(&'static str),
     /// Too much is waiting to be written.
     #[error("too many writes are waiting; retry after a moment")]
     Busy,
@@ -41,6 +64,13 @@ pub enum StoreError {
     /// A background part of the engine stopped unexpectedly.
     #[error("the writer stopped after an internal error; restart the process")]
     Poisoned,
+}
+
+impl StoreError {
+    /// Whether the same batch can never be taken, however often it is sent.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::BatchTooLarge { .. })
+    }
 }
 
 /// Damage found in a file: which part of which file, and what is wrong with it.

@@ -16,6 +16,8 @@
 //! behind a damaged one looks at bytes that clients wrote, and these must not pass for frames.
 
 use crate::codec::{Codec, decompress};
+use crate::error::StoreError;
+use crate::invariant::invariant;
 use crc32c::crc32c;
 use std::collections::HashSet;
 
@@ -24,7 +26,7 @@ pub(crate) const ALIGN: usize = 512;
 /// Bytes in front of the payload.
 pub(crate) const HEADER: usize = 56;
 const MAGIC: [u8; 4] = *b"SLF1";
-/// Largest payload, stored or raw, that a reader accepts.
+/// Largest payload, stored or raw, that a reader accepts and a writer makes.
 pub(crate) const MAX_PAYLOAD: usize = 1 << 30;
 /// No sequence comes near this, so the next one can always be counted.
 pub(crate) const MAX_SEQUENCE: u64 = 1 << 62;
@@ -36,6 +38,17 @@ pub(crate) struct Payload {
     pub(crate) codec: Codec,
     pub(crate) raw_len: u32,
     pub(crate) stored: Vec<u8>,
+}
+
+impl Payload {
+    /// Whether a reader will accept the frame: what it would refuse must not be acknowledged.
+    pub(crate) fn check_size(&self) -> Result<(), StoreError> {
+        let bytes = self.stored.len().max(self.raw_len as usize);
+        if bytes > MAX_PAYLOAD {
+            return Err(StoreError::BatchTooLarge { bytes, limit: MAX_PAYLOAD });
+        }
+        Ok(())
+    }
 }
 
 /// Where a frame stands in the order of things.
@@ -106,6 +119,8 @@ fn apply_mask(payload: &mut [u8], mask: [u8; 4]) {
 /// Appends the frame, padded, to `out`.
 pub(crate) fn put_frame(out: &mut Vec<u8>, place: Place, payload: &Payload) {
     let start = out.len();
+    invariant!(start.is_multiple_of(ALIGN), "a frame begins at {start}");
+    invariant!(payload.stored.len() <= MAX_PAYLOAD, "a payload of {} bytes", payload.stored.len());
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0; 4]);
     for n in [place.epoch, place.seq, place.base, place.durable] {

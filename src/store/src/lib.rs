@@ -12,6 +12,7 @@ mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod head;
+mod invariant;
 pub mod labels;
 mod lookup;
 mod losses;

@@ -5,6 +5,7 @@
 
 use crate::engine::{EncodedBatch, Engine};
 use crate::error::StoreError;
+use crate::invariant::{self, invariant};
 use crate::wal::SyncMode;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -107,6 +108,9 @@ impl Runtime {
         if self.shared.poisoned.load(Ordering::Relaxed) {
             return Err(StoreError::Poisoned);
         }
+        invariant::check()?;
+        // Alone: in a group it would have all of the group refused.
+        batch.payload.check_size()?;
         let mut queue = self.shared.queue.lock();
         if queue.closed {
             return Err(StoreError::Stopping);
@@ -182,7 +186,9 @@ impl Shared {
             bytes += size;
             group.extend(queue.jobs.pop_front());
         }
-        queue.bytes -= bytes;
+        invariant!(bytes <= queue.bytes, "{bytes} bytes left a queue of {}", queue.bytes);
+        queue.bytes = queue.bytes.saturating_sub(bytes);
+        invariant!(queue.bytes == 0 || !queue.jobs.is_empty(), "an empty queue counts {} bytes", queue.bytes);
         Some(group)
     }
 

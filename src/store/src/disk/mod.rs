@@ -4,10 +4,12 @@
 //! [`DiskFile::sync`] returned; names (create, rename, remove) after [`Disk::sync_dir`] of their folder returned.
 //! Nothing else is, and nothing is ordered by itself (`reference/reliability.md` 3.3).
 
+mod open_files;
 mod real;
 #[cfg(test)]
 pub mod sim;
 
+pub use open_files::raise_open_file_limit;
 pub use real::RealDisk;
 
 use std::io;

@@ -4,15 +4,16 @@ use super::removals::Removals;
 use super::retry;
 use crate::disk::Disk;
 use crate::error::StoreError;
+use crate::invariant::{debug_invariant, invariant};
 use crate::manifest::{SegmentId, SegmentMeta};
-use crate::segment::Segment;
+use crate::segment::{OpenFiles, RemoveSegment, Segment, SegmentFile};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use strandline_model::{Day, TenantId, TimeRange};
 
-/// Most segments open at once: a file descriptor each.
+/// Most segments whose tables are kept in memory.
 const MAX_OPEN: usize = 256;
 
 /// No look was taken at the streams' ages yet.
@@ -22,7 +23,7 @@ const UNKNOWN_EXPIRY: i64 = i64::MIN;
 #[derive(Debug)]
 pub struct SegmentHandle {
     meta: SegmentMeta,
-    disk: Arc<dyn Disk>,
+    file: Arc<SegmentFile>,
     open: Arc<OpenSegments>,
     doomed: AtomicBool,
     /// A read failed: merges leave the segment alone, answers say what they miss.
@@ -34,16 +35,11 @@ pub struct SegmentHandle {
 }
 
 impl SegmentHandle {
-    pub(crate) fn new(
-        meta: SegmentMeta,
-        clean_of: u64,
-        disk: &Arc<dyn Disk>,
-        open: &Arc<OpenSegments>,
-    ) -> Arc<Self> {
-        let (disk, open) = (Arc::clone(disk), Arc::clone(open));
+    pub(crate) fn new(meta: SegmentMeta, clean_of: u64, open: &Arc<OpenSegments>) -> Arc<Self> {
+        let (file, open) = (SegmentFile::new(&meta, &open.files), Arc::clone(open));
         let (doomed, damaged) = (AtomicBool::new(false), AtomicBool::new(false));
         let (clean_of, expires_ns) = (AtomicU64::new(clean_of), AtomicI64::new(UNKNOWN_EXPIRY));
-        Arc::new(Self { meta, disk, open, doomed, damaged, clean_of, expires_ns })
+        Arc::new(Self { meta, file, open, doomed, damaged, clean_of, expires_ns })
     }
 
     /// The latest delete that is known to mean no line here.
@@ -73,7 +69,7 @@ impl SegmentHandle {
 
     /// The open segment.
     pub fn open(&self) -> Result<Arc<Segment>, StoreError> {
-        let opened = self.open.get(self.meta.id, || Segment::open(self.disk.as_ref(), &self.meta.path()));
+        let opened = self.open.get(self.meta.id, || Segment::open_listed(&self.file));
         if let Err(e) = &opened {
             self.note_damage(e);
         }
@@ -109,14 +105,15 @@ impl SegmentHandle {
     /// The manifest no longer lists the segment: its file goes when the last reader is done.
     pub(crate) fn doom(&self) {
         self.doomed.store(true, Ordering::Relaxed);
+        self.file.doom();
     }
 }
 
 impl Drop for SegmentHandle {
     fn drop(&mut self) {
         if self.doomed.load(Ordering::Relaxed) {
+            // What is kept open would keep the file, which goes with its last reader.
             self.open.forget(self.meta.id);
-            self.open.removals().remove(self.disk.as_ref(), self.meta.clone());
         }
     }
 }
@@ -124,20 +121,20 @@ impl Drop for SegmentHandle {
 /// The open segments: least recently used ones are closed past a number and an amount of memory.
 #[derive(Debug)]
 pub(crate) struct OpenSegments {
+    files: Arc<OpenFiles>,
     budget_bytes: usize,
     tick: AtomicU64,
     open: Mutex<HashMap<SegmentId, (Arc<Segment>, u64)>>,
-    removals: Removals,
+    removals: Arc<Removals>,
 }
 
 impl OpenSegments {
-    pub(crate) fn new(budget_bytes: usize) -> Arc<Self> {
-        Arc::new(Self {
-            budget_bytes,
-            tick: AtomicU64::new(0),
-            open: Mutex::new(HashMap::new()),
-            removals: Removals::default(),
-        })
+    pub(crate) fn new(budget_bytes: usize, disk: &Arc<dyn Disk>, max_files: usize) -> Arc<Self> {
+        let removals = Arc::<Removals>::default();
+        let removing: Arc<dyn RemoveSegment> = Arc::<Removals>::clone(&removals);
+        let files = OpenFiles::new(Arc::clone(disk), max_files, removing);
+        let (tick, open) = (AtomicU64::new(0), Mutex::new(HashMap::new()));
+        Arc::new(Self { files, budget_bytes, tick, open, removals })
     }
 
     fn get(
@@ -171,6 +168,12 @@ impl OpenSegments {
         &self.removals
     }
 
+    /// Files that are open.
+    #[cfg(test)]
+    pub(super) fn open_files(&self) -> usize {
+        self.files.len()
+    }
+
     fn forget(&self, id: SegmentId) {
         self.open.lock().remove(&id);
     }
@@ -186,6 +189,10 @@ impl Catalog {
     /// This catalog with some segments more and some less.
     pub(crate) fn with(&self, add: &[Arc<SegmentHandle>], drop: &[SegmentId]) -> Self {
         let mut partitions = self.partitions.clone();
+        debug_invariant!(
+            self.all().all(|s| add.iter().all(|a| a.meta.id != s.meta.id)),
+            "a segment is listed twice"
+        );
         if !drop.is_empty() {
             partitions.retain(|_, segments| {
                 segments.retain(|s| !drop.contains(&s.meta.id));
@@ -199,6 +206,7 @@ impl Catalog {
             // Entries with equal times come in the order in which they were acknowledged.
             segments.sort_by_key(|s| (s.meta.seq, s.meta.id));
         }
+        invariant!(partitions.values().all(|segments| !segments.is_empty()), "a partition without segments");
         Self { partitions }
     }
 

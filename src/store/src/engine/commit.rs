@@ -4,6 +4,7 @@ use super::Engine;
 use crate::error::StoreError;
 use crate::frame::Payload;
 use crate::head::Head;
+use crate::invariant::{self, invariant};
 use crate::wal::encode_batch;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -53,13 +54,23 @@ impl EncodedBatch {
 impl Engine {
     /// Makes a group of batches durable (as `wal.sync` says) and searchable: all of them, or none is acknowledged.
     pub fn commit(&self, group: &[EncodedBatch]) -> Result<(), StoreError> {
+        invariant::check()?;
+        group.iter().try_for_each(|encoded| encoded.payload.check_size())?;
         self.check_space()?;
         let mut wal = self.wal.lock();
         let payloads: Vec<&Payload> = group.iter().map(|b| &b.payload).collect();
         let sync = self.config.sync.before_ack();
         let first = wal.append(&payloads, sync).inspect_err(|e| self.note_write_error(e))?;
+        invariant!(
+            wal.last_seq() + 1 == first + group.len() as u64,
+            "the log counted a group of {} to {}",
+            group.len(),
+            wal.last_seq()
+        );
         let active = Arc::clone(&self.state.read().active);
         self.note_written();
+        let last = active.fill().seq.map(|seq| seq.1);
+        invariant!(last.is_none_or(|last| last < first), "batch {first} comes into a head behind {last:?}");
         for (i, encoded) in group.iter().enumerate() {
             active.insert(first + i as u64, Arc::clone(&encoded.batch), self.clock.monotonic_ns());
         }
@@ -68,7 +79,8 @@ impl Engine {
         if active.fill().bytes >= self.config.head_max_bytes {
             self.seal_locked();
         }
-        Ok(())
+        // What the log or the head found wrong with themselves while they took the group in.
+        invariant::check()
     }
 
     /// How often lines have become searchable since the start: two looks with the same number between them see the
@@ -89,6 +101,10 @@ impl Engine {
         if state.active.fill().seq.is_some() {
             let next = Arc::new(Head::after(&state.active));
             let sealed = std::mem::replace(&mut state.active, next);
+            let seq = |head: &Arc<Head>| head.fill().seq;
+            let in_order =
+                state.sealed.back().is_none_or(|before| seq(before).map(|s| s.1) < seq(&sealed).map(|s| s.0));
+            invariant!(in_order, "heads are out of order");
             state.sealed.push_back(sealed);
         }
     }

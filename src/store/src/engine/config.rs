@@ -34,6 +34,8 @@ pub struct EngineConfig {
     pub cache_bytes: usize,
     /// `storage.label_index_bytes`: most memory of the label index; beyond it stream tables of segments answer, slower.
     pub label_index_bytes: usize,
+    /// Most segment files that are open at once, but for those that are being read at the moment.
+    pub max_open_files: usize,
     /// `retention.*`
     pub retention: Retention,
     /// `deletes.cancel_period`: what is deleted by request is hidden at once, and stays on the disk for this long (ns).
@@ -58,6 +60,7 @@ impl Default for EngineConfig {
             min_free_bytes: 256 << 20,
             cache_bytes: 48 << 20,
             label_index_bytes: 256 << 20,
+            max_open_files: 256,
             retention: Retention::default(),
             delete_cancel_period_ns: 0,
             delete_language: None,

@@ -6,6 +6,7 @@ use crate::codec::Compression;
 use crate::deletes::{self, Delete, Hiding};
 use crate::error::{AtPath, StoreError};
 use crate::head::{Head, HeadRows};
+use crate::invariant::{self, debug_invariant, invariant};
 use crate::labels::LabelIndex;
 use crate::manifest::{Edit, SegmentMeta, partition_dir};
 use crate::segment::{Columns, Origin, SegmentWriter, StreamRow, WriterOptions};
@@ -33,7 +34,9 @@ impl Engine {
     fn flush_oldest(&self) -> Result<bool, StoreError> {
         let _one_at_a_time = self.flushing.lock();
         let Some(head) = self.state.read().sealed.front().cloned() else { return Ok(false) };
-        let Some(seq) = head.fill().seq else { return Ok(false) };
+        let seq = head.fill().seq;
+        invariant!(seq.is_some(), "an empty head was sealed");
+        let Some(seq) = seq else { return Ok(false) };
         let mut add = Vec::new();
         for (tenant, day) in head.partitions() {
             let written = match head.written(&tenant, day) {
@@ -60,6 +63,11 @@ impl Engine {
     /// Lets go of the log up to `low_water`, which the manifest has made durable.
     fn recycle_log(&self, low_water: u64) -> Result<(), StoreError> {
         let mut wal = self.wal.lock();
+        invariant!(
+            low_water <= wal.last_seq(),
+            "the log ends at {} below its mark {low_water}",
+            wal.last_seq()
+        );
         wal.retire(low_water)?;
         if wal.last_seq() == low_water && self.state.read().sealed.is_empty() {
             // Nothing is in the log alone: give its space back. Under load the next group comes before this.
@@ -99,6 +107,11 @@ impl Engine {
             // would cost a fifth of all ingest CPU. Until then these blocks are scanned, at 2 GB/s and more per core.
             index: false,
         };
+        debug_invariant!(
+            streams.is_sorted_by(|a, b| a.labels < b.labels),
+            "streams of a head are out of order"
+        );
+        invariant!(seq.0 <= seq.1, "a head has the sequences {seq:?}");
         let mut writer = SegmentWriter::create(&self.disk, origin, options)?;
         for rows in streams.iter().filter(|s| !s.is_empty()) {
             writer.begin_stream(&rows.labels)?;
@@ -107,7 +120,13 @@ impl Engine {
                 writer.push(rows.ts(i), line, metadata)?;
             }
         }
-        writer.finish()
+        // What a head or a writer found wrong with itself must not be published.
+        invariant::check()?;
+        let rows: usize = streams.iter().map(HeadRows::len).sum();
+        let meta = writer.finish()?;
+        let written = meta.as_ref().map_or(0, |meta| meta.rows);
+        invariant!(written == rows as u64, "{rows} rows of a head make a segment of {written}");
+        Ok(meta)
     }
 
     /// A folder's sync that failed once may succeed falsely the next time: the next attempt writes new files, whose
@@ -220,6 +239,10 @@ fn find_streams(
         return wanted.iter().map(|s| segment.find_stream(&s.labels)).collect();
     }
     let mut found: Vec<Found> = vec![None; wanted.len()];
+    debug_invariant!(
+        wanted.is_sorted_by(|a, b| a.labels < b.labels),
+        "streams that are looked for are out of order"
+    );
     // Both sides are sorted by labels.
     let mut at = 0;
     segment.each_stream(|ordinal, row| {
@@ -272,6 +295,7 @@ fn drop_known_rows(
             !known.contains(&identity(rows.ts(i), line, metadata))
         })
         .collect();
+    invariant!(keep.len() == rows.len(), "{} rows were looked at, there are {}", keep.len(), rows.len());
     rows.retain(|i| keep.get(i).copied().unwrap_or(true));
     Ok(())
 }

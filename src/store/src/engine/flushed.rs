@@ -1,6 +1,7 @@
 //! Up to when has a stream been flushed? Two questions at every flush are answered from memory with it: whether the
 //! label index knows the stream already, and whether older segments can hold any of its rows.
 
+use crate::invariant::invariant;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use std::hash::BuildHasher;
 use strandline_model::{Day, StreamId};
@@ -49,6 +50,7 @@ impl Flushed {
 
     /// A flush with sequences up to `seq` begins to be noted.
     pub(super) fn begin(&mut self, seq: u64) {
+        invariant!(self.since <= self.newest, "flushes up to {} are noted since {}", self.newest, self.since);
         self.newest = self.newest.max(seq);
         if self.latest.len() > MAX_STREAMS {
             self.forget();

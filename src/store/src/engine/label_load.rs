@@ -7,6 +7,7 @@
 
 use super::{Engine, SegmentHandle};
 use crate::error::StoreError;
+use crate::invariant::invariant;
 use crate::labels::{Bounds, ImageError, LabelIndex, LabelState, Sizes};
 use crate::manifest::SegmentId;
 use std::collections::btree_map::Entry;
@@ -145,6 +146,8 @@ impl Engine {
                 && catalog.all().all(|handle| known.contains(&handle.meta().id));
             if is_up_to_date {
                 changes.lost = None;
+                invariant!(!index.is_given_up(), "an index that was given up is taken for complete");
+                invariant!(!self.labels().is_complete(), "a complete index is replaced");
                 index.set_complete(true);
                 index.commit(manifest.generation());
                 // It holds what the index before held for certain, and nothing else.

@@ -20,7 +20,8 @@ pub struct Lookup<'a> {
 }
 
 impl Engine {
-    /// Begins a lookup of the streams of `tenant` that `selector` selects and that have entries in `range`.
+    /// Begins a lookup of the streams of `tenant` that `selector` selects and that have entries in `range`
+    /// (for all but [`Lookup::series`]: on the days that it touches).
     pub fn lookup<'a>(
         &'a self,
         tenant: &'a TenantId,
@@ -41,7 +42,7 @@ impl Lookup<'_> {
         let add = |names: &mut BTreeSet<String>, labels: &Labels, meter: &Meter<'_>| {
             labels.iter().try_for_each(|(name, _)| add_text(names, name, meter))
         };
-        self.gather(add, |meter| {
+        self.gather(whole_days(self.range), add, |meter, _, _| {
             let Some(index) = self.engine.complete_labels() else { return Ok(None) };
             let names = index.names(self.tenant, Some(self.range), self.selector, meter)?;
             Ok(index.is_complete().then_some(names))
@@ -53,7 +54,7 @@ impl Lookup<'_> {
         let add = |values: &mut BTreeSet<String>, labels: &Labels, meter: &Meter<'_>| {
             labels.get(name).map_or(Ok(()), |value| add_text(values, value, meter))
         };
-        self.gather(add, |meter| {
+        self.gather(whole_days(self.range), add, |meter, _, _| {
             let Some(index) = self.engine.complete_labels() else { return Ok(None) };
             let values = index.values(self.tenant, name, Some(self.range), self.selector, meter)?;
             Ok(index.is_complete().then_some(values))
@@ -74,7 +75,7 @@ impl Lookup<'_> {
             }
             Ok(())
         };
-        self.gather(add, |meter| {
+        self.gather(whole_days(self.range), add, |meter, _, _| {
             let Some(index) = self.engine.complete_labels() else { return Ok(None) };
             let mut sets = LabelSets::new();
             for name in index.names(self.tenant, Some(self.range), self.selector, meter)? {
@@ -85,20 +86,47 @@ impl Lookup<'_> {
         })
     }
 
-    /// The streams (to the day).
+    /// The streams that have entries in the range, to the time bounds of each stream in each segment: a stream whose
+    /// entries in a segment lie before and behind the range, with none inside, is among them.
     pub fn series(&self) -> Result<Found<BTreeSet<Labels>>, LookupError> {
-        let add = |series: &mut BTreeSet<Labels>, labels: &Labels, meter: &Meter<'_>| {
-            if !series.contains(labels) {
-                meter.hold(labels.memory_bytes())?;
-                series.insert(labels.clone());
-            }
-            Ok(())
-        };
-        self.gather(add, |meter| {
+        let indexed = |meter: &Meter<'_>, state: &State, unread: &mut Vec<UnreadSegment>| {
             let Some(index) = self.engine.complete_labels() else { return Ok(None) };
-            let series = index.streams(self.tenant, Some(self.range), self.selector, usize::MAX, meter)?;
-            Ok(index.is_complete().then(|| series.into_iter().collect()))
-        })
+            let streams = |range| index.streams(self.tenant, Some(range), self.selector, usize::MAX, meter);
+            let (inner, edges) = self.split_days();
+            let of_edges = edges.iter().flat_map(|day| state.catalog.partition(self.tenant, *day));
+            let mut cut =
+                of_edges.filter(|s| !self.range.covers(s.meta().time.0, s.meta().time.1)).peekable();
+            if cut.peek().is_none() {
+                // All that these days have lies in the range.
+                let all = streams(self.range)?;
+                return Ok(index.is_complete().then(|| all.into_iter().collect()));
+            }
+            let mut found: BTreeSet<Labels> = streams(inner)?.into_iter().collect();
+            let of_edges = state.catalog.segments(self.tenant, self.range);
+            let of_edges = of_edges.into_iter().filter(|s| edges.contains(&s.meta().day));
+            *unread = self.read_tables(of_edges, meter, |labels| add_series(&mut found, labels, meter))?;
+            Ok(index.is_complete().then_some(found))
+        };
+        self.gather(self.range, add_series, indexed)
+    }
+
+    /// The days that lie in the range as a whole, and the first and last one if they do not.
+    fn split_days(&self) -> (TimeRange, Vec<Day>) {
+        if self.range.start >= self.range.end {
+            return (self.range, Vec::new());
+        }
+        let (first, last) = (Day::of(self.range.start), Day::of(self.range.end - 1));
+        let (mut start, mut end) = (first.start_ns(), last.end_ns());
+        let mut edges = Vec::new();
+        if self.range.start > start {
+            edges.push(first);
+            start = first.end_ns();
+        }
+        if self.range.end < end {
+            edges.push(last);
+            end = last.start_ns();
+        }
+        (TimeRange::new(start, end.max(start)), edges)
     }
 
     /// The streams, when they are at most `limit` and the index knows all: then single streams can be looked up in
@@ -110,27 +138,29 @@ impl Lookup<'_> {
         Ok(few.filter(|_| index.is_complete()))
     }
 
-    /// Puts an answer together: what `indexed` has, or the stream tables where it has none, and the heads.
+    /// Puts an answer together: what `indexed` has, or the stream tables where it has none, and what the heads have in
+    /// `head_range`.
     pub(super) fn gather<T: Default>(
         &self,
+        head_range: TimeRange,
         add: impl Fn(&mut T, &Labels, &Meter<'_>) -> Result<(), LookupError>,
-        indexed: impl FnOnce(&Meter<'_>) -> Result<Option<T>, LookupError>,
+        indexed: impl FnOnce(&Meter<'_>, &State, &mut Vec<UnreadSegment>) -> Result<Option<T>, LookupError>,
     ) -> Result<Found<T>, LookupError> {
         let meter = Meter::new(self.limits);
         meter.check()?;
         // Before the index is asked: what a flush takes out of a head is in the index by then.
         let state = self.engine.state.read().clone();
         let mut answer = Found::default();
-        match indexed(&meter)? {
+        match indexed(&meter, &state, &mut answer.unread)? {
             Some(found) => answer.found = found,
             None => {
-                let found = &mut answer.found;
-                answer.unread = self.read_tables(&state, &meter, |labels| add(found, labels, &meter))?;
+                let (found, segments) = (&mut answer.found, state.catalog.segments(self.tenant, self.range));
+                answer.unread = self.read_tables(segments, &meter, |labels| add(found, labels, &meter))?;
             }
         }
         for head in state.sealed.iter().chain([&state.active]) {
             meter.check()?;
-            for labels in head.series(self.tenant, whole_days(self.range), self.selector) {
+            for labels in head.series(self.tenant, head_range, self.selector) {
                 meter.step()?;
                 add(&mut answer.found, &labels, &meter)?;
             }
@@ -138,15 +168,16 @@ impl Lookup<'_> {
         Ok(answer)
     }
 
-    /// Calls `each` with the labels of the streams in all segments. Returns those that cannot be read.
+    /// Calls `each` with the labels of the streams that have entries in the range in any of `segments`. Returns those that
+    /// cannot be read.
     fn read_tables(
         &self,
-        state: &State,
+        segments: impl IntoIterator<Item = Arc<SegmentHandle>>,
         meter: &Meter<'_>,
         mut each: impl FnMut(&Labels) -> Result<(), LookupError>,
     ) -> Result<Vec<UnreadSegment>, LookupError> {
         let mut unread = Vec::new();
-        for segment in state.catalog.segments(self.tenant, self.range) {
+        for segment in segments {
             let chunks = match segment.open().and_then(|open| Ok((open.chunk_count()?, open))) {
                 Ok(chunks) => chunks,
                 Err(error) => {
@@ -180,6 +211,14 @@ fn unreadable(segment: Arc<SegmentHandle>, error: StoreError) -> UnreadSegment {
     UnreadSegment { segment, error }
 }
 
+fn add_series(series: &mut BTreeSet<Labels>, labels: &Labels, meter: &Meter<'_>) -> Result<(), LookupError> {
+    if !series.contains(labels) {
+        meter.hold(labels.memory_bytes())?;
+        series.insert(labels.clone());
+    }
+    Ok(())
+}
+
 fn add_text(texts: &mut BTreeSet<String>, text: &str, meter: &Meter<'_>) -> Result<(), LookupError> {
     if !texts.contains(text) {
         meter.hold(text.len())?;
@@ -188,7 +227,7 @@ fn add_text(texts: &mut BTreeSet<String>, text: &str, meter: &Meter<'_>) -> Resu
     Ok(())
 }
 
-/// To the day, or an answer would have fewer streams before a flush than after it.
+/// To the day, as the label index knows it, or an answer would have fewer names before a flush than after it.
 fn whole_days(range: TimeRange) -> TimeRange {
     match range.start < range.end {
         true => TimeRange::new(Day::of(range.start).start_ns(), Day::of(range.end - 1).end_ns()),

@@ -2,7 +2,8 @@
 //! was deleted.
 
 use crate::deletes::{Delete, Hiding};
-use crate::error::StoreError;
+use crate::error::{Corruption, StoreError};
+use crate::invariant::invariant;
 use crate::segment::{Block, Columns, Segment, SegmentWriter, StreamRow};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ struct Source {
     next_ordinal: u32,
     /// The stream at hand.
     stream: Option<(u32, StreamRow)>,
+    /// Its labels.
+    last: Option<Labels>,
     block: Option<(u32, Block)>,
     /// Rows of the stream in the block that are still to come.
     rows: std::ops::Range<usize>,
@@ -33,6 +36,7 @@ impl Source {
             next_chunk: 0,
             next_ordinal: 0,
             stream: None,
+            last: None,
             block: None,
             rows: 0..0,
             packed: Vec::new(),
@@ -48,6 +52,7 @@ impl Source {
     }
 
     fn take_labels(&mut self) -> Labels {
+        invariant!(self.stream.is_some(), "a merge takes a stream of a source that is at its end");
         self.stream.as_mut().map(|(_, row)| std::mem::take(&mut row.labels)).unwrap_or_default()
     }
 
@@ -57,6 +62,13 @@ impl Source {
             self.next_chunk += 1;
         }
         self.stream = self.chunk.pop_front().map(|row| (self.next_ordinal, row));
+        // The writer states the same of its own; of a file it is damage.
+        if let (Some((_, row)), Some(last)) = (&self.stream, &self.last)
+            && row.labels <= *last
+        {
+            return Err(self.damaged("stream table", "streams are out of order"));
+        }
+        self.last = self.stream.as_ref().map(|(_, row)| row.labels.clone());
         self.next_ordinal += 1;
         self.rows = 0..0;
         if let Some((_, row)) = &self.stream {
@@ -66,6 +78,10 @@ impl Source {
             self.enter(first)?;
         }
         Ok(())
+    }
+
+    fn damaged(&self, part: &str, what: &str) -> StoreError {
+        Corruption::new(&self.segment.meta().path(), part, what).into()
     }
 
     /// Makes `block` the one at hand, with the present stream's rows in it.
@@ -93,7 +109,9 @@ impl Source {
     }
 
     fn ts(&self) -> i64 {
-        self.block.as_ref().and_then(|(_, b)| b.times.get(self.rows.start)).copied().unwrap_or(i64::MAX)
+        let ts = self.block.as_ref().and_then(|(_, b)| b.times.get(self.rows.start)).copied();
+        invariant!(ts.is_some(), "a merge takes a row that its source has not");
+        ts.unwrap_or(i64::MAX)
     }
 
     /// The row at hand, and the delete that means it, if one does.
@@ -101,7 +119,10 @@ impl Source {
         let (ts, row) = (self.ts(), self.rows.start);
         let (line, metadata) = match &self.block {
             Some((_, block)) => (block.line(row), block.packed_metadata(row, &mut self.packed)),
-            None => (&[][..], Metadata::default()),
+            None => {
+                invariant!(false, "a merge takes a line of no block");
+                (&[][..], Metadata::default())
+            }
         };
         let deleted = self.deletes.iter().find(|delete| delete.takes(labels, ts, line, metadata));
         (line, metadata, deleted.map(|delete| delete.record().number))
@@ -179,6 +200,7 @@ impl StreamMerge<'_> {
     /// Takes, again and again, all rows with the earliest time: one in the usual case, which is not copied. False when
     /// the sink stopped the merge.
     fn run(&mut self, sources: &mut [&mut Source], sink: &mut impl Sink) -> Result<bool, StoreError> {
+        let mut last = i64::MIN;
         loop {
             let mut earliest: Option<i64> = None;
             for source in sources.iter_mut() {
@@ -187,6 +209,12 @@ impl StreamMerge<'_> {
                 }
             }
             let Some(ts) = earliest else { return Ok(true) };
+            if ts < last {
+                let back = sources.iter().find(|s| !s.rows.is_empty() && s.ts() == ts);
+                let damage = back.map(|s| s.damaged("block", "rows of a stream are out of order"));
+                return Err(damage.unwrap_or(StoreError::Poisoned));
+            }
+            last = ts;
             if !self.take(ts, sources, sink)? {
                 return Ok(false);
             }

@@ -47,9 +47,11 @@ use crate::deletes::Delete;
 use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::head::Head;
+use crate::invariant::{self, invariant};
 use crate::labels::LabelIndex;
 use crate::losses::Losses;
 use crate::manifest::{Edit, Manifest, SegmentId, SegmentMeta};
+use crate::segment::RemoveSegment;
 use crate::wal::Wal;
 use catalog::{Catalog, OpenSegments};
 use flushed::Flushed;
@@ -62,7 +64,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use strandline_model::Clock;
+use strandline_model::{Clock, Day};
 
 /// The store.
 #[derive(Debug)]
@@ -167,14 +169,18 @@ impl Engine {
         flushed: Option<&Arc<Head>>,
         index: impl FnOnce(&LabelIndex),
     ) -> Result<(), StoreError> {
+        self.check_edit(manifest, edit, flushed);
+        // Segments that were written by a store that contradicts itself must not take the place of what is in the log.
+        invariant::check()?;
         let labels = self.labels();
+        let before = manifest.generation();
         let generation = self.commit_edit(manifest, edit)?;
+        invariant!(before < generation, "generation {generation} follows {before}");
         self.forget_failures(&edit.drop);
         index(&labels);
         let deletes = (!edit.deletes.is_empty()).then(|| self.pending_deletes(manifest));
         let clean_of = |id| manifest.deletes().clean_of(id);
-        let handle =
-            |meta: &SegmentMeta| SegmentHandle::new(meta.clone(), clean_of(meta.id), &self.disk, &self.open);
+        let handle = |meta: &SegmentMeta| SegmentHandle::new(meta.clone(), clean_of(meta.id), &self.open);
         let added: Vec<_> = edit.add.iter().map(handle).collect();
         {
             let mut state = self.state.write();
@@ -199,5 +205,52 @@ impl Engine {
         }
         self.show_label_metrics();
         Ok(())
+    }
+
+    /// What an edit says must go with what is there.
+    fn check_edit(&self, manifest: &Manifest, edit: &Edit, flushed: Option<&Arc<Head>>) {
+        let state = self.state.read();
+        let low_water = manifest.low_water();
+        invariant!(
+            edit.low_water.is_none_or(|new| low_water <= new),
+            "the log's mark goes back from {low_water}"
+        );
+        for meta in &edit.add {
+            let id = meta.id;
+            let known = state.catalog.partition(&meta.tenant, meta.day).iter().any(|s| s.meta().id == id);
+            invariant!(!known, "segment {id} is there already");
+            invariant!(!edit.drop.contains(&id), "segment {id} comes and goes at once");
+            invariant!(edit.add.iter().filter(|m| m.id == id).count() == 1, "segment {id} comes twice");
+            invariant!(meta.rows > 0 && meta.blocks > 0 && meta.streams > 0, "segment {id} is empty");
+            invariant!(u64::from(meta.streams) <= meta.rows, "segment {id} has streams without rows");
+            invariant!(u64::from(meta.blocks) <= meta.rows, "segment {id} has blocks without rows");
+            invariant!(meta.seq.0 <= meta.seq.1, "the sequences of segment {id} are reversed");
+            let days = (Day::of(meta.time.0), Day::of(meta.time.1));
+            invariant!(
+                meta.time.0 <= meta.time.1 && days == (meta.day, meta.day),
+                "segment {id} leaves its day"
+            );
+        }
+        if let Some(head) = flushed {
+            let oldest = state.sealed.front();
+            invariant!(
+                oldest.is_some_and(|oldest| Arc::ptr_eq(oldest, head)),
+                "heads are flushed out of order"
+            );
+            let seq = head.fill().seq;
+            invariant!(
+                edit.low_water == seq.map(|seq| seq.1),
+                "a flush of {seq:?} ends at {:?}",
+                edit.low_water
+            );
+            invariant!(
+                edit.add.iter().all(|meta| Some(meta.seq) == seq),
+                "a flush has segments of other heads"
+            );
+        }
+        invariant!(
+            state.deletes.is_sorted_by_key(|delete| delete.record().number),
+            "deletes are out of order"
+        );
     }
 }

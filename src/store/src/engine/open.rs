@@ -15,7 +15,7 @@ use crate::head::Head;
 use crate::labels::LabelIndex;
 use crate::losses::{self, Losses, Lost};
 use crate::manifest::{self, Edit, Manifest, Opened, SegmentId, SegmentMeta};
-use crate::segment::Segment;
+use crate::segment::{ClosedSegment, Segment};
 use crate::wal::{self, ReplayReport, Wal};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -72,9 +72,9 @@ impl Engine {
         let losses = finding.losses;
         report.losses = losses.open().map(ToString::to_string).collect();
         tell_metrics(&losses);
-        let open = OpenSegments::new(config.cache_bytes);
+        let open = OpenSegments::new(config.cache_bytes, &disk, config.max_open_files);
         let handle = |meta: &SegmentMeta| {
-            SegmentHandle::new(meta.clone(), manifest.deletes().clean_of(meta.id), &disk, &open)
+            SegmentHandle::new(meta.clone(), manifest.deletes().clean_of(meta.id), &open)
         };
         let handles: Vec<_> = manifest.segments().map(handle).collect();
         report.segments = handles.len();
@@ -224,7 +224,8 @@ struct Known {
 /// A segment file that the manifest does not list.
 struct Orphan {
     path: String,
-    segment: Segment,
+    /// Closed: there can be as many as the store has segments.
+    segment: ClosedSegment,
 }
 
 /// Compares the manifest with the files. In the usual case there is nothing but leftovers of interrupted work. When
@@ -314,7 +315,7 @@ fn read_orphan(
 ) -> Result<Option<Orphan>, StoreError> {
     match Segment::open(disk.as_ref(), &path) {
         Ok(segment) if segment.meta().id == id && segment.meta().path() == path => {
-            Ok(Some(Orphan { path, segment }))
+            Ok(Some(Orphan { path, segment: segment.close() }))
         }
         // Segments get their name only when they are whole, so this is damage, not a leftover.
         Ok(_) | Err(StoreError::Corrupt(_)) => {

@@ -5,6 +5,7 @@ use super::{Engine, SegmentHandle};
 use crate::deletes::{self, Delete, Hiding};
 use crate::error::StoreError;
 use crate::head::{Head, HeadRows};
+use crate::invariant::invariant;
 use crate::lookup::{Found, LookupError, LookupLimits};
 use crate::losses::Loss;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +80,8 @@ impl Engine {
         let state = self.state.read().clone();
         let mut heads: Vec<Arc<Head>> = state.sealed.into();
         heads.push(state.active);
+        let order = |head: &Arc<Head>| head.fill().seq.map_or(u64::MAX, |seq| seq.0);
+        invariant!(heads.is_sorted_by_key(order), "heads are out of order");
         let mut deletes = deletes::in_range(&state.deletes, range);
         deletes.retain(|delete| delete.record().tenant == *tenant);
         let warnings = self.loss_warnings(tenant, range);

@@ -4,6 +4,7 @@
 use super::Engine;
 use super::retry::Task;
 use crate::error::StoreError;
+use crate::invariant;
 use strandline_model::time::SECOND_NS;
 
 /// An idle store looks this often at the disk's space.
@@ -25,6 +26,9 @@ pub(super) struct ReadOnly {
 impl Engine {
     /// Why writes are refused at the moment, if they are.
     pub fn read_only(&self) -> Option<String> {
+        if let Some(what) = invariant::fault() {
+            return Some(format!("a fault of the store: {what}"));
+        }
         let state = self.read_only.lock();
         if state.is_stopped {
             return Some(StoreError::Poisoned.to_string());

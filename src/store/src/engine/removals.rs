@@ -5,6 +5,7 @@ use super::Engine;
 use crate::disk::Disk;
 use crate::error::{AtPath, StoreError};
 use crate::manifest::{SegmentId, SegmentMeta};
+use crate::segment::RemoveSegment;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::io;
@@ -21,9 +22,8 @@ pub(super) struct Removals {
     unpublished: Mutex<Vec<SegmentMeta>>,
 }
 
-impl Removals {
-    /// Removes the file of a dropped segment that nobody reads any more.
-    pub(super) fn remove(&self, disk: &dyn Disk, meta: SegmentMeta) {
+impl RemoveSegment for Removals {
+    fn remove(&self, disk: &dyn Disk, meta: SegmentMeta) {
         match remove_for_good(disk, &meta) {
             Ok(()) => {
                 self.done.lock().insert(meta.id);
@@ -35,7 +35,9 @@ impl Removals {
             }
         }
     }
+}
 
+impl Removals {
     /// Removes what a merge wrote that was not published.
     pub(super) fn discard(&self, disk: &dyn Disk, outputs: Vec<SegmentMeta>) {
         for meta in outputs {

@@ -4,6 +4,7 @@ use super::catalog::Catalog;
 use super::retry::{self, Task};
 use super::{Engine, SegmentHandle};
 use crate::error::StoreError;
+use crate::invariant::invariant;
 use crate::manifest::Edit;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -152,8 +153,9 @@ impl Engine {
                 || (limit > 0 && *own > limit)
                 || free < rules.min_free_bytes;
             if too_much && *day < newest {
-                total -= size;
-                *own -= size;
+                invariant!(*size <= *own && *own <= total, "sizes of partitions do not add up");
+                total = total.saturating_sub(*size);
+                *own = own.saturating_sub(*size);
                 free = free.saturating_add(*size);
                 drop.push((tenant.clone(), *day));
             }

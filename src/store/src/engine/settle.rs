@@ -4,8 +4,9 @@ use super::retry::Task;
 use super::{Engine, SegmentHandle, merge};
 use crate::codec::Compression;
 use crate::error::{AtPath, StoreError};
+use crate::invariant::{self, invariant};
 use crate::manifest::{Edit, SegmentId, SegmentMeta, partition_dir};
-use crate::segment::{Origin, SegmentWriter, WriterOptions};
+use crate::segment::{MAX_REPLACES, Origin, SegmentWriter, WriterOptions};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::{Day, Labels, TenantId, time};
@@ -39,6 +40,7 @@ impl Engine {
         if !self.config.settle {
             return Ok(false);
         }
+        invariant::check()?;
         if !self.may_run(Task::Merge) {
             return Ok(false);
         }
@@ -96,6 +98,7 @@ impl Engine {
             }
         }
         inputs.sort_by_key(|s| (s.meta().seq, s.meta().id));
+        invariant!(inputs.len() <= MAX_INPUTS, "a merge of {} segments", inputs.len());
         let lone_settled = inputs.len() == 1 && inputs.iter().all(|s| s.meta().settled);
         (!inputs.is_empty() && !lone_settled).then_some(inputs)
     }
@@ -109,14 +112,25 @@ impl Engine {
         pace: &mut dyn FnMut() -> bool,
         cutoff: &dyn Fn(&Labels) -> i64,
     ) -> Result<bool, StoreError> {
+        invariant!(!inputs.is_empty(), "a merge of nothing");
+        let is_own = |s: &Arc<SegmentHandle>| s.meta().tenant == *tenant && s.meta().day == day;
+        invariant!(inputs.iter().all(is_own), "a merge of several partitions");
         // The inputs came first: a delete that is not known here yet covers all of them.
         let Some(erasing) = self.erasing(tenant, inputs) else { return Ok(false) };
         let mut segments = Vec::new();
         for input in inputs {
             segments.push(input.open()?);
         }
+        // One output has to name all that the merge replaces.
+        let named: Vec<usize> = segments.iter().map(|s| s.replaces().len() + 2).collect();
+        let fitting = fitting(&named, MAX_REPLACES);
+        if fitting.len() < inputs.len() && fitting.len() > 1 {
+            let fewer: Vec<_> = fitting.iter().filter_map(|i| inputs.get(*i)).cloned().collect();
+            return self.rewrite(tenant, day, &fewer, pace, cutoff);
+        }
         let mut replaces: BTreeSet<SegmentId> = inputs.iter().map(|s| s.meta().id).collect();
         replaces.extend(segments.iter().flat_map(|s| s.replaces().iter().copied().chain([s.group()])));
+        invariant!(replaces.len() >= inputs.len(), "an input is merged with itself");
         let seq =
             inputs.iter().fold((u64::MAX, 0), |s, i| (s.0.min(i.meta().seq.0), s.1.max(i.meta().seq.1)));
         let vouched_for: BTreeSet<SegmentId> =
@@ -144,6 +158,11 @@ impl Engine {
             self.open.removals().discard(self.disk.as_ref(), add);
             return Err(error);
         }
+        let before: u64 = inputs.iter().map(|input| input.meta().rows).sum();
+        let after = add.iter().map(|meta| meta.rows).sum::<u64>() + merged.erased.values().sum::<u64>();
+        invariant!(after <= before, "a merge makes {after} rows of {before}");
+        let start = inputs.iter().map(|input| input.meta().time.0).min();
+        invariant!(add.iter().all(|meta| start <= Some(meta.time.0)), "a merge makes earlier rows");
         let drop: Vec<SegmentId> = inputs.iter().map(|s| s.meta().id).collect();
         // Without an output nothing says what the merge replaces. What the inputs had replaced is gone for good, or the
         // manifest names it until it is.
@@ -188,6 +207,24 @@ impl Engine {
     fn last_flush_ns(&self) -> i64 {
         self.last_flush.load(std::sync::atomic::Ordering::Relaxed)
     }
+}
+
+/// Which of several inputs, in their order, may be merged when the outputs can name `most` segments: those that bring the
+/// fewest.
+fn fitting(named: &[usize], most: usize) -> Vec<usize> {
+    let mut by_size: Vec<usize> = (0..named.len()).collect();
+    by_size.sort_by_key(|i| named.get(*i).copied());
+    let mut left = most;
+    let mut fitting: Vec<usize> = by_size
+        .into_iter()
+        .take_while(|i| {
+            let fits = named.get(*i).and_then(|n| left.checked_sub(*n));
+            left = fits.unwrap_or(left);
+            fits.is_some()
+        })
+        .collect();
+    fitting.sort_unstable();
+    fitting
 }
 
 /// The segments that a merge writes: a new one whenever the last is large enough.
@@ -257,7 +294,10 @@ impl merge::Sink for Outputs<'_> {
         }
         match self.writer.as_mut() {
             Some(writer) => Ok((writer, is_new)),
-            None => Err(StoreError::Poisoned),
+            None => {
+                invariant!(false, "a merge has no writer");
+                Err(StoreError::Poisoned)
+            }
         }
     }
 

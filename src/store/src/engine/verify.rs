@@ -157,7 +157,7 @@ pub fn partition_stats(disk: &Arc<dyn Disk>) -> Result<Vec<PartitionStats>, Stor
         let damage = listed.damage.into_iter().next();
         return Err(damage.unwrap_or_else(|| Corruption::new("manifest", "file", "there is none")).into());
     };
-    let open = OpenSegments::new(0);
-    let handles: Vec<_> = segments.into_iter().map(|meta| SegmentHandle::new(meta, 0, disk, &open)).collect();
+    let open = OpenSegments::new(0, disk, 1);
+    let handles: Vec<_> = segments.into_iter().map(|meta| SegmentHandle::new(meta, 0, &open)).collect();
     Ok(super::read::stats_of(&Catalog::default().with(&handles, &[])))
 }

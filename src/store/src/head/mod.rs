@@ -3,6 +3,7 @@
 //! Lines stay in the batches they came in (no copy); per stream there is a list of places. A head takes batches until
 //! it is sealed; a sealed head is flushed to segments and dropped.
 
+use crate::invariant::{debug_invariant, invariant};
 use crate::manifest::{SegmentId, SegmentMeta};
 use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
@@ -96,11 +97,19 @@ impl Head {
     pub(crate) fn insert(&self, seq: u64, batch: Arc<Batch>, now_ns: i64) {
         let inner = &mut *self.inner.write();
         let at = inner.batches.len() as u32;
+        invariant!(inner.batches.len() < u32::MAX as usize, "a head has too many batches");
+        invariant!(
+            batch.streams.iter().all(|s| s.entries.end as usize <= batch.entries.len()),
+            "a stream has entries that its batch has not"
+        );
         inner.bytes += batch.memory_bytes() + batch.entries.len() * ENTRY_BYTES;
         if !inner.tenants.contains_key(&batch.tenant) {
             inner.tenants.insert(batch.tenant.clone(), Streams::with_capacity(inner.room));
         }
-        let Some(streams) = inner.tenants.get_mut(&batch.tenant) else { return };
+        let Some(streams) = inner.tenants.get_mut(&batch.tenant) else {
+            invariant!(false, "a tenant vanished from a head");
+            return;
+        };
         for stream in &batch.streams {
             let known = streams.entry(stream.id).or_insert_with(|| {
                 inner.bytes += STREAM_BYTES;
@@ -125,6 +134,8 @@ impl Head {
 
     /// Notes that a partition's segment is in place, though not published.
     pub(crate) fn note_written(&self, tenant: &TenantId, day: Day, meta: Option<SegmentMeta>) {
+        let is_of = |meta: &SegmentMeta| meta.tenant == *tenant && meta.day == day;
+        invariant!(meta.as_ref().is_none_or(is_of), "a segment of another partition than {tenant} {day}");
         self.written.lock().insert((tenant.clone(), day), meta);
     }
 
@@ -252,6 +263,8 @@ impl HeadRows {
             self.places.sort_by_key(|p| p.ts);
         }
         self.drop_repeats();
+        debug_invariant!(self.places.is_sorted_by_key(|p| p.ts), "rows of a stream are out of order");
+        invariant!(!self.places.is_empty(), "a selected stream has no row");
         self
     }
 
@@ -311,20 +324,25 @@ impl HeadRows {
 
     /// Timestamp of the `i`-th entry.
     pub fn ts(&self, i: usize) -> i64 {
-        self.places.get(i).map_or(0, |p| p.ts)
+        let place = self.places.get(i);
+        invariant!(place.is_some() || self.places.is_empty(), "time of row {i} of {}", self.places.len());
+        place.map_or(0, |p| p.ts)
     }
 
     /// Line and metadata of the `i`-th entry.
     pub fn content(&self, i: usize) -> (&[u8], Metadata<'_>) {
-        self.places.get(i).map_or((&[], Metadata::default()), |p| content(&self.batches, *p))
+        let place = self.places.get(i);
+        invariant!(place.is_some(), "content of row {i} of {}", self.places.len());
+        place.map_or((&[], Metadata::default()), |p| content(&self.batches, *p))
     }
 }
 
 fn content(batches: &[Arc<Batch>], place: Place) -> (&[u8], Metadata<'_>) {
     let batch = batches.get(place.batch as usize);
-    batch
-        .and_then(|b| b.entries.get(place.entry as usize).map(|e| (b.line(e), b.metadata(e))))
-        .unwrap_or((&[], Metadata::default()))
+    let found = batch.and_then(|b| b.entries.get(place.entry as usize).map(|e| (b.line(e), b.metadata(e))));
+    // An empty line in its place would be flushed as if it were one.
+    invariant!(found.is_some(), "no entry {} in batch {} of a head", place.entry, place.batch);
+    found.unwrap_or((&[], Metadata::default()))
 }
 
 #[cfg(test)]

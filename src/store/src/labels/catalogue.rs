@@ -6,6 +6,7 @@
 
 use super::days::Days;
 use super::symbols::Symbols;
+use crate::invariant::invariant;
 use hashbrown::HashTable;
 use std::collections::BTreeSet;
 use strandline_model::{Day, Labels};
@@ -67,8 +68,10 @@ fn pairs_hash(pairs: &[u32]) -> u64 {
 fn pairs_of<'a>(pairs: &'a [u32], ends: &[u32], stream: u32) -> &'a [u32] {
     let at = stream as usize;
     let start = at.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0);
-    let end = ends.get(at).copied().unwrap_or(start);
-    pairs.get(start as usize..end as usize).unwrap_or_default()
+    let end = ends.get(at).copied();
+    let own = end.and_then(|end| pairs.get(start as usize..end as usize));
+    invariant!(own.is_some(), "stream {stream} of {} has no pairs", ends.len());
+    own.unwrap_or_default()
 }
 
 impl Catalogue {
@@ -146,11 +149,20 @@ impl Catalogue {
         let hash = |stream: &u32| pairs_hash(pairs_of(all, ends, *stream));
         self.by_pairs.insert_unique(pairs_hash(pairs), stream, hash);
         self.dirty_day_pages.insert(stream / self.sizes.day_page as u32);
+        invariant!(
+            self.days.len() == self.ends.len(),
+            "{} days of {} streams",
+            self.days.len(),
+            self.ends.len()
+        );
         Ok(stream)
     }
 
     fn add_day(&mut self, stream: u32, day: Day) {
-        let Some(days) = self.days.get_mut(stream as usize) else { return };
+        let Some(days) = self.days.get_mut(stream as usize) else {
+            invariant!(false, "a day of stream {stream}, which is not there");
+            return;
+        };
         self.n_live += usize::from(days.is_empty());
         let before = days.heap_bytes();
         if days.insert(day.0) {
@@ -190,7 +202,8 @@ impl Catalogue {
         let before = days.heap_bytes();
         if days.remove(day.0) {
             self.day_bytes = (self.day_bytes + days.heap_bytes()).saturating_sub(before);
-            self.n_live -= usize::from(days.is_empty());
+            invariant!(self.n_live > 0, "a day of a stream ends where none lives");
+            self.n_live = self.n_live.saturating_sub(usize::from(days.is_empty()));
             self.dirty_day_pages.insert((stream / self.sizes.day_page) as u32);
         }
     }
@@ -205,6 +218,7 @@ impl Catalogue {
                 new.day_bytes += to.heap_bytes();
             }
         }
+        invariant!(new.n_streams() == self.n_live, "{} streams of {} live", new.n_streams(), self.n_live);
         new.n_live = self.n_live;
         Ok(new)
     }
@@ -219,6 +233,8 @@ impl Catalogue {
 
     /// Pages of labels and of days that differ from the image; the caller saves them all.
     pub(super) fn take_dirty(&mut self) -> (Vec<u32>, BTreeSet<u32>) {
+        invariant!(self.saved_streams <= self.n_streams(), "more streams are saved than there are");
+        invariant!(self.n_live <= self.n_streams(), "more streams live than there are");
         let (n_label_pages, _) = self.n_pages();
         if n_label_pages == 0 {
             // The image drops the tenant; whatever comes after starts from nothing.

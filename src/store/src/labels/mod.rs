@@ -27,6 +27,7 @@ mod tests;
 
 pub use image::ImageError;
 
+use crate::invariant::invariant;
 use crate::lookup::{LookupError, Meter};
 use catalogue::Catalogue;
 pub(crate) use catalogue::Sizes;
@@ -335,7 +336,10 @@ impl LabelIndex {
         let catalogue = catalogue.read();
         let streams = catalogue.streams(Span::of(range), selector, limit, meter)?;
         let mut found = Vec::with_capacity(streams.len());
-        for labels in streams.into_iter().filter_map(|stream| catalogue.labels(stream)) {
+        for stream in streams {
+            let labels = catalogue.labels(stream);
+            invariant!(labels.is_some(), "stream {stream} of the label index has no labels");
+            let Some(labels) = labels else { continue };
             meter.step()?;
             meter.hold(labels.memory_bytes())?;
             found.push(labels);

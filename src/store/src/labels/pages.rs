@@ -14,6 +14,7 @@
 
 use super::catalogue::{Catalogue, Sizes};
 use super::days::{Days, Run};
+use crate::invariant::invariant;
 use std::collections::{BTreeSet, HashMap};
 use strandline_model::labels::is_label_name;
 use strandline_model::metadata::{put_varint, take_slice, take_varint};
@@ -72,6 +73,7 @@ impl Packer {
                 put_varint(&mut columns, if place == next { NEXT_PAIR } else { place as u64 + 1 });
                 if place == next {
                     let (name, value) = from.symbols.text(*pair);
+                    invariant!(name_places.contains_key(name), "a page misses the name of a pair");
                     put_varint(&mut pairs, name_places.get(name).copied().unwrap_or(0) as u64);
                     put_text(&mut pairs, value);
                 }

@@ -1,5 +1,6 @@
 //! Which streams have this label value? A set of stream numbers that costs little for one stream and for all of them.
 
+use crate::invariant::debug_invariant;
 use roaring::RoaringBitmap;
 
 /// Longer lists become bitmaps: there the bitmap's fixed cost is paid for.
@@ -28,6 +29,10 @@ impl Many {
         self.tail.push(stream);
         if self.tail.len() >= TAIL_MAX {
             // Should they not be higher, they are no less members.
+            debug_invariant!(
+                self.tail.is_sorted() && self.settled.max() < self.tail.first().copied(),
+                "postings go back"
+            );
             if self.settled.append(self.tail.iter().copied()).is_err() {
                 self.settled.extend(&self.tail);
             }

@@ -1,6 +1,7 @@
 //! Which number stands for this label pair, and which streams have it? Each name and each (name, value) is kept once.
 
 use super::postings::Postings;
+use crate::invariant::invariant;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -81,12 +82,19 @@ impl Symbols {
         let at = pair as usize;
         let start = at.checked_sub(1).and_then(|before| self.pairs.get(before)).map_or(0, |p| p.value_end);
         let end = self.pairs.get(at).map_or(start, |p| p.value_end);
-        self.values.get(start as usize..end as usize).unwrap_or("")
+        let value = self.values.get(start as usize..end as usize);
+        invariant!(
+            value.is_some() && at < self.pairs.len(),
+            "pair {pair} of {} has no value",
+            self.pairs.len()
+        );
+        value.unwrap_or("")
     }
 
     /// Name and value of a pair.
     pub(super) fn text(&self, pair: u32) -> (&str, &str) {
         let name = self.pairs.get(pair as usize).and_then(|p| self.names.get(p.name as usize));
+        invariant!(name.is_some(), "pair {pair} has no name");
         (name.map_or("", |n| &n.text), self.value(pair))
     }
 
@@ -97,6 +105,7 @@ impl Symbols {
 
     /// Notes that a stream, whose number is higher than all before, has a pair.
     pub(super) fn post(&mut self, pair: u32, stream: u32) {
+        invariant!((pair as usize) < self.pairs.len(), "stream {stream} has pair {pair}, which is not there");
         if let Some(pair) = self.pairs.get_mut(pair as usize) {
             match &mut pair.postings {
                 Some(postings) => postings.push(stream),
@@ -125,6 +134,7 @@ impl Symbols {
         }
         let value_end = u32::try_from(self.values.len() + value.len()).ok()?;
         let id = u32::try_from(self.pairs.len()).ok()?;
+        invariant!((name as usize) < self.names.len(), "a value of name {name}, which is not there");
         self.values.push_str(value);
         self.pairs.push(Pair { name, value_end, postings: None });
         if let Some(name) = self.names.get_mut(name as usize) {

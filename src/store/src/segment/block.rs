@@ -3,6 +3,7 @@
 use super::column::{MetadataBuilder, encode_lengths, encode_runs, encode_times};
 pub use super::column::{MetadataColumn, Run};
 use super::table::{BlockRow, LevelCount, MinuteCount};
+use crate::invariant::invariant;
 use crate::wire::put_bytes;
 use std::collections::BTreeMap;
 use strandline_model::{Metadata, time::MINUTE_NS};
@@ -179,6 +180,10 @@ impl BlockBuilder {
     pub(crate) fn finish(&mut self, level_name: Option<u32>) -> (Vec<RawColumn>, BlockRow) {
         let rows = self.rows();
         let level = level_name.and_then(|name| self.metadata.get(&name));
+        invariant!(self.lengths.len() == rows, "{} lengths of {rows} rows", self.lengths.len());
+        invariant!(self.runs.iter().map(|run| run.rows as usize).sum::<usize>() == rows, "runs miss rows");
+        invariant!(self.runs.is_sorted_by(|a, b| a.stream < b.stream), "streams of a block are out of order");
+        invariant!(self.lines.len() >= rows, "{} bytes of {rows} lines", self.lines.len());
         let summary = BlockRow {
             offset: 0,
             rows: rows as u32,

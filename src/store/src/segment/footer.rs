@@ -11,8 +11,13 @@ const MAGIC: [u8; 8] = *b"STRANDS1";
 pub(crate) const TAIL: usize = 16;
 /// Version of the segment format in this program.
 const VERSION: u8 = 1;
-/// More than any real footer: a day's merges list a few hundred replaced segments.
+/// Largest footer that a reader accepts and a writer makes. A day of flushes every five seconds, merged, lists some
+/// 20,000 replaced segments.
 pub(crate) const MAX_FOOTER: usize = 4 << 20;
+/// Bytes of a footer that are not the list of replaced segments, at most: names of tenants, places of parts.
+const MAX_FIXED: usize = 4 << 10;
+/// Most segments that one can say it replaces.
+pub(crate) const MAX_REPLACES: usize = (MAX_FOOTER - MAX_FIXED) / size_of::<u128>();
 
 /// Where a part lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 
 mod block;
 mod column;
+mod files;
 mod footer;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -16,6 +17,9 @@ mod table;
 mod writer;
 
 pub use block::{Block, Columns, MetadataColumn, Run};
+pub(crate) use files::{OpenFiles, RemoveSegment, SegmentFile};
+pub(crate) use footer::MAX_REPLACES;
+pub(crate) use reader::ClosedSegment;
 pub use reader::Segment;
 pub use streams::{StreamCounts, StreamRow};
 pub use table::{BlockRow, BlockTable, LevelCount, MinuteCount};
@@ -54,6 +58,9 @@ impl Part {
         }
     }
 }
+
+/// Largest part or column (bytes, unpacked) that a reader takes into memory and a writer makes.
+const MAX_PART: u32 = 1 << 30;
 
 /// Checksum of `stored` as the `index`-th part of this kind in this segment: bytes that are right but in the wrong
 /// place do not pass.

@@ -2,30 +2,67 @@
 
 use super::block::{Block, Columns, LENGTHS, LINES, METADATA, STREAMS, TIMES};
 use super::column::{MetadataColumn, decode_runs, decode_starts, decode_times};
+use super::files::SegmentFile;
 use super::footer::{Footer, PartPlace, TAIL};
 use super::streams::{
     CHUNK, ChunkPlace, StreamCounts, StreamRow, decode_chunk, decode_chunk_counts, decode_chunk_where,
     decode_directory,
 };
 use super::table::{BlockRow, BlockTable, ColumnPlace};
-use super::{Part, part_crc};
+use super::{MAX_PART, Part, part_crc};
 use crate::codec::{Codec, decompress};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::manifest::{SegmentId, SegmentMeta};
 use crate::text::TextIndex;
 use parking_lot::Mutex;
+use std::io;
 use std::sync::{Arc, OnceLock};
 use strandline_model::{Labels, Selector};
 
-/// Largest part or column that a reader takes into memory.
-const MAX_PART: u32 = 1 << 30;
+/// Where the bytes come from.
+#[derive(Debug)]
+enum Source {
+    /// A file that stays open.
+    Open(Arc<dyn DiskFile>),
+    /// The file of a listed segment, open when it is needed.
+    Listed(Arc<SegmentFile>),
+}
+
+/// What a segment's footer says, without the open file.
+#[derive(Debug)]
+pub(crate) struct ClosedSegment(Footer);
+
+impl Source {
+    fn get(&self) -> io::Result<Arc<dyn DiskFile>> {
+        match self {
+            Self::Open(file) => Ok(Arc::clone(file)),
+            Self::Listed(file) => file.get(),
+        }
+    }
+}
+
+impl ClosedSegment {
+    pub(crate) fn meta(&self) -> &SegmentMeta {
+        &self.0.meta
+    }
+
+    /// All segments whose entries this one took over.
+    pub(crate) fn replaces(&self) -> &[SegmentId] {
+        &self.0.replaces
+    }
+
+    /// The merge that wrote this segment.
+    pub(crate) fn group(&self) -> SegmentId {
+        self.0.group
+    }
+}
 
 /// An open segment.
 #[derive(Debug)]
 pub struct Segment {
     path: String,
-    file: Arc<dyn DiskFile>,
+    file: Source,
     footer: Footer,
     table: OnceLock<Arc<BlockTable>>,
     directory: OnceLock<Arc<Vec<ChunkPlace>>>,
@@ -34,10 +71,24 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Opens the file at `path` by its footer.
+    /// Opens the file at `path` by its footer. It stays open as long as the segment lives.
     pub(crate) fn open(disk: &dyn Disk, path: &str) -> Result<Self, StoreError> {
+        Self::read_footer(path, Source::Open(disk.open(path).at(path)?))
+    }
+
+    /// Opens the file of a listed segment by its footer.
+    pub(crate) fn open_listed(file: &Arc<SegmentFile>) -> Result<Self, StoreError> {
+        Self::read_footer(file.path(), Source::Listed(Arc::clone(file)))
+    }
+
+    /// Closes the file and keeps what the footer says.
+    pub(crate) fn close(self) -> ClosedSegment {
+        ClosedSegment(self.footer)
+    }
+
+    fn read_footer(path: &str, source: Source) -> Result<Self, StoreError> {
         let damaged = |what: &str| StoreError::from(Corruption::new(path, Part::Footer.name(), what));
-        let file = disk.open(path).at(path)?;
+        let file = source.get().at(path)?;
         let file_bytes = file.len().at(path)?;
         if file_bytes < TAIL as u64 {
             return Err(damaged("the file is too short"));
@@ -52,7 +103,7 @@ impl Segment {
         file.read_at(&mut bytes, start).at(path)?;
         let footer = Footer::decode(&bytes, file_bytes).ok_or_else(|| damaged("checksum does not hold"))?;
         let (table, directory, text) = (OnceLock::new(), OnceLock::new(), Mutex::new(None));
-        Ok(Self { path: path.to_owned(), file, footer, table, directory, text })
+        Ok(Self { path: path.to_owned(), file: source, footer, table, directory, text })
     }
 
     /// What the footer says of the segment.
@@ -317,7 +368,7 @@ impl Segment {
             return Err(Corruption::new(&self.path, "a part", "lies behind the end of the file").into());
         }
         let mut bytes = vec![0; len as usize];
-        self.file.read_at(&mut bytes, offset).at(&self.path)?;
+        self.file.get().and_then(|file| file.read_at(&mut bytes, offset)).at(&self.path)?;
         Ok(bytes)
     }
 

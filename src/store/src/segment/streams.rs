@@ -1,6 +1,7 @@
 //! The stream table: which streams a segment holds, in order, in chunks, so that one stream is found by reading one.
 
 use crate::codec::Codec;
+use crate::invariant::invariant;
 use crate::wire::{Reader, put_bytes, put_signed, put_varint};
 use strandline_model::Labels;
 
@@ -85,8 +86,10 @@ pub(crate) fn encode_chunk(rows: &[StreamRow]) -> Vec<u8> {
     for row in rows {
         put_labels(&mut out, &row.labels);
     }
+    invariant!(rows.len() <= CHUNK, "a chunk of {} streams", rows.len());
     let (mut block, mut time) = (0, 0);
     for row in rows {
+        invariant!(row.time.0 <= row.time.1, "a stream's times are reversed");
         put_varint(&mut out, row.rows);
         put_varint(&mut out, row.line_bytes);
         put_signed(&mut out, row.time.0.wrapping_sub(time));

@@ -1,13 +1,14 @@
 //! Writing a segment: rows in order of stream and time go in, a sealed, synced, named file comes out.
 
 use super::block::{BlockBuilder, RawColumn};
-use super::footer::{Footer, PartPlace};
+use super::footer::{Footer, MAX_FOOTER, PartPlace, TAIL};
 use super::streams::{CHUNK, ChunkPlace, StreamRow, encode_chunk, encode_directory};
 use super::table::{BlockTable, ColumnPlace};
-use super::{Part, part_crc};
+use super::{MAX_PART, Part, part_crc};
 use crate::codec::{Compression, compress};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AtPath, StoreError};
+use crate::invariant::{debug_invariant, invariant};
 use crate::manifest::{SegmentId, SegmentMeta};
 use crate::text::TextIndexBuilder;
 use std::collections::HashMap;
@@ -102,7 +103,9 @@ impl SegmentWriter {
 
     /// Begins a stream; streams come in the order of their labels.
     pub(crate) fn begin_stream(&mut self, labels: &Labels) -> Result<(), StoreError> {
-        debug_assert!(self.streams.last().is_none_or(|last| last.labels < *labels), "streams out of order");
+        let last = self.streams.last();
+        invariant!(last.is_none_or(|last| last.labels < *labels), "streams of a segment are out of order");
+        invariant!(last.is_none_or(|last| last.rows > 0), "a stream of a segment has no row");
         // A nearly full block is cut here rather than a few rows into the next stream.
         if self.block.bytes() >= self.options.block_bytes / 4 * 3 {
             self.cut_block()?;
@@ -127,11 +130,17 @@ impl SegmentWriter {
     /// Adds a row to the stream begun last; rows come in the order of time.
     pub(crate) fn push(&mut self, ts: i64, line: &[u8], metadata: Metadata<'_>) -> Result<(), StoreError> {
         let metadata_bytes = self.name_row(metadata);
-        if !self.block.has_room(&self.row_names, self.options.block_bytes) {
+        // A column must not pass what readers take; only lines of hundreds of megabytes come near it.
+        let large = self.block.bytes() + line.len() > MAX_PART as usize / 2;
+        if large || !self.block.has_room(&self.row_names, self.options.block_bytes) {
             self.cut_block()?;
         }
         let block = self.table.blocks.len() as u32;
-        let Some(stream) = self.streams.last_mut() else { return Err(StoreError::Poisoned) };
+        let Some(stream) = self.streams.last_mut() else {
+            invariant!(false, "a row of a segment came before its stream");
+            return Err(StoreError::Poisoned);
+        };
+        debug_invariant!(stream.rows == 0 || stream.time.1 <= ts, "rows of a stream are out of order");
         if stream.rows == 0 {
             stream.blocks.0 = block;
         }
@@ -204,10 +213,16 @@ impl SegmentWriter {
         }
         let level = self.name_ordinals.get(DETECTED_LEVEL).copied();
         let (columns, mut row) = self.block.finish(level);
+        invariant!(
+            row.time.0 <= row.time.1 && row.streams.0 <= row.streams.1,
+            "a block's bounds are reversed"
+        );
+        invariant!(row.streams.1 < self.stream_count, "a block holds a stream that has not begun");
         row.offset = self.written + self.buffer.len() as u64;
         let block = self.table.blocks.len() as u64;
         let mut offset = 0;
         for (i, column) in columns.iter().enumerate() {
+            check_part(Part::Column, column.bytes.len())?;
             let place = self.put_column(column, block << 16 | i as u64, offset);
             offset += place.stored_len;
             row.columns.push(place);
@@ -228,6 +243,8 @@ impl SegmentWriter {
         let Some(first) = self.streams.first().map(|s| s.labels.clone()) else { return Ok(()) };
         // Blocks are still being cut while a stream is open, so only finished streams are in the chunk.
         let (rows, index) = (self.streams.len() as u32, self.chunks.len() as u64);
+        invariant!(self.streams.len() <= CHUNK, "a chunk of streams is too long: {rows}");
+        invariant!(self.streams.iter().all(|s| s.blocks.0 <= s.blocks.1), "a stream's blocks are reversed");
         let raw = encode_chunk(&self.streams);
         let place = self.put_part(Part::StreamChunk, index, &raw)?;
         let PartPlace { codec, offset, stored_len, raw_len, crc, .. } = place;
@@ -237,6 +254,7 @@ impl SegmentWriter {
     }
 
     fn put_part(&mut self, part: Part, index: u64, raw: &[u8]) -> Result<PartPlace, StoreError> {
+        check_part(part, raw.len())?;
         let start = self.buffer.len();
         let codec = compress(&mut self.buffer, raw, self.options.compression);
         let stored = self.buffer.get(start..).unwrap_or_default();
@@ -269,6 +287,7 @@ impl SegmentWriter {
         }
         self.cut_block()?;
         self.cut_chunk()?;
+        self.check_tables();
         let mut parts = vec![];
         let directory = encode_directory(&self.chunks);
         parts.push(self.put_part(Part::StreamDirectory, 0, &directory)?);
@@ -288,6 +307,38 @@ impl SegmentWriter {
         }
         let meta = self.seal(parts)?;
         Ok(Some(meta))
+    }
+
+    /// The tables must say what was pushed.
+    fn check_tables(&self) {
+        let blocks = &self.table.blocks;
+        let rows: u64 = blocks.iter().map(|block| u64::from(block.rows)).sum();
+        invariant!(rows == self.rows, "blocks hold {rows} rows, {} were pushed", self.rows);
+        for block in blocks {
+            let levels = block.levels.iter().map(|level| u64::from(level.rows)).sum::<u64>();
+            invariant!(levels <= u64::from(block.rows), "levels of a block count {levels} rows");
+            let minutes = block.minutes.iter().map(|minute| u64::from(minute.rows)).sum::<u64>();
+            invariant!(
+                block.minutes.is_empty() || minutes == u64::from(block.rows),
+                "minutes count {minutes} rows"
+            );
+            let gapless = block.columns.is_sorted_by(|a, b| a.offset + a.stored_len == b.offset);
+            invariant!(gapless, "columns of a block leave gaps");
+        }
+        let bytes: u64 = blocks.iter().map(|block| block.line_bytes).sum();
+        invariant!(bytes == self.raw_bytes, "blocks hold {bytes} line bytes, {} were pushed", self.raw_bytes);
+        let streams: u64 = self.chunks.iter().map(|chunk| u64::from(chunk.rows)).sum();
+        invariant!(
+            streams == u64::from(self.stream_count),
+            "chunks hold {streams} streams, not all that came"
+        );
+        invariant!(
+            blocks.iter().all(|b| self.time.0 <= b.time.0 && b.time.1 <= self.time.1),
+            "a block lies outside the time of its segment"
+        );
+        invariant!(blocks.is_sorted_by(|a, b| a.offset < b.offset), "blocks are out of order");
+        invariant!(blocks.is_sorted_by(|a, b| a.streams.1 <= b.streams.0), "streams of blocks overlap");
+        invariant!(self.chunks.is_sorted_by(|a, b| a.first < b.first), "chunks are out of order");
     }
 
     fn seal(&mut self, parts: Vec<PartPlace>) -> Result<SegmentMeta, StoreError> {
@@ -314,14 +365,32 @@ impl SegmentWriter {
             footer.meta.file_bytes = before + encoded.len() as u64;
             encoded = footer.encode();
         }
+        let bytes = encoded.len() - TAIL;
+        if bytes > MAX_FOOTER {
+            return Err(StoreError::PartTooLarge { part: Part::Footer.name(), bytes, limit: MAX_FOOTER });
+        }
         meta.file_bytes = footer.meta.file_bytes;
         self.buffer.extend_from_slice(&encoded);
         self.spill(1)?;
+        invariant!(
+            self.written == meta.file_bytes,
+            "a segment of {} bytes has {}",
+            meta.file_bytes,
+            self.written
+        );
         self.file.sync().at(&self.temporary)?;
         self.disk.rename(&self.temporary, &meta.path()).at(&self.temporary)?;
         self.finished = true;
         Ok(meta)
     }
+}
+
+/// What a reader would refuse must not be written.
+fn check_part(part: Part, bytes: usize) -> Result<(), StoreError> {
+    if bytes > MAX_PART as usize {
+        return Err(StoreError::PartTooLarge { part: part.name(), bytes, limit: MAX_PART as usize });
+    }
+    Ok(())
 }
 
 impl Drop for SegmentWriter {

@@ -35,7 +35,9 @@ pub(crate) fn encode_batch(batch: &Batch) -> Payload {
     let mut stored = Vec::new();
     let codec = compress(&mut stored, &raw, Compression::Lz4);
     stored.shrink_to_fit();
-    Payload { kind: KIND_BATCH, codec, raw_len: raw.len() as u32, stored }
+    // More than a frame can name is more than one may hold: it is refused by its size.
+    let raw_len = u32::try_from(raw.len()).unwrap_or(u32::MAX);
+    Payload { kind: KIND_BATCH, codec, raw_len, stored }
 }
 
 /// Decodes what [`encode_batch`] wrote; `None` for any other bytes.

@@ -7,6 +7,7 @@ use crate::codec::Codec;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AtPath, StoreError};
 use crate::frame::{Payload, Place, padded, put_frame};
+use crate::invariant::invariant;
 use crate::runs::Runs;
 use std::sync::Arc;
 
@@ -111,6 +112,9 @@ impl Wal {
                 payload,
             );
         }
+        invariant!(self.group.len() as u64 == bytes, "a group of {bytes} bytes takes {}", self.group.len());
+        invariant!(active.at + bytes <= active.capacity, "a group leaves its file");
+        invariant!(active.last_seq < first, "sequence {first} follows {}", active.last_seq);
         let mut result = active.file.write_at(&self.group, active.at);
         if sync && result.is_ok() {
             result = active.file.sync();

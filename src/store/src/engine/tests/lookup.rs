@@ -109,11 +109,12 @@ fn a_stream_that_is_flushed_during_a_lookup_is_in_the_answer() {
     let lookup = rig.engine.lookup(&tenant, TimeRange::ALL, &all, NONE);
     let before = rig.engine.series(&tenant, TimeRange::ALL, &all).unwrap();
     let found = lookup.gather(
+        TimeRange::ALL,
         |series: &mut BTreeSet<Labels>, labels, _| {
             series.insert(labels.clone());
             Ok(())
         },
-        |meter| {
+        |meter, _, _| {
             let index = rig.engine.complete_labels().unwrap();
             let known = index.streams(&tenant, None, &all, usize::MAX, meter)?;
             rig.engine.flush_all().unwrap();
@@ -121,4 +122,50 @@ fn a_stream_that_is_flushed_during_a_lookup_is_in_the_answer() {
         },
     );
     assert_eq!(found.unwrap().found, before);
+}
+
+/// Streams of the same day outside the range were in the answer.
+#[test]
+fn series_are_those_with_lines_in_the_range() {
+    for indexed in [false, true] {
+        for flushed in [false, true] {
+            let rig = Rig::new(config());
+            if indexed {
+                rig.engine.load_labels().unwrap();
+            }
+            let day = 86_400_000_000_000;
+            let rows: [(&str, i64, &[u8]); 6] = [
+                (r#"{a="early"}"#, 10, b"x"),
+                (r#"{a="late"}"#, 20, b"x"),
+                (r#"{a="next"}"#, day + 10, b"x"),
+                (r#"{a="third"}"#, 2 * day + 10, b"x"),
+                (r#"{a="third, late"}"#, 2 * day + 20, b"x"),
+                (r#"{a="fourth"}"#, 3 * day, b"x"),
+            ];
+            rig.push(&rows);
+            if flushed {
+                rig.engine.flush_all().unwrap();
+            }
+            let (tenant, all) = (tenant(), Selector::all());
+            let series = |start, end| -> String {
+                let lookup = rig.engine.lookup(&tenant, TimeRange::new(start, end), &all, NONE);
+                let found = lookup.series().unwrap();
+                assert!(found.unread.is_empty());
+                let values: BTreeSet<String> =
+                    found.found.iter().filter_map(|l| l.get("a").map(str::to_owned)).collect();
+                values.into_iter().collect::<Vec<_>>().join("|")
+            };
+            assert_eq!(series(0, 11), "early");
+            assert_eq!(series(11, 21), "late");
+            assert_eq!(series(11, 20), "");
+            assert_eq!(series(0, day), "early|late");
+            assert_eq!(series(20, 2 * day + 15), "late|next|third");
+            assert_eq!(series(15, day + 11), "late|next");
+            assert_eq!(series(day, 2 * day), "next");
+            assert_eq!(series(2 * day + 20, 3 * day), "third, late");
+            assert_eq!(series(2 * day + 20, 3 * day + 1), "fourth|third, late");
+            assert_eq!(series(5, 5), "");
+            assert_eq!(series(i64::MIN, i64::MAX), "early|fourth|late|next|third|third, late");
+        }
+    }
 }

@@ -1,8 +1,11 @@
 //! Does the engine keep its promises about lookups, the label index, retention and bounds? On the simulated disk.
 
+mod bounds;
+mod files;
 mod label_load;
 mod lookup;
 mod merge;
+mod restart;
 mod retain;
 
 use super::{EncodedBatch, Engine, EngineConfig};
