@@ -205,7 +205,7 @@ where
             }
             // While it finds out which HTTP is spoken, hyper knows no time limit, and none for idle connections of HTTP/2.
             () = &mut look => match time_left(slot.activity(), &config, is_reserve) {
-                Some(left) => look.as_mut().reset(tokio::time::Instant::now() + left),
+                Some(left) => look.set(tokio::time::sleep(left)),
                 None => return,
             },
             () = slot.activity().asked_to_close() => {
