@@ -154,8 +154,11 @@ fn no_test_rests_on_a_sleep() {
 }
 
 /// Where tests may sleep.
-const SLEEPS: [(&str, &str); 2] =
-    [("tests/it/wait.rs", "waits for a condition"), ("benches/", "a bench lets time pass that it measures")];
+const SLEEPS: [(&str, &str); 3] = [
+    ("tests/it/wait.rs", "waits for a condition"),
+    ("src/api/src/tests/rig.rs", "waits for a condition"),
+    ("benches/", "a bench lets time pass that it measures"),
+];
 
 /// Sleeps in code of tests.
 fn sleep_faults(path: &str, text: &str) -> Vec<String> {

@@ -138,9 +138,10 @@ mod tests {
         run(async {
             let (near, mut far) = tokio::io::duplex(1000);
             let mut near = WriteTimeout::new(near, SHORT);
+            let mut pace = tokio::time::interval(SHORT / 4);
             let trickle = async {
                 while far.read_exact(&mut [0; 1]).await.is_ok() {
-                    tokio::time::sleep(SHORT / 4).await;
+                    pace.tick().await;
                 }
             };
             let writing = async {

@@ -184,7 +184,7 @@ fn bombs_end_at_the_limit() {
 
 #[test]
 fn labels_that_do_not_parse_refuse_the_push() {
-    for labels in ["{a=~\"1\"}", "{a!=\"1\"}", "{a=1}", "{a.b=\"1\"}", "{1a=\"1\"}", "{a=\"1\"", "x"] {
+    for labels in ["{a=~\"1\"}", "{a!=\"1\"}", "{a=1}", "{a.b=\"1\"}", "{1a=\"1\"}", "{a=\"1\"", "x{"] {
         let fine = Stream { labels: "{app=\"other\"}".into(), entries: vec![Entry::default()] };
         let bad = Stream { labels: labels.into(), entries: vec![Entry::default()] };
         let (status, text) = refusal(PROTOBUF, None, &snappy(&protobuf(&[fine, bad])));

@@ -217,3 +217,14 @@ pub(super) fn encoded(path: &str) -> String {
     }
     out
 }
+
+/// Waits for a condition, for a minute at most.
+pub(super) fn until(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..6000 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{what} did not come in a minute");
+}

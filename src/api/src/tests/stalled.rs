@@ -1,6 +1,6 @@
 //! What becomes of answers that nobody reads, and of queries for which there is no memory?
 
-use super::rig::{Rig, T0};
+use super::rig::{Rig, T0, until};
 use crate::ApiConfig;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -27,16 +27,6 @@ fn rig(memory: &MemoryBudget, write_timeout: Duration, lines: usize) -> Rig {
 
 fn used(memory: &MemoryBudget) -> usize {
     memory.usage().iter().map(|usage| usage.used).sum()
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..6000 {
-        if done() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{what} did not come in a minute");
 }
 
 fn path(limit: usize) -> String {
