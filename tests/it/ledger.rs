@@ -258,6 +258,12 @@ impl Ledger {
 }
 
 impl Ledger {
+    /// Whether a delete or retention means any line of the stream with these labels.
+    pub fn may_vanish(&self, labels: &str, may_be_gone: impl Fn(i64) -> bool) -> bool {
+        let mut keys = self.attempted.keys().filter(|key| key.0 == labels);
+        keys.any(|key| may_be_gone(key.1) || self.deletes.iter().any(|delete| delete.meaning.takes(key)))
+    }
+
     /// Labels of the streams that must have lines: acknowledged before `since`, and meant by no delete.
     pub fn certain_streams(&self, since: u64, may_be_gone: impl Fn(i64) -> bool) -> BTreeSet<String> {
         let there = |(key, sent): &(&Key, &Sent)| {

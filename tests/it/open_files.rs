@@ -3,7 +3,6 @@
 use crate::rig::Rig;
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 const SEGMENTS: i64 = 2000;
 const DAY_NS: i64 = 86_400_000_000_000;
@@ -40,11 +39,10 @@ fn with_256_files_two_thousand_segments_are_served_merged_and_recovered() {
     assert_eq!(rig.push_json(&body), Some(204));
     assert_eq!(rig.post("/flush", &[], b"").status, 204);
     assert_eq!(rig.entries("{app=\"x\"}").len() as i64, SEGMENTS);
-    let begun = Instant::now();
-    while metric(&rig, "strandline_merges_total") < 20.0 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "no merges: {}", rig.log_tail());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    crate::wait::until(
+        || format!("no merges: {}", rig.log_tail()),
+        || metric(&rig, "strandline_merges_total") >= 20.0,
+    );
     assert_eq!(rig.entries("{app=\"x\"}").len() as i64, SEGMENTS);
     assert_eq!(metric(&rig, "strandline_segments_damaged_total"), 0.0, "{}", rig.log_tail());
     drop(idle);

@@ -78,7 +78,7 @@ impl Rig {
             None => Command::new(program),
             Some((soft, hard)) => {
                 let mut shell = Command::new("sh");
-                let script = format!("ulimit -Hn {hard} && ulimit -Sn {soft} && exec \"$0\" \"$@\"");
+                let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
                 shell.arg("-c").arg(script).arg(program);
                 shell
             }

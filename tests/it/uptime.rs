@@ -4,7 +4,7 @@
 //! `STRANDLINE_UPTIME_FLUSHES` sets the number of flushes.
 
 use crate::kill::rounds;
-use crate::ledger::{Held, Language, tenant};
+use crate::ledger::{Held, Language, Ledger, tenant};
 use crate::sim::check_labels;
 use std::sync::Arc;
 use strandline_instrumented::disk::sim::SimDisk;
@@ -55,16 +55,16 @@ fn memory_stays_flat_over_many_flushes_and_merges() {
             }
         }
     }
-    check_labels(&engine, &Held::read(&engine).unwrap()).unwrap();
+    check_labels(&engine, &Held::read(&engine).unwrap(), &Ledger::default(), |_| false).unwrap();
     println!("{flushes} flushes, {merges} merges, live KiB by quarter {:?}", least.map(|bytes| bytes >> 10));
     assert!(merges > flushes / 8, "only {merges} merges");
     assert!(least[3] - least[1] <= MAX_GROWTH_BYTES, "memory grows, by quarter of the run: {least:?} bytes");
 }
 
-/// A few lines: of streams that are always there, and of one that lives for a day.
+/// A few lines: of streams that are always there, and of one that lives for some hours.
 fn batch(n: u64, now: i64) -> strandline_model::Batch {
     let mut builder = BatchBuilder::new(tenant(), 0);
-    let day = format!("day-{}", n / 48);
+    let day = format!("pod-{}", n / 6);
     for (name, value) in [("s", "1"), ("s", "2"), ("pod", day.as_str())] {
         builder.begin_stream(Arc::new(Labels::from_pairs(&[("app", "x"), (name, value)]).unwrap()));
         for i in 0..3 {
