@@ -94,7 +94,7 @@ fn labels_that_do_not_parse_refuse_the_push() {
     let cache = LabelCache::default();
     let mut intake = Intake::new(TenantId::default_tenant(), &Limits::default(), NOW, &cache);
     assert_eq!(intake.entry(1, b"x"), Err(IntakeError::NoStream));
-    for bad in ["{a", "{a.b=\"1\"}", "{a=~\"1\"}", "x", "{é=\"1\"}"] {
+    for bad in ["{a", "{a.b=\"1\"}", "{a=~\"1\"}", "x{", "{é=\"1\"}"] {
         let error = intake.begin_stream(bad).unwrap_err();
         assert!(error.to_string().starts_with("couldn't parse labels: 1:"), "{error}");
     }
