@@ -5,11 +5,12 @@ use super::retry::Task;
 use super::{Engine, SegmentHandle};
 use crate::deletes::{self, BlockHiding, Delete, Hiding};
 use crate::error::StoreError;
+use crate::labels::LabelIndex;
 use crate::manifest::{DeleteChanges, Edit, SegmentId};
 use crate::segment::Columns;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use strandline_model::{Labels, Selector, TenantId};
+use strandline_model::{Day, Labels, Selector, TenantId};
 
 /// Segments that are looked through before what was found is noted.
 const MARKS_PER_EDIT: usize = 64;
@@ -76,8 +77,14 @@ impl Engine {
         groups.into_values().collect()
     }
 
-    /// Publishes a merge, unless a delete was taken back of which it leaves lines out: then its outputs go.
-    pub(super) fn publish_merge(&self, edit: &Edit, erased: &BTreeMap<u64, u64>) -> Result<bool, StoreError> {
+    /// Publishes a merge, unless a delete was taken back of which it leaves lines out: then its outputs go. `lost` is the
+    /// partition if streams of it have no rows any more.
+    pub(super) fn publish_merge(
+        &self,
+        edit: &Edit,
+        erased: &BTreeMap<u64, u64>,
+        lost: Option<(&TenantId, Day)>,
+    ) -> Result<bool, StoreError> {
         let mut manifest = self.manifest.lock();
         let pending = |number: &u64| manifest.deletes().records().any(|r| r.number == *number);
         if !erased.keys().all(pending) {
@@ -85,7 +92,12 @@ impl Engine {
             self.open.removals().discard(self.disk.as_ref(), edit.add.clone());
             return Ok(false);
         }
-        self.publish_to(&mut manifest, edit, None, |_| ())
+        let note_lost = |_: &LabelIndex| {
+            if let Some((tenant, day)) = lost {
+                self.note_lost_labels(tenant, day);
+            }
+        };
+        self.publish_to(&mut manifest, edit, None, note_lost)
             .inspect_err(|_| self.open.removals().keep_until_next_edit(edit.add.iter().cloned()))?;
         metrics::counter!("strandline_deletes_lines_removed_total").increment(erased.values().sum());
         Ok(true)
@@ -99,6 +111,7 @@ impl Engine {
         }
         let mut rewritten = None;
         let result = self.erase_step(pace, &mut rewritten);
+        self.refresh_labels();
         self.note_outcome(Task::Erase, rewritten.as_slice(), result)
     }
 

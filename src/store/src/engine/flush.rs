@@ -97,6 +97,7 @@ impl Engine {
             streams = head.select_from(tenant, day.start_ns());
         }
         self.drop_known(head, tenant, day, &mut streams);
+        head.note_left_out(tenant, day, streams.iter().filter(|s| s.is_empty()).map(|s| s.id).collect());
         let id = self.new_segment_id();
         let replaces = head.taken_back(tenant, day);
         let origin = Origin { id, group: id, tenant: tenant.clone(), day, settled: false, seq, replaces };
@@ -149,13 +150,15 @@ impl Engine {
     }
 
     /// Adds the flushed streams to the label index. Most of them are in it since an earlier flush of the same day; a
-    /// set of hashes knows that ten times faster than the index does.
+    /// set of hashes knows that ten times faster than the index does. A stream of which an older segment had all rows when
+    /// this one was written is not in this one, and since then the older one may have lost it (simulated seed 1571).
     fn index_labels(&self, labels: &LabelIndex, segments: &[SegmentMeta], head: &Arc<Head>, seq: u64) {
         let mut flushed = self.flushed.lock();
         flushed.begin(seq);
         for meta in segments {
             let place = flushed.partition(meta.tenant.as_str(), meta.day);
-            let wanted = |id, latest| flushed.note(place, id, latest);
+            let left_out = head.left_out(&meta.tenant, meta.day);
+            let wanted = |id, latest| !left_out.contains(&id) && flushed.note(place, id, latest);
             let fresh = head.streams_between(&meta.tenant, meta.time, wanted);
             // An index that is being filled finds the segment when it catches up.
             if labels.is_complete() {

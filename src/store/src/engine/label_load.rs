@@ -10,8 +10,7 @@ use crate::error::StoreError;
 use crate::invariant::invariant;
 use crate::labels::{Bounds, ImageError, LabelIndex, LabelState, Sizes};
 use crate::manifest::SegmentId;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::{Day, Labels, Selector, TenantId};
 
@@ -38,6 +37,8 @@ pub(super) struct LabelChanges {
     pub(super) at_start: BTreeSet<SegmentId>,
     /// Partitions that lost streams since an index began to be filled; `None` while none is.
     pub(super) lost: Option<BTreeSet<(TenantId, Day)>>,
+    /// Partitions that lost streams while the index was complete, and that nobody has looked at since.
+    pub(super) unseen: BTreeSet<(TenantId, Day)>,
 }
 
 impl Engine {
@@ -46,9 +47,9 @@ impl Engine {
         Arc::clone(&self.labels.read())
     }
 
-    /// The label index, if it knows all streams.
+    /// The label index, if it knows all streams and names no others.
     pub(super) fn complete_labels(&self) -> Option<Arc<LabelIndex>> {
-        Some(self.labels()).filter(|labels| labels.is_complete())
+        Some(self.labels()).filter(|labels| labels.answers())
     }
 
     /// Whether the label index answers (as against being read or built).
@@ -146,6 +147,7 @@ impl Engine {
                 && catalog.all().all(|handle| known.contains(&handle.meta().id));
             if is_up_to_date {
                 changes.lost = None;
+                changes.unseen.clear();
                 invariant!(!index.is_given_up(), "an index that was given up is taken for complete");
                 invariant!(!self.labels().is_complete(), "a complete index is replaced");
                 index.set_complete(true);
@@ -212,46 +214,7 @@ impl Engine {
     /// Tells the metrics how large the index is and whether it answers.
     pub(super) fn show_label_metrics(&self) {
         let labels = self.labels();
-        metrics::gauge!("strandline_label_index_complete").set(f64::from(u8::from(labels.is_complete())));
+        metrics::gauge!("strandline_label_index_complete").set(f64::from(u8::from(labels.answers())));
         metrics::gauge!("strandline_label_index_bytes").set(labels.memory_bytes() as f64);
-    }
-
-    /// Notes that a partition lost streams, for an index that is being filled. To be called with the manifest locked.
-    pub(super) fn note_lost_labels(&self, tenant: &TenantId, day: Day) {
-        if let Some(lost) = &mut self.label_changes.lock().lost {
-            lost.insert((tenant.clone(), day));
-        }
-    }
-
-    /// Makes the label index say of one day what its segments say.
-    pub(super) fn reindex_partition(&self, tenant: &TenantId, day: Day) -> Result<(), StoreError> {
-        let mut known: BTreeMap<SegmentId, Vec<Labels>> = BTreeMap::new();
-        loop {
-            let complete = self.complete_labels().is_some();
-            let catalog = Arc::clone(&self.state.read().catalog);
-            for handle in catalog.partition(tenant, day).iter().filter(|_| complete) {
-                if let Entry::Vacant(unread) = known.entry(handle.meta().id) {
-                    unread.insert(super::flush::labels_of(handle.open()?.as_ref())?);
-                }
-            }
-            let manifest = self.manifest.lock();
-            let index = self.labels();
-            if !index.is_complete() {
-                self.note_lost_labels(tenant, day);
-                return Ok(());
-            }
-            let catalog = Arc::clone(&self.state.read().catalog);
-            let segments = catalog.partition(tenant, day);
-            if segments.iter().any(|s| !known.contains_key(&s.meta().id)) {
-                // A flush came meanwhile: its streams are in the index, and must not be taken out again.
-                continue;
-            }
-            let labels: BTreeSet<&Labels> =
-                segments.iter().filter_map(|s| known.get(&s.meta().id)).flatten().collect();
-            self.flushed.lock().forget();
-            index.replace_day(tenant, day, labels.into_iter());
-            index.commit(manifest.generation());
-            return Ok(());
-        }
     }
 }

@@ -45,7 +45,7 @@ impl Lookup<'_> {
         self.gather(whole_days(self.range), add, |meter, _, _| {
             let Some(index) = self.engine.complete_labels() else { return Ok(None) };
             let names = index.names(self.tenant, Some(self.range), self.selector, meter)?;
-            Ok(index.is_complete().then_some(names))
+            Ok(index.answers().then_some(names))
         })
     }
 
@@ -57,7 +57,7 @@ impl Lookup<'_> {
         self.gather(whole_days(self.range), add, |meter, _, _| {
             let Some(index) = self.engine.complete_labels() else { return Ok(None) };
             let values = index.values(self.tenant, name, Some(self.range), self.selector, meter)?;
-            Ok(index.is_complete().then_some(values))
+            Ok(index.answers().then_some(values))
         })
     }
 
@@ -82,7 +82,7 @@ impl Lookup<'_> {
                 let values = index.values(self.tenant, &name, Some(self.range), self.selector, meter)?;
                 sets.insert(name, values);
             }
-            Ok(index.is_complete().then_some(sets))
+            Ok(index.answers().then_some(sets))
         })
     }
 
@@ -99,13 +99,13 @@ impl Lookup<'_> {
             if cut.peek().is_none() {
                 // All that these days have lies in the range.
                 let all = streams(self.range)?;
-                return Ok(index.is_complete().then(|| all.into_iter().collect()));
+                return Ok(index.answers().then(|| all.into_iter().collect()));
             }
             let mut found: BTreeSet<Labels> = streams(inner)?.into_iter().collect();
             let of_edges = state.catalog.segments(self.tenant, self.range);
             let of_edges = of_edges.into_iter().filter(|s| edges.contains(&s.meta().day));
             *unread = self.read_tables(of_edges, meter, |labels| add_series(&mut found, labels, meter))?;
-            Ok(index.is_complete().then_some(found))
+            Ok(index.answers().then_some(found))
         };
         self.gather(self.range, add_series, indexed)
     }
@@ -135,7 +135,7 @@ impl Lookup<'_> {
         let Some(index) = self.engine.complete_labels() else { return Ok(None) };
         let meter = Meter::new(self.limits);
         let few = index.few(self.tenant, Some(self.range), self.selector, limit, &meter)?;
-        Ok(few.filter(|_| index.is_complete()))
+        Ok(few.filter(|_| index.answers()))
     }
 
     /// Puts an answer together: what `indexed` has, or the stream tables where it has none, and what the heads have in

@@ -14,6 +14,7 @@ mod erase;
 mod flush;
 mod flushed;
 mod label_load;
+mod label_refresh;
 mod lookup;
 mod merge;
 mod observe;

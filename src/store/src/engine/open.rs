@@ -91,7 +91,11 @@ impl Engine {
             manifest: Mutex::new(manifest),
             labels: RwLock::new(Arc::new(LabelIndex::empty(label_index_bytes))),
             labels_image,
-            label_changes: Mutex::new(LabelChanges { at_start, lost: Some(BTreeSet::new()) }),
+            label_changes: Mutex::new(LabelChanges {
+                at_start,
+                lost: Some(BTreeSet::new()),
+                unseen: BTreeSet::new(),
+            }),
             loading_labels: Mutex::new(()),
             flushed: Mutex::new(Flushed::new(newest)),
             state: RwLock::new(State { active, sealed, catalog, deletes: Arc::new(deletes) }),

@@ -39,7 +39,10 @@ impl Engine {
         // A merge and a rewrite of the same segments must not overlap.
         let _one_at_a_time = self.settling.lock();
         for (partition, segments) in self.partitions() {
-            dropped += self.expire_streams(&partition, &segments, now, pace)?;
+            let expired = self.expire_streams(&partition, &segments, now, pace);
+            // Also of what was rewritten before a segment that could not be.
+            self.refresh_labels();
+            dropped += expired?;
         }
         Ok(dropped)
     }
@@ -206,9 +209,6 @@ impl Engine {
                     drop(self.note_outcome::<()>(Task::Retention, inputs, Err(error)));
                 }
             }
-        }
-        if rewritten > 0 {
-            self.reindex_partition(tenant, *day)?;
         }
         Ok(rewritten)
     }

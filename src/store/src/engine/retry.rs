@@ -28,11 +28,12 @@ pub(super) enum Task {
     Erase,
     Retention,
     Removal,
+    Labels,
 }
 
 impl Task {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Log, Self::Flush, Self::Merge, Self::Erase, Self::Retention, Self::Removal];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Log, Self::Flush, Self::Merge, Self::Erase, Self::Retention, Self::Removal, Self::Labels];
 
     /// Its name in metrics and in `/ready?verbose`.
     pub(super) fn name(self) -> &'static str {
@@ -43,6 +44,7 @@ impl Task {
             Self::Erase => "erase",
             Self::Retention => "retention",
             Self::Removal => "removal",
+            Self::Labels => "labels",
         }
     }
 }
@@ -139,6 +141,14 @@ impl Retries {
     /// Notes that a task failed for a reason that is no segment's.
     pub(super) fn task_failed(&mut self, task: Task, now_ns: i64, error: &StoreError) {
         self.tasks.entry(task).or_default().grow(now_ns, error);
+    }
+
+    /// Notes that the streams of a day could not be read for the label index. The segment that kept them may be merged
+    /// all the same.
+    pub(super) fn label_look_failed(&mut self, now_ns: i64, error: &StoreError) {
+        metrics::counter!("strandline_background_failures_total", "task" => Task::Labels.name(), "kind" => kind_of(error))
+            .increment(1);
+        self.task_failed(Task::Labels, now_ns, error);
     }
 
     /// Notes that a segment could not be worked on.

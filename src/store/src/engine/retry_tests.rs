@@ -143,10 +143,12 @@ fn tenant() -> TenantId {
 }
 
 impl Store {
-    /// With four segments of a few kilobytes.
-    fn filled() -> Self {
+    fn empty() -> Self {
         let disk = Refusing { disk: SimDisk::new(1), code: Arc::default(), manifest_code: Arc::default() };
-        let clock = Arc::new(ManualClock::at(time::HOUR_NS));
+        Self::open(disk, Arc::new(ManualClock::at(time::HOUR_NS)))
+    }
+
+    fn open(disk: Refusing, clock: Arc<ManualClock>) -> Self {
         let config = EngineConfig {
             min_free_bytes: 0,
             head_idle_ns: 0,
@@ -154,6 +156,22 @@ impl Store {
             ..EngineConfig::default()
         };
         let (engine, _) = Engine::open(Arc::new(disk.clone()), clock.clone(), config).unwrap();
+        Self { disk, clock, engine }
+    }
+
+    fn push(&self, rows: &[(&str, i64, &[u8])]) {
+        self.engine.commit(&[EncodedBatch::new(batch_of("t", rows))]).unwrap();
+    }
+
+    /// All streams, as a lookup finds them.
+    fn streams(&self) -> Vec<String> {
+        let series = self.engine.series(&tenant(), TimeRange::ALL, &Selector::all()).unwrap();
+        series.iter().map(ToString::to_string).collect()
+    }
+
+    /// With four segments of a few kilobytes.
+    fn filled() -> Self {
+        let Self { disk, clock, engine } = Self::empty();
         for n in 0..4i64 {
             let noise = |i: i64| xxhash_rust::xxh3::xxh3_128(&(n * 100 + i).to_le_bytes());
             let line = |i: i64| format!("{:x} line {i}", noise(i));
@@ -328,4 +346,82 @@ fn outputs_of_a_merge_whose_edit_failed_do_not_come_back() {
     while store.engine.erase_one(&mut || true).unwrap() {}
     assert!(store.engine.deletes(&tenant()).iter().all(|d| d.processed));
     assert_eq!((store.segments(), files()), (0, 0));
+}
+
+/// Simulated seed 1571: the names of a flush were those of its head. A stream of which an older segment had all rows came
+/// into the label index when the edit went through at last, although the older segment had lost it by then.
+#[test]
+fn a_flush_that_is_tried_again_names_no_stream_that_it_did_not_write() {
+    let store = Store::empty();
+    store.engine.load_labels().unwrap();
+    let repeated: (&str, i64, &[u8]) = (r#"{a="b"}"#, 1, b"line 7");
+    store.push(&[repeated]);
+    store.engine.flush_all().unwrap();
+    store.push(&[repeated, (r#"{a="c"}"#, 2, b"other")]);
+    store.disk.manifest_code.store(libc::EIO, Ordering::Relaxed);
+    assert!(store.engine.flush_all().is_err());
+    store.disk.manifest_code.store(0, Ordering::Relaxed);
+    store.clock.advance(time::MINUTE_NS);
+    store.engine.add_delete(&tenant(), "7", (i64::MIN, i64::MAX)).unwrap();
+    while store.engine.erase_one(&mut || true).unwrap() {}
+    assert_eq!(store.segments(), 0, "what the first flush wrote is gone");
+    store.engine.flush_all().unwrap();
+    assert!(store.engine.labels_ready());
+    assert_eq!(store.streams(), [r#"{a="c"}"#]);
+    // A later flush of the stream is not taken for one of a stream that the index knows.
+    store.push(&[(r#"{a="b"}"#, 3, b"again")]);
+    store.engine.flush_all().unwrap();
+    assert_eq!(store.streams(), [r#"{a="b"}"#, r#"{a="c"}"#]);
+}
+
+/// A delete takes the last row of a stream while no file can be opened: the streams that are left cannot be looked up.
+fn erase_without_descriptors(store: &Store) {
+    store.engine.load_labels().unwrap();
+    store.push(&[(r#"{a="b"}"#, 1, b"line 7"), (r#"{a="c"}"#, 2, b"other")]);
+    store.engine.flush_all().unwrap();
+    store.engine.add_delete(&tenant(), "7", (i64::MIN, i64::MAX)).unwrap();
+    store.clock.advance(time::MINUTE_NS);
+    let erased = store.engine.erase_one(&mut || {
+        // Asked when the segment that is rewritten is open.
+        store.disk.code.store(libc::EMFILE, Ordering::Relaxed);
+        true
+    });
+    assert!(erased.unwrap(), "the rows are gone, whatever becomes of the names");
+    assert!(!store.engine.labels_ready());
+    let told = store.engine.background_failures();
+    assert!(told.iter().any(|t| t.starts_with("labels failed 1 times")), "{told:?}");
+    assert!(!store.engine.settle_one(&mut || true).unwrap());
+    assert_eq!(store.engine.background_failures(), told, "not before the pause is over");
+    store.disk.code.store(0, Ordering::Relaxed);
+    assert_eq!(store.streams(), [r#"{a="c"}"#], "stream tables answer");
+}
+
+#[test]
+fn names_of_streams_that_are_gone_leave_the_label_index_once_files_can_be_opened_again() {
+    let store = Store::empty();
+    erase_without_descriptors(&store);
+    // What comes meanwhile is not missing later.
+    store.push(&[(r#"{a="d"}"#, 3, b"new")]);
+    store.engine.flush_all().unwrap();
+    store.clock.advance(2 * time::SECOND_NS);
+    store.engine.settle_one(&mut || true).unwrap();
+    assert!(store.engine.labels_ready() && store.engine.background_failures().is_empty());
+    assert_eq!(store.streams(), [r#"{a="c"}"#, r#"{a="d"}"#]);
+}
+
+#[test]
+fn names_of_streams_that_are_gone_are_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::empty();
+    store.disk.disk.set_local(folder.path());
+    let Store { disk, clock, engine } = store;
+    drop(engine);
+    let store = Store::open(disk, clock);
+    erase_without_descriptors(&store);
+    let Store { disk, clock, engine } = store;
+    drop(engine);
+    let store = Store::open(disk, clock);
+    store.engine.load_labels().unwrap();
+    assert!(store.engine.labels_ready());
+    assert_eq!(store.streams(), [r#"{a="c"}"#]);
 }

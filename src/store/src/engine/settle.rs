@@ -35,8 +35,14 @@ struct Plan {
 
 impl Engine {
     /// Does the most useful merge, if one is due. `pace` is asked every few thousand rows whether to go on (it may
-    /// wait). Returns whether a merge was done.
+    /// wait). Returns whether a merge was done. Streams that are gone leave the label index.
     pub fn settle_one(&self, pace: &mut dyn FnMut() -> bool) -> Result<bool, StoreError> {
+        let result = self.merge_one(pace);
+        self.refresh_labels();
+        result
+    }
+
+    fn merge_one(&self, pace: &mut dyn FnMut() -> bool) -> Result<bool, StoreError> {
         if !self.config.settle {
             return Ok(false);
         }
@@ -103,7 +109,8 @@ impl Engine {
         (!inputs.is_empty() && !lone_settled).then_some(inputs)
     }
 
-    /// Merges `inputs` into new segments and publishes them in their place. `cutoff` drops expired rows.
+    /// Merges `inputs` into new segments and publishes them in their place. `cutoff` drops expired rows. Streams that have
+    /// no rows any more leave the label index with [`Engine::refresh_labels`].
     pub(super) fn rewrite(
         &self,
         tenant: &TenantId,
@@ -178,13 +185,10 @@ impl Engine {
         if let Some(number) = erasing.clean_of {
             edit.deletes.clean = edit.add.iter().map(|meta| (meta.id, number)).collect();
         }
-        if !self.publish_merge(&edit, &merged.erased)? {
+        if !self.publish_merge(&edit, &merged.erased, merged.vanished.then_some((tenant, day)))? {
             return Ok(false);
         }
         metrics::counter!("strandline_merges_total").increment(1);
-        if merged.vanished && !merged.erased.is_empty() {
-            self.reindex_partition(tenant, day)?;
-        }
         Ok(true)
     }
 

@@ -27,6 +27,8 @@ pub struct Head {
     /// Segments that a flush wrote and could not publish yet: the next attempt takes these very files, so that no
     /// second file with the same rows is left behind.
     written: Mutex<BTreeMap<(TenantId, Day), Option<SegmentMeta>>>,
+    /// Streams of which such a segment has nothing, since others had all their rows.
+    left_out: Mutex<BTreeMap<(TenantId, Day), Arc<HashSet<StreamId>>>>,
     /// Whether their folders were synced. From then on they stay, for a manifest edit that was reported as failed can
     /// be on the disk (simulated seed 5932).
     names_durable: AtomicBool,
@@ -137,6 +139,16 @@ impl Head {
         let is_of = |meta: &SegmentMeta| meta.tenant == *tenant && meta.day == day;
         invariant!(meta.as_ref().is_none_or(is_of), "a segment of another partition than {tenant} {day}");
         self.written.lock().insert((tenant.clone(), day), meta);
+    }
+
+    /// Notes of which streams a partition's segment has no rows, since other segments have them all.
+    pub(crate) fn note_left_out(&self, tenant: &TenantId, day: Day, streams: HashSet<StreamId>) {
+        self.left_out.lock().insert((tenant.clone(), day), Arc::new(streams));
+    }
+
+    /// The streams of which a partition's segment has no rows.
+    pub(crate) fn left_out(&self, tenant: &TenantId, day: Day) -> Arc<HashSet<StreamId>> {
+        self.left_out.lock().get(&(tenant.clone(), day)).cloned().unwrap_or_default()
     }
 
     /// Whether what was written is in synced folders.

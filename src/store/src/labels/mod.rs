@@ -84,6 +84,10 @@ impl Bounds<'static> {
 pub struct LabelIndex {
     tenants: RwLock<BTreeMap<TenantId, Shared>>,
     complete: AtomicBool,
+    /// It may name streams that are gone: it is not saved.
+    dubious: AtomicBool,
+    /// It may go on to name streams that are gone: it is not asked.
+    withdrawn: AtomicBool,
     store: Mutex<Store>,
     /// Memory that the catalogues take, roughly.
     bytes: AtomicUsize,
@@ -137,6 +141,8 @@ impl LabelIndex {
         Self {
             tenants: RwLock::default(),
             complete: AtomicBool::new(false),
+            dubious: AtomicBool::new(false),
+            withdrawn: AtomicBool::new(false),
             store: Mutex::new(store),
             bytes: AtomicUsize::new(0),
             max_bytes,
@@ -261,6 +267,27 @@ impl LabelIndex {
         self.complete.load(Ordering::Acquire)
     }
 
+    /// Whether the index may be asked: it knows all streams, and names others for a moment at most.
+    pub(crate) fn answers(&self) -> bool {
+        self.is_complete() && !self.withdrawn.load(Ordering::Acquire)
+    }
+
+    /// Says that a day lost streams that the index may still name: an image of it would name them after a restart.
+    pub(crate) fn set_dubious(&self) {
+        self.dubious.store(true, Ordering::Release);
+    }
+
+    /// Says that the streams that are left of a day could not be read, so that lost ones stay in the index.
+    pub(crate) fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Release);
+    }
+
+    /// Says that the index names no streams that are gone.
+    pub(crate) fn set_exact(&self) {
+        self.dubious.store(false, Ordering::Release);
+        self.withdrawn.store(false, Ordering::Release);
+    }
+
     /// Whether commits are saved.
     #[cfg(test)]
     pub(crate) fn is_persistent(&self) -> bool {
@@ -283,10 +310,11 @@ impl LabelIndex {
     }
 
     /// Saves what changed since the last commit under the manifest's number `generation`, durably. Called after the
-    /// manifest's own record is durable; numbers never come twice. Does nothing while the index is incomplete.
+    /// manifest's own record is durable; numbers never come twice. Does nothing while the index is incomplete or
+    /// may name streams that are gone: the next start then finds an image that is too old.
     pub(crate) fn commit(&self, generation: u64) {
         let mut store = self.store.lock();
-        if !self.is_complete() {
+        if !self.is_complete() || self.dubious.load(Ordering::Acquire) {
             return;
         }
         if let Err(e) = store.save(generation, self.catalogues(), self.sizes, &|| false) {
