@@ -20,6 +20,9 @@ const STREAM_BYTES: usize = 128;
 /// Most streams that a new head expects of a tenant: about as many as fill one.
 const MAX_ROOM: usize = 100_000;
 
+/// Streams of which a flushed segment has no entries.
+type LeftOut = Arc<HashSet<StreamId>>;
+
 /// Entries in memory.
 #[derive(Debug, Default)]
 pub struct Head {
@@ -28,7 +31,7 @@ pub struct Head {
     /// second file with the same rows is left behind.
     written: Mutex<BTreeMap<(TenantId, Day), Option<SegmentMeta>>>,
     /// Streams of which such a segment has nothing, since others had all their rows.
-    left_out: Mutex<BTreeMap<(TenantId, Day), Arc<HashSet<StreamId>>>>,
+    left_out: Mutex<BTreeMap<(TenantId, Day), LeftOut>>,
     /// Whether their folders were synced. From then on they stay, for a manifest edit that was reported as failed can
     /// be on the disk (simulated seed 5932).
     names_durable: AtomicBool,
@@ -147,7 +150,7 @@ impl Head {
     }
 
     /// The streams of which a partition's segment has no rows.
-    pub(crate) fn left_out(&self, tenant: &TenantId, day: Day) -> Arc<HashSet<StreamId>> {
+    pub(crate) fn left_out(&self, tenant: &TenantId, day: Day) -> LeftOut {
         self.left_out.lock().get(&(tenant.clone(), day)).cloned().unwrap_or_default()
     }
 
