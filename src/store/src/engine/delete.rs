@@ -70,7 +70,7 @@ impl Engine {
         let (tenant, query) = (tenant.clone(), query.to_owned());
         let record = DeleteRecord { number, tenant, query, range, created_ns, seq, processed: false };
         let deletes = DeleteChanges { add: vec![record], ..DeleteChanges::default() };
-        self.publish_to(&mut manifest, &Edit { deletes, ..Edit::default() }, None, |_| ())?;
+        self.publish_to(&mut manifest, &Edit { deletes, ..Edit::default() }, None, |_| (), |_| ())?;
         // Answers that were begun before are not those of questions asked from now on.
         self.commits.fetch_add(1, Ordering::Release);
         Ok(number)
@@ -94,7 +94,7 @@ impl Engine {
             Some(false) => {}
         }
         let deletes = DeleteChanges { cancel: vec![number], ..DeleteChanges::default() };
-        self.publish_to(&mut manifest, &Edit { deletes, ..Edit::default() }, None, |_| ())?;
+        self.publish_to(&mut manifest, &Edit { deletes, ..Edit::default() }, None, |_| (), |_| ())?;
         self.commits.fetch_add(1, Ordering::Release);
         Ok(())
     }

@@ -97,7 +97,7 @@ impl Engine {
                 self.note_lost_labels(tenant, day);
             }
         };
-        self.publish_to(&mut manifest, edit, None, note_lost)
+        self.publish_to(&mut manifest, edit, None, |_| (), note_lost)
             .inspect_err(|_| self.open.removals().keep_until_next_edit(edit.add.iter().cloned()))?;
         metrics::counter!("strandline_deletes_lines_removed_total").increment(erased.values().sum());
         Ok(true)

@@ -151,24 +151,27 @@ impl Engine {
         committed
     }
 
-    /// Commits an edit and shows readers the result: the only way in which segments come and go. `index` brings the
-    /// label index up to date; readers see the new segments only after it.
+    /// Commits an edit and shows readers the result: the only way in which segments come and go. `add` brings new streams
+    /// into the label index; readers see the new segments only after it.
     fn publish(
         &self,
         edit: &Edit,
         flushed: Option<&Arc<Head>>,
-        index: impl FnOnce(&LabelIndex),
+        add: impl FnOnce(&LabelIndex),
     ) -> Result<(), StoreError> {
-        self.publish_to(&mut self.manifest.lock(), edit, flushed, index)
+        self.publish_to(&mut self.manifest.lock(), edit, flushed, add, |_| ())
     }
 
-    /// The same with the manifest locked already.
+    /// The same with the manifest locked already. `remove` takes streams out of the label index that the edit takes from
+    /// the segments; readers see the old segments only before it. So the index never lacks a stream of a segment that can
+    /// be seen, at any moment.
     fn publish_to(
         &self,
         manifest: &mut Manifest,
         edit: &Edit,
         flushed: Option<&Arc<Head>>,
-        index: impl FnOnce(&LabelIndex),
+        add: impl FnOnce(&LabelIndex),
+        remove: impl FnOnce(&LabelIndex),
     ) -> Result<(), StoreError> {
         self.check_edit(manifest, edit, flushed);
         // Segments that were written by a store that contradicts itself must not take the place of what is in the log.
@@ -178,7 +181,7 @@ impl Engine {
         let generation = self.commit_edit(manifest, edit)?;
         invariant!(before < generation, "generation {generation} follows {before}");
         self.forget_failures(&edit.drop);
-        index(&labels);
+        add(&labels);
         let deletes = (!edit.deletes.is_empty()).then(|| self.pending_deletes(manifest));
         let clean_of = |id| manifest.deletes().clean_of(id);
         let handle = |meta: &SegmentMeta| SegmentHandle::new(meta.clone(), clean_of(meta.id), &self.open);
@@ -200,6 +203,7 @@ impl Engine {
                 state.sealed.retain(|h| !Arc::ptr_eq(h, head));
             }
         }
+        remove(&labels);
         // Still under the manifest's lock: the image must name the last edit that it has seen, and no later one.
         if labels.is_complete() {
             labels.commit(generation);

@@ -5,6 +5,7 @@ use super::retry::{self, Task};
 use super::{Engine, SegmentHandle};
 use crate::error::StoreError;
 use crate::invariant::invariant;
+use crate::labels::LabelIndex;
 use crate::manifest::Edit;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -121,7 +122,7 @@ impl Engine {
             return Ok(0);
         }
         let count = drop.len();
-        self.publish_to(&mut manifest, &Edit { drop, ..Edit::default() }, None, |labels| {
+        let remove = |labels: &LabelIndex| {
             self.flushed.lock().forget();
             for (tenant, day) in &partitions {
                 tracing::info!(%tenant, %day, "retention dropped a day");
@@ -130,7 +131,8 @@ impl Engine {
                     false => self.note_lost_labels(tenant, *day),
                 }
             }
-        })?;
+        };
+        self.publish_to(&mut manifest, &Edit { drop, ..Edit::default() }, None, |_| (), remove)?;
         metrics::counter!("strandline_retention_segments_dropped_total").increment(count as u64);
         Ok(count)
     }

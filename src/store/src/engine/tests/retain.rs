@@ -2,6 +2,7 @@
 
 use super::{Rig, config, tenant};
 use crate::engine::{EngineConfig, Retention, StreamRetention};
+use crate::lookup::{LookupLimits, Meter};
 use std::sync::mpsc;
 use std::time::Duration;
 use strandline_model::time::DAY_NS;
@@ -31,6 +32,33 @@ fn a_flush_into_a_day_that_is_dropped_comes_before_or_after() {
             })
             .unwrap();
     });
+    rig.assert_index_is_exact();
+}
+
+/// Lookups lacked the streams of segments that other readers still saw.
+#[test]
+fn the_index_keeps_the_streams_of_a_dropped_day_until_its_segments_are_out_of_sight() {
+    let rig = Rig::new(config());
+    rig.engine.load_labels().unwrap();
+    rig.flush(&[(r#"{a="old"}"#, 1, b"x")]);
+    let meter = Meter::new(LookupLimits::NONE);
+    let indexed = || {
+        let index = rig.engine.complete_labels().expect("a complete index");
+        index.streams(&tenant(), None, &Selector::all(), usize::MAX, &meter).unwrap().len()
+    };
+    std::thread::scope(|scope| {
+        // Held, it keeps the segments from going; where they are about to go, nobody else gets it any more.
+        let state = rig.engine.state.read();
+        let dropping = scope.spawn(|| rig.engine.drop_partitions(|_| vec![(tenant(), Day(0))]));
+        while rig.engine.state.try_read().is_some() && !dropping.is_finished() {
+            std::thread::yield_now();
+        }
+        let seen = (state.catalog.all().count(), indexed());
+        drop(state);
+        assert_eq!(dropping.join().unwrap().unwrap(), 1);
+        assert_eq!(seen, (1, 1), "segments and streams");
+    });
+    assert_eq!(indexed(), 0);
     rig.assert_index_is_exact();
 }
 
