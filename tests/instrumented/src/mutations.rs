@@ -63,8 +63,8 @@ pub const MUTATIONS: &[Mutation] = &[
         race: false,
         edits: &[Edit {
             file: "engine/settle.rs",
-            find: "if !self.publish_merge(&edit, &merged.erased)? {",
-            replace: "if PLANTED { edit.drop.clear(); } if !self.publish_merge(&edit, &merged.erased)? {",
+            find: "if !self.publish_merge(&edit,",
+            replace: "if PLANTED { edit.drop.clear(); } if !self.publish_merge(&edit,",
         }],
     },
     // Answer a delete before the manifest has it.
