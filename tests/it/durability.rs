@@ -10,9 +10,27 @@ fn push(rig: &Rig, n: u32) {
     assert_eq!(rig.push_json(&body), Some(204));
 }
 
+const WINDOW: [(&str, &str); 2] = [("start", "1000000000000000000"), ("end", "4000000000000000000")];
+
+/// How many warnings the answers about labels, values and streams hold, which find one each.
+fn warnings_of_lookups(rig: &Rig) -> Vec<usize> {
+    let series = [WINDOW[0], WINDOW[1], ("match[]", r#"{app="d"}"#)];
+    let asked = [
+        ("/loki/api/v1/labels", &WINDOW[..]),
+        ("/loki/api/v1/label/app/values", &WINDOW[..]),
+        ("/loki/api/v1/series", &series[..]),
+    ];
+    let count = |(path, params): (&str, &[(&str, &str)])| {
+        let answer = rig.get(path, params).json();
+        assert!(answer["data"].as_array().is_some_and(|found| !found.is_empty()), "{path}: {answer}");
+        answer["warnings"].as_array().map_or(0, Vec::len)
+    };
+    asked.into_iter().map(count).collect()
+}
+
 /// What a query says it lacks, and how many lines it finds.
 fn asked(rig: &Rig) -> (usize, usize) {
-    let window = [("start", "1000000000000000000"), ("end", "4000000000000000000")];
+    let window = WINDOW;
     let answer =
         rig.get("/loki/api/v1/query_range", &[("query", r#"{app="d"}"#), window[0], window[1]]).json();
     let streams = answer["data"]["result"].as_array().unwrap().clone();
@@ -62,6 +80,7 @@ fn a_lost_push_is_told_until_it_is_accepted() {
     for _ in 0..2 {
         rig.start();
         assert_eq!(asked(&rig), (1, 4), "{}", rig.log_tail());
+        assert_eq!(warnings_of_lookups(&rig), [1, 1, 1]);
         assert!(rig.get("/ready", &[("verbose", "1")]).text().contains("1 acknowledged pushes were lost"));
         assert!(rig.get("/metrics", &[]).text().contains("strandline_lost_frames 1"));
         assert!(rig.stop().success());
@@ -74,6 +93,7 @@ fn a_lost_push_is_told_until_it_is_accepted() {
     assert!(accepted.status.success(), "{}", String::from_utf8_lossy(&accepted.stderr));
     rig.start();
     assert_eq!(asked(&rig), (0, 4));
+    assert_eq!(warnings_of_lookups(&rig), [0, 0, 0]);
 }
 
 #[test]

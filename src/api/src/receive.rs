@@ -12,7 +12,9 @@ use axum::extract::Request;
 use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, StatusCode};
 use std::sync::Arc;
-use strandline_ingest::{Accepted, Admitted, Intake, IntakeError, PushMemory, Rejections, SubmitError};
+use strandline_ingest::{
+    Accepted, Admitted, Intake, IntakeError, PushMemory, Rejections, StoreError, SubmitError,
+};
 use strandline_model::{Batch, Exhausted, Lease, MemoryClass};
 use tokio::sync::oneshot;
 
@@ -230,6 +232,15 @@ impl Push {
     }
 }
 
+/// What a client is told whose batch the store does not take.
+fn not_taken(error: StoreError) -> Failure {
+    match error.is_too_large() {
+        // Sent again, it would be refused again.
+        true => Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error),
+        false => Failure::busy(error),
+    }
+}
+
 /// Hands the batch to the log and waits until it is safe.
 async fn commit(state: &Door, batch: Batch, memory: Option<PushMemory>) -> Result<(), Refused> {
     let not_stored = |failure| ("not_stored", failure);
@@ -245,10 +256,7 @@ async fn commit(state: &Door, batch: Batch, memory: Option<PushMemory>) -> Resul
     match submitted.await {
         Ok(Ok(())) => {}
         Ok(Err(SubmitError::NoMemory(exhausted))) => return Err(no_memory(&exhausted)),
-        Ok(Err(SubmitError::Store(error))) if error.is_too_large() => {
-            return Err(not_stored(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error)));
-        }
-        Ok(Err(SubmitError::Store(error))) => return Err(not_stored(Failure::busy(error))),
+        Ok(Err(SubmitError::Store(error))) => return Err(not_stored(not_taken(error))),
         Err(_) => return Err(not_stored(Failure::busy("internal error"))),
     }
     match safe.await {
@@ -256,5 +264,17 @@ async fn commit(state: &Door, batch: Batch, memory: Option<PushMemory>) -> Resul
         Ok(Err(error)) => Err(not_stored(Failure::busy(error))),
         // The log's thread ended without an answer: nobody knows whether the lines are stored.
         Err(_) => Err(not_stored(Failure::busy("the store stopped before it answered"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_never_be_taken_is_not_to_be_sent_again() {
+        let too_large = StoreError::BatchTooLarge { bytes: 2, limit: 1 };
+        assert_eq!(not_taken(too_large).status(), 413);
+        assert_eq!(not_taken(StoreError::Busy).status(), 503);
     }
 }

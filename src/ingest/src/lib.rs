@@ -24,4 +24,5 @@ pub use metadata::{SharedMetadata, normalised_name, text_or_spaces};
 pub use push_memory::PushMemory;
 pub use quota::{Admitted, OverRate, Quotas};
 pub use rejections::{Reason, Rejections};
+pub use strandline_store::StoreError;
 pub use submit::{SubmitError, Submitter};

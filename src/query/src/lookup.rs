@@ -60,6 +60,8 @@ impl<'a> Looking<'a> {
             let part = format_args!("segment {}", meta.id);
             self.damage.note(part, meta.rows, meta.time, &unread.error);
         }
+        let losses = self.engine.store().loss_warnings(&part.tenant, self.range);
+        losses.into_iter().for_each(|loss| self.damage.tell(loss));
         self.bytes = self.bytes.saturating_add(size(&found));
         if self.bytes > max {
             return Err(QueryError::TooLarge(max));

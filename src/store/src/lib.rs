@@ -2,6 +2,7 @@
 //! runs without tokio, on any [`disk::Disk`] and [`strandline_model::Clock`].
 
 mod codec;
+mod commit_queue;
 pub mod deletes;
 pub mod disk;
 pub mod engine;

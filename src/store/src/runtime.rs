@@ -1,14 +1,15 @@
 //! The engine's threads: one that commits, one that flushes, one that merges, applies retention and carries deletes out.
 //!
-//! Pushes wait in a queue bounded by bytes; the committer takes all that wait as one group, so that many pushes share
-//! one sync. When flushing falls behind, the committer waits, then refuses: memory stays bounded.
+//! Pushes wait in a queue bounded by bytes, of which the committer takes groups ([`crate::commit_queue`]). When flushing
+//! falls behind, the committer waits, then refuses: memory stays bounded.
 
-use crate::engine::{EncodedBatch, Engine};
+pub use crate::commit_queue::Done;
+use crate::commit_queue::{CommitQueue, Group, Heads, Next};
+use crate::engine::{EncodedBatch, Engine, LabelLoad};
 use crate::error::StoreError;
-use crate::invariant::{self, invariant};
+use crate::invariant;
 use crate::wal::SyncMode;
 use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,12 +17,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use strandline_model::time::{MINUTE_NS, SECOND_NS};
 
-/// Most bytes that wait for the log; one batch may be larger when it is alone.
-const MAX_QUEUE_BYTES: usize = 32 << 20;
-/// Most bytes written and synced as one group.
-const MAX_GROUP_BYTES: usize = 4 << 20;
-/// How long a group waits for room in the heads before it is refused.
-const MAX_STALL: Duration = Duration::from_secs(10);
 /// The committer looks this often whether an idle log has something to note or to sync.
 const IDLE_TICK: Duration = Duration::from_millis(100);
 /// A log that does not fall idle notes this often how far it is synced.
@@ -31,9 +26,6 @@ const SETTLE_TICK: Duration = Duration::from_secs(1);
 /// A flush that failed is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Called once with the outcome of a batch.
-pub type Done = Box<dyn FnOnce(Result<(), Arc<StoreError>>) + Send>;
-
 /// A running store.
 pub struct Runtime {
     shared: Arc<Shared>,
@@ -42,8 +34,8 @@ pub struct Runtime {
 
 struct Shared {
     engine: Arc<Engine>,
-    queue: Mutex<Queue>,
-    /// Signalled when a batch waits or the runtime stops.
+    queue: Mutex<CommitQueue>,
+    /// Signalled when a batch waits, a head was flushed or the runtime stops.
     arrived: Condvar,
     /// Guards nothing but the two signals below.
     turns: Mutex<()>,
@@ -55,11 +47,15 @@ struct Shared {
     poisoned: AtomicBool,
 }
 
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<(EncodedBatch, Done)>,
-    bytes: usize,
-    closed: bool,
+/// What the committer finds.
+enum Found {
+    Work(Next),
+    /// Nothing, but something has changed: look again.
+    Change,
+    /// Nothing for a while.
+    Idleness,
+    /// Nothing, and nothing is to come.
+    End,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -91,9 +87,7 @@ impl Runtime {
         spawn("commit", commit_loop)?;
         spawn("flush", flush_loop)?;
         spawn("settle", settle_loop)?;
-        spawn("labels", |shared| {
-            shared.engine.load_labels_until(&|| shared.stopping());
-        })?;
+        spawn("labels", load_labels_loop)?;
         Ok(Self { shared, threads: Mutex::new(threads) })
     }
 
@@ -111,18 +105,11 @@ impl Runtime {
         invariant::check()?;
         // Alone: in a group it would have all of the group refused.
         batch.payload.check_size()?;
-        let mut queue = self.shared.queue.lock();
-        if queue.closed {
-            return Err(StoreError::Stopping);
-        }
-        let bytes = batch.memory_bytes();
-        if queue.bytes > 0 && queue.bytes + bytes > MAX_QUEUE_BYTES {
-            metrics::counter!("strandline_push_refused_total", "reason" => "queue_full").increment(1);
-            return Err(StoreError::Busy);
-        }
-        queue.bytes += bytes;
-        queue.jobs.push_back((batch, done));
-        drop(queue);
+        self.shared.queue.lock().push(batch, done).inspect_err(|error| {
+            if matches!(error, StoreError::Busy) {
+                metrics::counter!("strandline_push_refused_total", "reason" => "queue_full").increment(1);
+            }
+        })?;
         self.shared.arrived.notify_one();
         Ok(())
     }
@@ -136,7 +123,7 @@ impl Runtime {
 
     /// Stops in order: no new batches, those that wait are committed, heads are flushed, threads end.
     pub fn stop(&self) -> Result<(), StoreError> {
-        self.shared.queue.lock().closed = true;
+        self.shared.queue.lock().close();
         self.shared.stopping.store(true, Ordering::Relaxed);
         self.shared.arrived.notify_all();
         self.shared.notify_sealed();
@@ -164,53 +151,34 @@ impl Shared {
     }
 
     fn notify_flushed(&self) {
-        let _turn = self.turns.lock();
+        let turn = self.turns.lock();
         self.flushed.notify_all();
+        drop(turn);
+        let _queue = self.queue.lock();
+        self.arrived.notify_one();
     }
 
-    /// The next group; empty after an idle moment; `None` when the queue is closed and empty.
-    fn next_group(&self) -> Option<Vec<(EncodedBatch, Done)>> {
+    /// What the committer does next; waits a moment when there is nothing.
+    fn find(&self) -> Found {
         let mut queue = self.queue.lock();
-        if queue.jobs.is_empty() {
-            if queue.closed {
-                return None;
-            }
-            self.arrived.wait_for(&mut queue, IDLE_TICK);
+        // With the queue locked: room that a flush makes after this look is told while this thread waits.
+        let heads = Heads {
+            bytes: self.engine.head_bytes(),
+            max_bytes: self.engine.config().head_max_bytes,
+            has_sealed: self.engine.has_sealed(),
+        };
+        if let Some(next) = queue.next(heads, self.engine.clock().monotonic_ns()) {
+            return Found::Work(next);
         }
-        let (mut group, mut bytes) = (Vec::new(), 0);
-        while let Some((batch, _)) = queue.jobs.front() {
-            let size = batch.memory_bytes();
-            if bytes > 0 && bytes + size > MAX_GROUP_BYTES {
-                break;
-            }
-            bytes += size;
-            group.extend(queue.jobs.pop_front());
+        if queue.is_closed() && queue.is_empty() {
+            return Found::End;
         }
-        invariant!(bytes <= queue.bytes, "{bytes} bytes left a queue of {}", queue.bytes);
-        queue.bytes = queue.bytes.saturating_sub(bytes);
-        invariant!(queue.bytes == 0 || !queue.jobs.is_empty(), "an empty queue counts {} bytes", queue.bytes);
-        Some(group)
+        let waited = self.arrived.wait_for(&mut queue, IDLE_TICK);
+        if waited.timed_out() { Found::Idleness } else { Found::Change }
     }
 
-    /// Waits until the heads have room. False when they still have none after a while.
-    fn wait_for_room(&self) -> bool {
-        let budget = self.engine.config().head_max_bytes * 2;
-        let mut waited = Duration::ZERO;
-        while self.engine.head_bytes() > budget {
-            if waited >= MAX_STALL {
-                return false;
-            }
-            let mut turn = self.turns.lock();
-            self.flushed.wait_for(&mut turn, IDLE_TICK);
-            waited += IDLE_TICK;
-        }
-        true
-    }
-
-    fn commit(&self, group: Vec<(EncodedBatch, Done)>) {
-        let (batches, dones): (Vec<EncodedBatch>, Vec<Done>) = group.into_iter().unzip();
-        let commit =
-            || if self.wait_for_room() { self.engine.commit(&batches) } else { Err(StoreError::Busy) };
+    fn commit(&self, Group { batches, dones, .. }: Group) {
+        let commit = || self.engine.commit(&batches);
         let result = catch_unwind(AssertUnwindSafe(commit)).unwrap_or_else(|_| {
             // Nobody knows what the log and the head hold now: no acknowledgement may follow.
             self.poisoned.store(true, Ordering::Relaxed);
@@ -218,9 +186,12 @@ impl Shared {
             Err(StoreError::Poisoned)
         });
         let result = result.map_err(Arc::new);
-        for done in dones {
-            done(result.clone());
-        }
+        dones.into_iter().for_each(|done| done(result.clone()));
+    }
+
+    fn refuse(&self, group: Group, error: StoreError) {
+        let error = Arc::new(error);
+        group.dones.into_iter().for_each(|done| done(Err(Arc::clone(&error))));
     }
 }
 
@@ -232,17 +203,21 @@ fn commit_loop(shared: &Shared) {
     };
     let mut last_sync = engine.clock().monotonic_ns();
     let mut last_mark = last_sync;
-    while let Some(group) = shared.next_group() {
-        if group.is_empty() {
+    loop {
+        match shared.find() {
+            Found::End => break,
+            Found::Change => continue,
             // Failures are logged and counted where they happen, and the next group meets them again.
-            let _ = engine.log_idle();
-        } else if shared.poisoned.load(Ordering::Relaxed) {
-            group.into_iter().for_each(|(_, done)| done(Err(Arc::new(StoreError::Poisoned))));
-            continue;
-        } else {
-            shared.commit(group);
-            if engine.has_sealed() {
-                shared.notify_sealed();
+            Found::Idleness => drop(engine.log_idle()),
+            Found::Work(Next::Refuse(group)) => shared.refuse(group, StoreError::Busy),
+            Found::Work(Next::Commit(group)) if shared.poisoned.load(Ordering::Relaxed) => {
+                shared.refuse(group, StoreError::Poisoned);
+            }
+            Found::Work(Next::Commit(group)) => {
+                shared.commit(group);
+                if engine.has_sealed() {
+                    shared.notify_sealed();
+                }
             }
         }
         let now = engine.clock().monotonic_ns();
@@ -280,6 +255,16 @@ fn flush_loop(shared: &Shared) {
                 shared.sealed.wait_for(&mut turn, RETRY);
             }
             Err(_) => std::thread::sleep(RETRY),
+        }
+    }
+}
+
+/// Ends when the label index is loaded, or cannot be.
+fn load_labels_loop(shared: &Shared) {
+    while shared.engine.load_labels_until(&|| shared.stopping()) == LabelLoad::Failed {
+        while !shared.engine.label_load_is_due() && !shared.stopping() {
+            let mut turn = shared.turns.lock();
+            shared.flushed.wait_for(&mut turn, SETTLE_TICK);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Whose password is checked next? Checks are slow on purpose and few run at a time; those that wait take turns by client,
-//! so that a flood from one address holds up nobody else, and each client has a bounded number of places, fewer for one
-//! user name.
+//! and those of one client by user name: a flood from one address holds up nobody else, and one of guesses for one name
+//! none of the other users behind that address. Each client and each of its names has a bounded number of places.
+//!
+//! Names that exist are not told from names that do not: whoever asks must not learn it from how long it takes.
 
 use crate::http::connections::client_network;
 use parking_lot::Mutex;
@@ -10,11 +12,11 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Checks that wait, of all clients.
-const MAX_WAITING: usize = 256;
-/// Checks of one client that wait.
-const MAX_WAITING_OF_CLIENT: usize = 8;
+const MAX_WAITING: usize = 1024;
+/// Checks of one client that wait: they take seconds, which those behind one proxy can wait for.
+const MAX_WAITING_OF_CLIENT: usize = 256;
 /// Checks of one client for one user name that wait.
-const MAX_WAITING_OF_NAME: usize = 4;
+const MAX_WAITING_OF_NAME: usize = 64;
 
 /// The checks that run and those that wait.
 #[derive(Debug)]
@@ -33,13 +35,14 @@ struct State {
 #[derive(Debug)]
 struct Client {
     network: IpAddr,
-    waiting: VecDeque<Waiter>,
+    /// Names with waiting checks; the first is next.
+    names: VecDeque<Name>,
 }
 
 #[derive(Debug)]
-struct Waiter {
+struct Name {
     name: String,
-    tell: oneshot::Sender<Turn>,
+    waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
 /// The right to run one check; given on when dropped.
@@ -81,8 +84,8 @@ impl CheckQueue {
                 }
                 next
             };
-            let Some(waiter) = next else { return };
-            match waiter.tell.send(Turn(Some(Arc::clone(&self)))) {
+            let Some(tell) = next else { return };
+            match tell.send(Turn(Some(Arc::clone(&self)))) {
                 Ok(()) => return,
                 // The client has gone: the turn is the next one's, not to be given on once more.
                 Err(mut turn) => turn.0 = None,
@@ -92,46 +95,99 @@ impl CheckQueue {
 }
 
 impl State {
-    /// A place at the end of the client's queue.
+    /// A place at the end of the queue of this client's checks for `name`.
     fn enter(&mut self, network: IpAddr, name: &str) -> Result<oneshot::Receiver<Turn>, Busy> {
-        for client in &mut self.clients {
-            client.waiting.retain(|waiter| !waiter.tell.is_closed());
+        self.clients.retain_mut(Client::drop_gone);
+        let client = self.clients.iter().position(|client| client.network == network);
+        let client = client.unwrap_or_else(|| {
+            self.clients.push_back(Client { network, names: VecDeque::new() });
+            self.clients.len() - 1
+        });
+        let is_full = self.clients.iter().map(Client::len).sum::<usize>() >= MAX_WAITING;
+        let client = self.clients.get_mut(client).ok_or(Busy)?;
+        let (held, of_name) = (client.len(), client.len_of(name));
+        let mut fits = of_name < MAX_WAITING_OF_NAME;
+        if fits && held >= MAX_WAITING_OF_CLIENT {
+            fits = client.put_out_newest(of_name + 1);
+        } else if fits && is_full {
+            fits = self.put_out_newest(held + 1);
         }
-        self.clients.retain(|client| !client.waiting.is_empty());
-        let own = self.clients.iter().position(|client| client.network == network);
-        let held = own.and_then(|at| self.clients.get(at)).map_or(0, |client| client.waiting.len());
-        let of_name = own.and_then(|at| self.clients.get(at));
-        let of_name = of_name.map_or(0, |client| client.waiting.iter().filter(|w| w.name == name).count());
-        if held >= MAX_WAITING_OF_CLIENT || of_name >= MAX_WAITING_OF_NAME {
-            return Err(Busy);
+        let client = self.clients.iter_mut().find(|client| client.network == network);
+        match client.filter(|_| fits) {
+            Some(client) => Ok(client.push(name)),
+            None => {
+                self.clients.retain(|client| !client.names.is_empty());
+                Err(Busy)
+            }
         }
-        if self.clients.iter().map(|client| client.waiting.len()).sum::<usize>() >= MAX_WAITING {
-            let largest = self.clients.iter_mut().max_by_key(|client| client.waiting.len());
-            // Its newest gives way, unless the one that comes would hold as many.
-            let largest = largest.filter(|client| client.waiting.len() > held + 1).ok_or(Busy)?;
-            largest.waiting.pop_back();
-        }
-        let (tell, told) = oneshot::channel();
-        let waiter = Waiter { name: name.to_owned(), tell };
-        match own.and_then(|at| self.clients.get_mut(at)) {
-            Some(client) => client.waiting.push_back(waiter),
-            None => self.clients.push_back(Client { network, waiting: VecDeque::from([waiter]) }),
-        }
-        Ok(told)
     }
 
-    /// The first of the next client, who then comes after all others.
-    fn next(&mut self) -> Option<Waiter> {
+    /// The client with the most checks loses its newest, of the name with the most, if they are more than `least`.
+    fn put_out_newest(&mut self, least: usize) -> bool {
+        let largest = self.clients.iter_mut().max_by_key(|client| client.len());
+        largest.filter(|client| client.len() > least).is_some_and(|client| client.put_out_newest(0))
+    }
+
+    /// The first of the next name of the next client, who then comes after all others.
+    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         loop {
             let mut client = self.clients.pop_front()?;
-            let waiter = client.waiting.pop_front();
-            if !client.waiting.is_empty() {
+            let next = client.next();
+            if !client.names.is_empty() {
                 self.clients.push_back(client);
             }
-            if waiter.is_some() {
-                return waiter;
+            if next.is_some() {
+                return next;
             }
         }
+    }
+}
+
+impl Client {
+    fn len(&self) -> usize {
+        self.names.iter().map(|name| name.waiting.len()).sum()
+    }
+
+    fn len_of(&self, name: &str) -> usize {
+        self.names.iter().find(|n| n.name == name).map_or(0, |n| n.waiting.len())
+    }
+
+    /// Forgets checks nobody waits for; whether any are left.
+    fn drop_gone(&mut self) -> bool {
+        self.names.retain_mut(|name| {
+            name.waiting.retain(|tell| !tell.is_closed());
+            !name.waiting.is_empty()
+        });
+        !self.names.is_empty()
+    }
+
+    fn push(&mut self, name: &str) -> oneshot::Receiver<Turn> {
+        let (tell, told) = oneshot::channel();
+        match self.names.iter_mut().find(|n| n.name == name) {
+            Some(name) => name.waiting.push_back(tell),
+            None => {
+                self.names.push_back(Name { name: name.to_owned(), waiting: VecDeque::from([tell]) });
+            }
+        }
+        told
+    }
+
+    /// The name with the most checks loses its newest, if they are more than `least`.
+    fn put_out_newest(&mut self, least: usize) -> bool {
+        let largest = self.names.iter_mut().max_by_key(|name| name.waiting.len());
+        let Some(largest) = largest.filter(|name| name.waiting.len() > least) else { return false };
+        largest.waiting.pop_back();
+        self.names.retain(|name| !name.waiting.is_empty());
+        true
+    }
+
+    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+        let mut name = self.names.pop_front()?;
+        let next = name.waiting.pop_front();
+        if !name.waiting.is_empty() {
+            self.names.push_back(name);
+        }
+        next
     }
 }
 
@@ -177,11 +233,20 @@ mod tests {
         (queue, turn)
     }
 
+    /// The outcomes of those that have been put out of the queue.
+    fn put_out(flood: &mut [Waiting]) -> Vec<Busy> {
+        let outcomes = flood.iter_mut().filter_map(|waiting| match poll(waiting) {
+            Poll::Ready(outcome) => Some(outcome.unwrap_err()),
+            Poll::Pending => None,
+        });
+        outcomes.collect()
+    }
+
     #[test]
     fn a_flood_from_one_address_holds_up_nobody_else() {
         let (queue, turn) = busy_queue();
         let mut flood: Vec<Waiting> =
-            (0..100).filter_map(|i| enter(&queue, 1, &format!("guess-{i}")).ok()).collect();
+            (0..300).filter_map(|i| enter(&queue, 1, &format!("guess-{i}")).ok()).collect();
         assert_eq!(flood.len(), MAX_WAITING_OF_CLIENT);
         let mut other = enter(&queue, 2, "ann").unwrap();
         drop(turn);
@@ -195,27 +260,58 @@ mod tests {
     }
 
     #[test]
-    fn one_name_does_not_take_all_places_of_an_address() {
+    fn guesses_for_one_name_do_not_hold_up_others_of_the_same_address() {
+        let (queue, turn) = busy_queue();
+        let mut guesses: Vec<Waiting> = (0..100).filter_map(|_| enter(&queue, 1, "ann").ok()).collect();
+        assert_eq!(guesses.len(), MAX_WAITING_OF_NAME);
+        let mut bob = enter(&queue, 1, "bob").unwrap();
+        drop(turn);
+        let Poll::Ready(Ok(turn)) = poll(&mut guesses[0]) else { panic!("the first was there first") };
+        drop(turn);
+        assert!(matches!(poll(&mut bob), Poll::Ready(Ok(_))), "another name comes second");
+    }
+
+    #[test]
+    fn as_many_clients_as_a_proxy_has_wait_for_each_other() {
+        let (queue, turn) = busy_queue();
+        let mut guesses: Vec<Waiting> =
+            (0..40).map(|i| enter(&queue, 1, &format!("guess-{i}")).unwrap()).collect();
+        let mut ann = enter(&queue, 1, "ann").unwrap();
+        let mut turns = vec![turn];
+        for guess in &mut guesses {
+            turns.clear();
+            let Poll::Ready(Ok(turn)) = poll(guess) else { panic!("each in its turn") };
+            turns.push(turn);
+        }
+        turns.clear();
+        assert!(matches!(poll(&mut ann), Poll::Ready(Ok(_))));
+    }
+
+    #[test]
+    fn an_address_without_places_takes_one_from_its_name_with_most() {
         let (queue, _turn) = busy_queue();
-        let ann: Vec<Waiting> = (0..10).filter_map(|_| enter(&queue, 1, "ann").ok()).collect();
-        assert_eq!(ann.len(), MAX_WAITING_OF_NAME);
-        assert!(enter(&queue, 1, "bob").is_ok());
+        let names = (0..MAX_WAITING_OF_CLIENT / 2).map(|i| format!("guess-{i}"));
+        let mut flood: Vec<Waiting> = names
+            .flat_map(|name| [enter(&queue, 1, &name), enter(&queue, 1, &name)])
+            .map(Result::unwrap)
+            .collect();
+        let mut ann = enter(&queue, 1, "ann").unwrap();
+        assert_eq!(put_out(&mut flood), [Busy]);
+        assert!(poll(&mut ann).is_pending());
+        assert!(enter(&queue, 1, "ann").is_err(), "none holds more than she would");
     }
 
     #[test]
     fn a_full_queue_takes_from_those_who_hold_most() {
         let (queue, _turn) = busy_queue();
         let mut flood = Vec::new();
-        for last in 0..32 {
-            flood.extend((0..8).map(|i| enter(&queue, 100 + last, &format!("{i}")).unwrap()));
+        for last in 0..4 {
+            let names = (0..MAX_WAITING_OF_CLIENT).map(|i| format!("{i}"));
+            flood.extend(names.map(|name| enter(&queue, 100 + last, &name).unwrap()));
         }
         assert_eq!(flood.len(), MAX_WAITING);
         let mut new = enter(&queue, 2, "ann").unwrap();
-        let put_out = flood.iter_mut().filter_map(|waiting| match poll(waiting) {
-            Poll::Ready(outcome) => Some(outcome.unwrap_err()),
-            Poll::Pending => None,
-        });
-        assert_eq!(put_out.collect::<Vec<_>>(), [Busy]);
+        assert_eq!(put_out(&mut flood), [Busy]);
         assert!(poll(&mut new).is_pending());
     }
 

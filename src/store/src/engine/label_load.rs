@@ -5,6 +5,7 @@
 //! one step under the manifest's lock. Until then stream tables answer. A segment that was added is read in the next
 //! round; a partition that lost streams is noted in [`LabelChanges`] and read anew.
 
+use super::retry::{self, Task};
 use super::{Engine, SegmentHandle};
 use crate::error::StoreError;
 use crate::invariant::invariant;
@@ -24,8 +25,11 @@ pub enum LabelLoad {
     Complete,
     /// The caller's check said so.
     Stopped,
-    /// A segment's streams cannot be read; an index without them would hide its lines without a word.
+    /// A segment's streams are damaged; an index without them would hide its lines without a word.
     Unreadable,
+    /// A segment's streams could not be read for a reason that may pass; to be tried again after a pause
+    /// ([`Engine::label_load_is_due`]).
+    Failed,
     /// It would take more memory than [`super::EngineConfig::label_index_bytes`].
     TooLarge,
 }
@@ -124,9 +128,7 @@ impl Engine {
                     Ok(true) => known.insert(handle.meta().id),
                     Ok(false) => return LabelLoad::Stopped,
                     Err(error) => {
-                        handle.note_damage(&error);
-                        tracing::warn!("the label index stays off: a segment's streams cannot be read");
-                        return self.end_label_load(LabelLoad::Unreadable);
+                        return self.label_load_failed(&handle, &error);
                     }
                 };
                 if index.is_given_up() {
@@ -203,9 +205,28 @@ impl Engine {
         Ok(true)
     }
 
+    fn label_load_failed(&self, handle: &SegmentHandle, error: &StoreError) -> LabelLoad {
+        if retry::is_corruption(error) {
+            handle.note_damage(error);
+            tracing::warn!("the label index stays off: a segment's streams are damaged");
+            return self.end_label_load(LabelLoad::Unreadable);
+        }
+        tracing::warn!(%error, "the label index is built later: a segment's streams could not be read");
+        self.retries.lock().label_load_failed(self.clock.monotonic_ns(), error);
+        self.end_label_load(LabelLoad::Failed)
+    }
+
+    /// Whether loading failed and its pause is over.
+    pub fn label_load_is_due(&self) -> bool {
+        self.retries.lock().is_due(Task::LabelLoad, self.clock.monotonic_ns())
+    }
+
     fn end_label_load(&self, how: LabelLoad) -> LabelLoad {
         if how != LabelLoad::Complete {
             self.label_changes.lock().lost = None;
+        }
+        if how != LabelLoad::Failed {
+            self.retries.lock().succeeded(Task::LabelLoad);
         }
         self.show_label_metrics();
         how

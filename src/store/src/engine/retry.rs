@@ -29,11 +29,20 @@ pub(super) enum Task {
     Retention,
     Removal,
     Labels,
+    LabelLoad,
 }
 
 impl Task {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Log, Self::Flush, Self::Merge, Self::Erase, Self::Retention, Self::Removal, Self::Labels];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Log,
+        Self::Flush,
+        Self::Merge,
+        Self::Erase,
+        Self::Retention,
+        Self::Removal,
+        Self::Labels,
+        Self::LabelLoad,
+    ];
 
     /// Its name in metrics and in `/ready?verbose`.
     pub(super) fn name(self) -> &'static str {
@@ -45,6 +54,7 @@ impl Task {
             Self::Retention => "retention",
             Self::Removal => "removal",
             Self::Labels => "labels",
+            Self::LabelLoad => "label_load",
         }
     }
 }
@@ -146,9 +156,18 @@ impl Retries {
     /// Notes that the streams of a day could not be read for the label index. The segment that kept them may be merged
     /// all the same.
     pub(super) fn label_look_failed(&mut self, now_ns: i64, error: &StoreError) {
-        metrics::counter!("strandline_background_failures_total", "task" => Task::Labels.name(), "kind" => kind_of(error))
+        self.count_and_note(Task::Labels, now_ns, error);
+    }
+
+    /// The same of all days, when the index was to be built.
+    pub(super) fn label_load_failed(&mut self, now_ns: i64, error: &StoreError) {
+        self.count_and_note(Task::LabelLoad, now_ns, error);
+    }
+
+    fn count_and_note(&mut self, task: Task, now_ns: i64, error: &StoreError) {
+        metrics::counter!("strandline_background_failures_total", "task" => task.name(), "kind" => kind_of(error))
             .increment(1);
-        self.task_failed(Task::Labels, now_ns, error);
+        self.task_failed(task, now_ns, error);
     }
 
     /// Notes that a segment could not be worked on.

@@ -4,10 +4,12 @@ use super::{EncodedBatch, Engine, EngineConfig};
 use crate::deletes::{DeleteFilter, DeleteLanguage};
 use crate::disk::sim::{Faults, SimDisk};
 use crate::disk::{Disk, DiskFile, named};
+use crate::runtime::Runtime;
 use crate::testing::batch_of;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
 use strandline_model::{Labels, ManualClock, Matcher, Metadata, Selector, TenantId, TimeRange, time};
 
 /// A disk on which no segment can be opened while `code` is not 0.
@@ -424,4 +426,33 @@ fn names_of_streams_that_are_gone_are_not_saved() {
     store.engine.load_labels().unwrap();
     assert!(store.engine.labels_ready());
     assert_eq!(store.streams(), [r#"{a="c"}"#]);
+}
+
+#[test]
+fn a_label_index_that_could_not_be_built_is_built_once_files_can_be_opened_again() {
+    let store = Store::empty();
+    store.push(&[(r#"{a="b"}"#, 1, b"one")]);
+    store.engine.flush_all().unwrap();
+    let Store { disk, clock, engine } = store;
+    drop(engine);
+    disk.code.store(libc::EMFILE, Ordering::Relaxed);
+    let Store { disk, clock, engine } = Store::open(disk, clock);
+    let runtime = Runtime::start(Arc::clone(&engine)).unwrap();
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let begin = Instant::now();
+        while !is_so() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{what}: {:?}", engine.background_failures());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let is_told = || engine.background_failures().iter().any(|t| t.starts_with("label_load failed 1 times"));
+    until("the failure is told", &is_told);
+    assert!(!engine.labels_ready());
+    disk.code.store(0, Ordering::Relaxed);
+    clock.advance(2 * time::SECOND_NS);
+    until("the index answers", &|| engine.labels_ready());
+    assert!(engine.background_failures().is_empty());
+    runtime.stop().unwrap();
+    let store = Store { disk, clock, engine };
+    assert_eq!(store.streams(), [r#"{a="b"}"#]);
 }
