@@ -70,7 +70,7 @@ pub enum Stage {
 }
 
 /// A condition on the text of a line: any of the operands (for the negative operators, none).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LineFilterExpr {
     /// Comparison.
     pub op: LineFilterOp,
@@ -79,7 +79,7 @@ pub struct LineFilterExpr {
 }
 
 /// What a line filter looks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LineOperand {
     /// A text or pattern. Bytes, for `"\xff"` looks for a byte that is no UTF-8.
     Text(Vec<u8>),
@@ -88,7 +88,7 @@ pub enum LineOperand {
 }
 
 /// How a line filter compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LineFilterOp {
     /// `|=`
     Contains,

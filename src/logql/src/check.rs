@@ -6,7 +6,7 @@ use crate::ast::{
 };
 use crate::error::ParseError;
 use crate::parser::number;
-use crate::pattern::Pattern;
+use crate::pattern::{Groups, Pattern};
 use regex_syntax::hir::{Hir, HirKind};
 use std::collections::HashSet;
 use strandline_model::MatchOp;
@@ -21,14 +21,16 @@ pub(crate) struct Modifiers {
 pub(crate) fn label_text(op: MatchOp, value: &str) -> Result<(), ParseError> {
     match op {
         MatchOp::Equal | MatchOp::NotEqual => Ok(()),
-        MatchOp::Regex | MatchOp::NotRegex => Pattern::parse(value).map(|_| ()).map_err(ParseError::Whole),
+        MatchOp::Regex | MatchOp::NotRegex => {
+            Pattern::parse(value, Groups::None).map(|_| ()).map_err(ParseError::Whole)
+        }
     }
 }
 
 /// The expression of `regexp`: it must name something, and nothing twice.
 pub(crate) fn regexp(text: &str) -> Result<(), ParseError> {
     let error = |why: &str| ParseError::whole(format!("invalid regexp parser: {why}"));
-    let pattern = Pattern::parse(text).map_err(|e| error(&e))?;
+    let pattern = Pattern::parse(text, Groups::Named).map_err(|e| error(&e))?;
     if let Some(name) = pattern.duplicate_name() {
         return Err(error(&format!("duplicate extracted label name '{name}'")));
     }
@@ -81,7 +83,7 @@ fn next_capture(text: &str) -> Option<(&str, &str, &str)> {
 
 /// The regex of `label_replace`.
 pub(crate) fn label_replace(regex: &str) -> Result<(), ParseError> {
-    let checked = Pattern::parse(regex).map(|_| ());
+    let checked = Pattern::parse(regex, Groups::All).map(|_| ());
     checked.map_err(|e| ParseError::whole(format!("invalid regex in label_replace: {e}")))
 }
 

@@ -4,31 +4,45 @@
 //! operations inside `[...]` and word-edge escapes that Go takes literally, Go takes a stray `{` literally, and has
 //! octal escapes and `\Q...\E`. All else (`.`, `(?i)`, `\pL`) is Unicode-aware in both.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-/// Largest count in `{n,m}`, as in Go.
-const MAX_REPEAT: u32 = 1000;
+/// Largest count in `{n,m}`, as in Go, and largest product of those that stand inside each other.
+pub(crate) const MAX_REPEAT: u32 = 1000;
 const POSIX: [&str; 14] = [
     "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
     "upper", "word", "xdigit",
 ];
 
+/// Which groups of a pattern keep what they matched. Each costs memory for every state of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Groups {
+    /// None: only whether it matches is asked.
+    None,
+    /// Those with names.
+    Named,
+    /// All.
+    All,
+}
+
 /// A pattern in Rust's syntax.
 #[derive(Debug)]
 pub(crate) struct Translated {
     pub(crate) text: String,
-    /// A name that more than one group has, which Go allows: all but the first have none here.
-    pub(crate) duplicate_name: Option<String>,
+    /// The names that more than one group has, which Go allows, with the numbers of these groups (if all are kept): all but
+    /// the first have no name here.
+    pub(crate) repeated: Vec<(String, Vec<usize>)>,
 }
 
 /// `pattern` in Rust's syntax, or what Go says about it.
-pub(crate) fn translate(pattern: &str) -> Result<Translated, String> {
+pub(crate) fn translate(pattern: &str, groups: Groups) -> Result<Translated, String> {
     let mut state = Translation {
         rest: pattern,
         out: String::with_capacity(pattern.len() + 16),
         no_posix_end: false,
-        names: HashSet::new(),
-        duplicate_name: None,
+        groups,
+        opened: 0,
+        names: HashMap::new(),
+        repeated: Vec::new(),
     };
     while let Some(c) = state.next() {
         match c {
@@ -40,7 +54,7 @@ pub(crate) fn translate(pattern: &str) -> Result<Translated, String> {
             other => state.out.push(other),
         }
     }
-    Ok(Translated { text: state.out, duplicate_name: state.duplicate_name })
+    Ok(Translated { text: state.out, repeated: state.repeated })
 }
 
 /// A character, or a class of characters.
@@ -57,8 +71,12 @@ struct Translation<'a> {
     out: String,
     /// Whether no `:]` is left, so that it is looked for once only.
     no_posix_end: bool,
-    names: HashSet<&'a str>,
-    duplicate_name: Option<String>,
+    groups: Groups,
+    /// How many groups with numbers were opened.
+    opened: usize,
+    /// The number of the first group of each name, and its place in `repeated` if there are more.
+    names: HashMap<&'a str, (usize, Option<usize>)>,
+    repeated: Vec<(String, Vec<usize>)>,
 }
 
 impl<'a> Translation<'a> {
@@ -194,9 +212,12 @@ impl<'a> Translation<'a> {
         self.out.push('(');
         let before = self.rest;
         if !self.eat("?") {
+            self.opened += 1;
+            if self.groups != Groups::All {
+                self.out.push_str("?:");
+            }
             return Ok(());
         }
-        self.out.push('?');
         if self.eat("P<") || self.eat("<") {
             let name = self.rest.split_once('>').map(|(name, _)| name);
             let name =
@@ -206,15 +227,10 @@ impl<'a> Translation<'a> {
                 format!("invalid named capture: `({}`", before.get(..end).unwrap_or(""))
             })?;
             self.rest = self.rest.get(name.len() + 1..).unwrap_or("");
-            if self.names.insert(name) {
-                self.out.push_str(&format!("P<{name}>"));
-            } else {
-                // A group without a name.
-                self.out.pop();
-                self.duplicate_name.get_or_insert_with(|| name.to_owned());
-            }
+            self.named_group(name);
             return Ok(());
         }
+        self.out.push('?');
         let flags = self.rest.bytes().take_while(|b| b"imsU-".contains(b)).count();
         let (flags, rest) = self.rest.split_at_checked(flags).unwrap_or(("", self.rest));
         if !rest.starts_with([':', ')']) {
@@ -227,6 +243,31 @@ impl<'a> Translation<'a> {
         self.out.push_str(flags);
         self.rest = rest;
         Ok(())
+    }
+
+    /// Behind the name of a group.
+    fn named_group(&mut self, name: &'a str) {
+        self.opened += 1;
+        let number = self.opened;
+        let Some((first, place)) = self.names.get_mut(name) else {
+            self.names.insert(name, (number, None));
+            match self.groups {
+                Groups::None => self.out.push_str("?:"),
+                Groups::Named | Groups::All => self.out.push_str(&format!("?P<{name}>")),
+            }
+            return;
+        };
+        if self.groups != Groups::All {
+            self.out.push_str("?:");
+        }
+        let repeated = &mut self.repeated;
+        let place = *place.get_or_insert_with(|| {
+            repeated.push((name.to_owned(), vec![*first]));
+            repeated.len() - 1
+        });
+        if let Some((_, numbers)) = repeated.get_mut(place) {
+            numbers.push(number);
+        }
     }
 
     /// Behind `{`: a count, or else a literal brace.

@@ -25,7 +25,7 @@ pub use error::ParseError;
 pub use lexer::MAX_QUERY_BYTES;
 pub use line_filter::{LineFilter, LineFilters, LinePattern, LineTest, Literal};
 pub use parser::{parse, parse_query};
-pub use pattern::whole_value_regex;
+pub use pattern::{GroupRegex, whole_value_regex};
 pub use patterns::{MAX_COMPILED_BYTES, Patterns};
 pub use pipeline::{Category, Label, LabelNeedle, Needed, Pipeline, Row, Unwrapped, json_keys, row, units};
 pub use pretty::pretty;

@@ -5,11 +5,13 @@ use crate::ast::Stage;
 use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand};
 use crate::error::ParseError;
 use crate::needle;
-use crate::pattern::Pattern;
+use crate::pattern::{Groups, Pattern};
 use crate::patterns::{Extent, Patterns};
 use crate::pipeline::{IpRange, LineShape};
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
+use std::collections::HashSet;
+use std::sync::Arc;
 use strandline_model::Needle;
 
 /// A text to find.
@@ -37,14 +39,14 @@ impl Literal {
 /// A pattern to find.
 #[derive(Debug, Clone)]
 pub struct LinePattern {
-    regex: Regex,
+    regex: Arc<Regex>,
     needle: Needle,
     looks_around: bool,
 }
 
 impl LinePattern {
     /// The search for it, over any bytes.
-    pub fn regex(&self) -> &Regex {
+    pub fn regex(&self) -> &Arc<Regex> {
         &self.regex
     }
 
@@ -138,7 +140,9 @@ impl LineFilters {
         exprs: impl Iterator<Item = &'e LineFilterExpr>,
         patterns: &mut Patterns,
     ) -> Result<Self, ParseError> {
-        let filters = exprs.map(|expr| {
+        // All must hold, so that saying one twice says nothing new.
+        let mut known = HashSet::new();
+        let filters = exprs.filter(|expr| known.insert(*expr)).map(|expr| {
             line_filter(expr, patterns).map_err(|e| ParseError::whole(format!("stage '{expr}' : {e}")))
         });
         Ok(Self { filters: filters.collect::<Result<_, _>>()? })
@@ -217,7 +221,7 @@ fn pattern_filter(expr: &LineFilterExpr, patterns: &mut Patterns) -> Result<Line
     let parsed = texts(expr)?.into_iter().map(|operand| {
         let text =
             std::str::from_utf8(operand).map_err(|_| "error parsing regexp: invalid UTF-8".to_owned())?;
-        Pattern::parse(text)
+        Pattern::parse(text, Groups::None)
     });
     let parsed: Vec<Pattern> = parsed.collect::<Result<_, _>>()?;
     let literals: Option<Vec<Vec<u8>>> = parsed.iter().map(Pattern::as_literal).collect();
@@ -279,6 +283,12 @@ mod tests {
         assert_eq!(shape(r#"|~ "abc" or "d.e""#), "matches 2 false");
         assert_eq!(shape(r#"|~ `\babc`"#), "matches 1 true");
         assert_eq!(shape(r#"!~ "(?i)abc""#), "fails 1");
+    }
+
+    #[test]
+    fn a_filter_that_stands_twice_is_asked_once() {
+        let query = r#"|~ "a.c" |~ "a.c" |= "x" |~ "a.d" |= "x" !~ "a.c""#;
+        assert_eq!(filters(query).filters().len(), 4);
     }
 
     #[test]

@@ -1,21 +1,23 @@
 //! How is a pattern compiled, so that it matches what Go's would, in bounded time and memory?
 
 use crate::error::ParseError;
-use crate::go_regex::{Translated, translate};
+pub(crate) use crate::go_regex::Groups;
+use crate::go_regex::{MAX_REPEAT, Translated, translate};
 use crate::pattern_size;
-use crate::patterns::{Extent, MAX_COMPILED_BYTES, Patterns};
-use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::ast::Ast;
+use crate::patterns::{Extent, MAX_COMPILED_BYTES};
+use regex::bytes::{Captures, Match, Regex, RegexBuilder};
 use regex_syntax::ast::parse::ParserBuilder;
+use regex_syntax::ast::{Ast, RepetitionKind, RepetitionRange};
 use regex_syntax::hir::translate::TranslatorBuilder;
 use regex_syntax::hir::{Hir, HirKind};
+use std::sync::Arc;
 use strandline_model::polling;
 
 const MAX_NESTING: u32 = 100;
 /// What a program may take beyond its estimate.
 const SPARE_PROGRAM_BYTES: usize = 256 << 10;
-/// Bytes of the cache of a search that stands alone, for each thread.
-const CACHE_BYTES: usize = 1 << 20;
+/// Bytes of the cache of a search that stands alone, for each thread. A query can have hundreds of them.
+const CACHE_BYTES: usize = 64 << 10;
 
 /// A checked pattern: its structure, and its text in Rust's syntax.
 #[derive(Debug)]
@@ -27,23 +29,53 @@ pub(crate) struct Pattern {
 }
 
 /// A pattern in Rust's syntax and what it consists of.
-fn read(text: &str) -> Result<(Translated, Ast), String> {
-    let translated = translate(text)?;
+fn read(text: &str, groups: Groups) -> Result<(Translated, Ast), String> {
+    let translated = translate(text, groups)?;
     let mut parser = ParserBuilder::new().nest_limit(MAX_NESTING).build();
     let ast = parser.parse(&translated.text).map_err(|e| in_go_words(&e.into(), text))?;
+    repeats(&ast, &translated.text)?;
     Ok((translated, ast))
 }
 
+/// How often the innermost part of `ast` is written out, which Go bounds. Patterns bound their nesting.
+fn repeats(ast: &Ast, text: &str) -> Result<u32, String> {
+    let most =
+        |all: &[Ast]| all.iter().try_fold(1, |most, part| Ok::<_, String>(repeats(part, text)?.max(most)));
+    match ast {
+        Ast::Group(group) => repeats(&group.ast, text),
+        Ast::Concat(all) => most(&all.asts),
+        Ast::Alternation(all) => most(&all.asts),
+        Ast::Repetition(repetition) => {
+            let inside = repeats(&repetition.ast, text)?;
+            let RepetitionKind::Range(range) = &repetition.op.kind else { return Ok(inside) };
+            let count = match *range {
+                RepetitionRange::Exactly(n)
+                | RepetitionRange::AtLeast(n)
+                | RepetitionRange::Bounded(_, n) => n,
+            };
+            // What is never there is not looked into.
+            let product = if count == 0 { 1 } else { inside.saturating_mul(count) };
+            if product > MAX_REPEAT && count >= 2 {
+                let span = &repetition.op.span;
+                let shown = text.get(span.start.offset..span.end.offset).unwrap_or("");
+                return Err(format!("invalid repeat count: `{shown}`"));
+            }
+            Ok(product)
+        }
+        _ => Ok(1),
+    }
+}
+
 /// Bytes that a pattern will take compiled; `None` if it is none.
-pub(crate) fn estimated_bytes(text: &str) -> Option<u64> {
-    read(text).ok().map(|(_, ast)| pattern_size::of_search(&ast))
+pub(crate) fn estimated_bytes(text: &str, groups: Groups) -> Option<u64> {
+    read(text, groups).ok().map(|(_, ast)| pattern_size::of_search(&ast))
 }
 
 impl Pattern {
-    /// Reads a pattern of Go's syntax. The error is in Go's words.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads a pattern of Go's syntax of which these groups are asked for. The error is in Go's words.
+    pub(crate) fn parse(text: &str, groups: Groups) -> Result<Self, String> {
         let checked = || {
-            let (translated, ast) = read(text)?;
+            let (translated, ast) = read(text, groups)?;
             let bytes = pattern_size::of_search(&ast);
             if bytes > MAX_COMPILED_BYTES {
                 return Err("expression is too large".to_owned());
@@ -63,7 +95,12 @@ impl Pattern {
 
     /// A name that more than one of its groups has.
     pub(crate) fn duplicate_name(&self) -> Option<&str> {
-        self.translated.duplicate_name.as_deref()
+        self.translated.repeated.first().map(|(name, _)| name.as_str())
+    }
+
+    /// The search with the groups that Go would name.
+    pub(crate) fn grouped(&self, regex: Arc<Regex>) -> GroupRegex {
+        GroupRegex { regex, repeated: self.translated.repeated.clone() }
     }
 
     /// Bytes that it will take compiled.
@@ -91,8 +128,8 @@ impl Pattern {
     }
 
     /// The pattern as a search anywhere, for who has no other.
-    pub(crate) fn unanchored(&self) -> Result<Regex, String> {
-        self.compile(Extent::Part, CACHE_BYTES)
+    pub(crate) fn unanchored(&self) -> Result<GroupRegex, String> {
+        self.compile(Extent::Part, CACHE_BYTES).map(|regex| self.grouped(Arc::new(regex)))
     }
 
     /// The text that the pattern matches, when an unanchored search for it is a search for that text alone.
@@ -109,12 +146,36 @@ impl Pattern {
     }
 }
 
+/// A search whose groups are asked for, by number or by name.
+#[derive(Debug)]
+pub struct GroupRegex {
+    regex: Arc<Regex>,
+    repeated: Vec<(String, Vec<usize>)>,
+}
+
+impl GroupRegex {
+    /// The search.
+    pub fn regex(&self) -> &Regex {
+        &self.regex
+    }
+
+    /// What the group of this name matched. Where several have the name, it is the first of them that took part, as in Go.
+    pub fn named<'t>(&self, captures: &Captures<'t>, name: &str) -> Option<Match<'t>> {
+        match self.repeated.iter().find(|(repeated, _)| repeated == name) {
+            Some((_, numbers)) => numbers.iter().find_map(|number| captures.get(*number)),
+            None => captures.name(name),
+        }
+    }
+}
+
 /// A pattern of Go's syntax as a condition on a whole label value, for whoever needs its groups.
-pub fn whole_value_regex(text: &str) -> Result<Regex, ParseError> {
-    let pattern = Pattern::parse(text);
-    pattern
-        .and_then(|pattern| Patterns::default().compile(&pattern, Extent::Whole))
-        .map_err(ParseError::Whole)
+pub fn whole_value_regex(text: &str) -> Result<GroupRegex, ParseError> {
+    let compiled = || {
+        let pattern = Pattern::parse(text, Groups::All)?;
+        let regex = pattern.compile(Extent::Whole, CACHE_BYTES)?;
+        Ok(pattern.grouped(Arc::new(regex)))
+    };
+    compiled().map_err(ParseError::Whole)
 }
 
 fn in_go_words(error: &regex_syntax::Error, text: &str) -> String {

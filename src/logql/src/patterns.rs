@@ -3,9 +3,10 @@
 //! The parser adds up their sizes before anything is compiled. Equal ones are compiled, and counted, once.
 
 use crate::error::ParseError;
-use crate::pattern::{self, Pattern};
+use crate::pattern::{self, Groups, Pattern};
 use regex::bytes::Regex;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Most bytes that the regular expressions of one query may take compiled, as far as can be told before.
 pub const MAX_COMPILED_BYTES: u64 = 16 << 20;
@@ -29,7 +30,7 @@ pub(crate) enum Extent {
 #[derive(Debug)]
 pub(crate) struct Budget {
     bytes: u64,
-    counted: HashSet<(String, Extent)>,
+    counted: HashSet<(String, Extent, Groups)>,
 }
 
 impl Default for Budget {
@@ -40,16 +41,16 @@ impl Default for Budget {
 
 impl Budget {
     /// Counts a pattern, unless an equal one is counted already. One that is no pattern is for others to refuse.
-    pub(crate) fn count(&mut self, text: &str, extent: Extent) -> Result<(), ParseError> {
-        match self.counted.insert((text.to_owned(), extent)) {
-            true => self.count_again(text),
+    pub(crate) fn count(&mut self, text: &str, extent: Extent, groups: Groups) -> Result<(), ParseError> {
+        match self.counted.insert((text.to_owned(), extent, groups)) {
+            true => self.count_again(text, groups),
             false => Ok(()),
         }
     }
 
     /// Counts a pattern that is compiled for itself.
-    pub(crate) fn count_again(&mut self, text: &str) -> Result<(), ParseError> {
-        let Some(bytes) = pattern::estimated_bytes(text) else { return Ok(()) };
+    pub(crate) fn count_again(&mut self, text: &str, groups: Groups) -> Result<(), ParseError> {
+        let Some(bytes) = pattern::estimated_bytes(text, groups) else { return Ok(()) };
         let left = self.bytes.checked_sub(bytes.saturating_add(BYTES_OF_EACH));
         self.bytes = left.ok_or_else(|| {
             ParseError::whole(format!(
@@ -64,7 +65,8 @@ impl Budget {
 /// The regular expressions of one query that are compiled already.
 #[derive(Debug)]
 pub struct Patterns {
-    compiled: HashMap<(String, Extent), Regex>,
+    /// Shared, not copied: each copy of a search would have caches of its own in each thread.
+    compiled: HashMap<(String, Extent), Arc<Regex>>,
     /// Bytes that are left for caches.
     cache_bytes: usize,
 }
@@ -77,16 +79,16 @@ impl Default for Patterns {
 
 impl Patterns {
     /// The search for `pattern`.
-    pub(crate) fn compile(&mut self, pattern: &Pattern, extent: Extent) -> Result<Regex, String> {
+    pub(crate) fn compile(&mut self, pattern: &Pattern, extent: Extent) -> Result<Arc<Regex>, String> {
         let key = (pattern.translated().to_owned(), extent);
         if let Some(known) = self.compiled.get(&key) {
-            return Ok(known.clone());
+            return Ok(Arc::clone(known));
         }
         // The first few get all that they may have.
         let cache_bytes = (self.cache_bytes / 8).clamp(MIN_CACHE_BYTES, MAX_CACHE_BYTES);
         self.cache_bytes = self.cache_bytes.saturating_sub(cache_bytes);
-        let regex = pattern.compile(extent, cache_bytes)?;
-        self.compiled.insert(key, regex.clone());
+        let regex = Arc::new(pattern.compile(extent, cache_bytes)?);
+        self.compiled.insert(key, Arc::clone(&regex));
         Ok(regex)
     }
 }
@@ -111,9 +113,7 @@ mod tests {
             format!("{{a=\"b\" {}}}", many(&|i| format!(", x=~\"{}\"", large(i)))),
             format!(
                 "{{a=\"b\"}} {}",
-                many(&|_| r"| line_format `{{count `\pL{40}` .x}}`"
-                    .replace("`\\", "\"\\\\")
-                    .replace("}` .", "}\" ."))
+                many(&|i| format!("| line_format `{{{{count \"{}\" .x}}}}`", large(i)))
             ),
             format!(
                 "vector(1) {}",
@@ -125,6 +125,26 @@ mod tests {
         ] {
             let error = parse_query(&query).unwrap_err().to_string();
             assert_eq!(error, TOO_MUCH, "{}", query.get(..60).unwrap_or(&query));
+        }
+    }
+
+    #[test]
+    fn groups_that_are_read_count_for_each_state_and_others_are_dropped() {
+        let unnamed = "()".repeat(4_000);
+        let named: String = (0..4_000).map(|i| format!("(?P<g{i}>)")).collect();
+        for query in [
+            format!("{{a=\"b\"}} | regexp `{named}`"),
+            format!("label_replace(vector(1), \"a\", \"$1\", \"c\", \"{unnamed}\")"),
+            format!("{{a=\"b\"}} | line_format `{{{{regexReplaceAll \"{unnamed}\" .x \"$1\"}}}}`"),
+        ] {
+            let error = parse_query(&query).unwrap_err().to_string();
+            assert_eq!(error, TOO_MUCH, "{}", query.get(..60).unwrap_or(&query));
+        }
+        for (groups, kept) in [(Groups::None, 1), (Groups::Named, 2)] {
+            let pattern = Pattern::parse(&format!("(?P<x>.*){unnamed}"), groups).unwrap();
+            let regex = Patterns::default().compile(&pattern, Extent::Part).unwrap();
+            assert_eq!(regex.captures_len(), kept, "{groups:?}");
+            assert!(regex.is_match(b"x"));
         }
     }
 
@@ -141,10 +161,14 @@ mod tests {
             assert!(!pretty(&expr).is_empty());
         }
         let mut patterns = Patterns::default();
-        let pattern = Pattern::parse(r"\pL{40}").unwrap();
-        let compiled: Vec<Regex> =
+        let pattern = Pattern::parse(r"\pL{40}", Groups::None).unwrap();
+        let compiled: Vec<Arc<Regex>> =
             (0..50).map(|_| patterns.compile(&pattern, Extent::Part).unwrap()).collect();
         assert!(compiled.iter().all(|regex| regex.is_match(&[b'x'; 40])));
+        assert!(
+            compiled.iter().all(|regex| Arc::ptr_eq(regex, &compiled[0])),
+            "each copy would have own caches"
+        );
         assert_eq!(patterns.compiled.len(), 1);
         let before = patterns.cache_bytes;
         patterns.compile(&pattern, Extent::Whole).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::ast::MatcherExpr;
 use crate::error::ParseError;
-use crate::pattern::Pattern;
+use crate::pattern::{Groups, Pattern};
 use crate::patterns::{Extent, Patterns};
 use regex::bytes::Regex;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ enum LabelPattern {
     Anything,
     NotEmpty,
     OneOf(Vec<Vec<u8>>),
-    Regex(Regex),
+    Regex(Arc<Regex>),
 }
 
 impl ValuePattern for LabelPattern {
@@ -48,7 +48,7 @@ fn label_pattern(text: &str, patterns: &mut Patterns) -> Result<LabelPattern, St
         ".+" => return Ok(LabelPattern::NotEmpty),
         _ => {}
     }
-    let pattern = Pattern::parse(text)?;
+    let pattern = Pattern::parse(text, Groups::None)?;
     Ok(match pattern.as_alternatives() {
         Some(texts) => LabelPattern::OneOf(texts),
         None => LabelPattern::Regex(patterns.compile(&pattern, Extent::Whole)?),

@@ -103,7 +103,7 @@ pub(crate) enum Search {
     /// Rows without this text cannot pass.
     Literal(Box<Finder<'static>>),
     /// Rows without a match cannot pass; a match does not depend on what stands beside it.
-    Pattern(Regex),
+    Pattern(Arc<Regex>),
     /// Nothing can be told without a look at each row.
     EachLine,
 }
@@ -351,9 +351,9 @@ fn asks_for_error(filter: &LabelFilterExpr) -> bool {
 pub fn pretty(text: &str, strict: bool) -> Result<String, QueryError> {
     let expr = strandline_logql::parse_query(text)?;
     if strict {
-        let check = |matchers: &[MatcherExpr]| {
-            require_non_empty_matcher(&compile_matchers(matchers, &mut Patterns::default())?)
-        };
+        let mut patterns = Patterns::default();
+        let mut check =
+            |matchers: &[MatcherExpr]| require_non_empty_matcher(&compile_matchers(matchers, &mut patterns)?);
         match &expr {
             Expr::Log(log) => check(&log.matchers)?,
             Expr::Metric(metric) => {
@@ -384,7 +384,7 @@ fn search_for(needle: &Needle) -> Option<Search> {
         Some(literal) if literal.len() >= MIN_TELLING_BYTES => {
             Some(Search::Literal(Box::new(Finder::new(literal).into_owned())))
         }
-        _ => any_literal(needle).map(Search::Pattern),
+        _ => any_literal(needle).map(|regex| Search::Pattern(Arc::new(regex))),
     }
 }
 
@@ -419,11 +419,13 @@ fn search(filters: &LineFilters, needle: &Needle) -> Search {
     });
     match (literal, pattern) {
         (Some(literal), Some(pattern)) if literal.len() < MIN_TELLING_BYTES => {
-            Search::Pattern(pattern.clone())
+            Search::Pattern(Arc::clone(pattern))
         }
         (Some(literal), _) => Search::Literal(Box::new(Finder::new(literal).into_owned())),
-        (None, Some(pattern)) => Search::Pattern(pattern.clone()),
-        (None, None) => any_literal(needle).map_or(Search::EachLine, Search::Pattern),
+        (None, Some(pattern)) => Search::Pattern(Arc::clone(pattern)),
+        (None, None) => {
+            any_literal(needle).map_or(Search::EachLine, |regex| Search::Pattern(Arc::new(regex)))
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::{Parser, Tree};
 use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand, LogExpr, MatcherExpr, Stage};
 use crate::error::ParseError;
 use crate::lexer::Token;
+use crate::pattern::Groups;
 use crate::patterns::Extent;
 
 impl Parser {
@@ -64,7 +65,7 @@ impl Parser {
             if let (true, Some(LineOperand::Text(text))) = (is_regex, operands.last())
                 && let Ok(text) = std::str::from_utf8(text)
             {
-                self.patterns.count(text, Extent::Part)?;
+                self.patterns.count(text, Extent::Part, Groups::None)?;
             }
             if !self.eat_keyword("or") {
                 break;

@@ -9,6 +9,7 @@ use crate::ast::{
 use crate::check::{self, Modifiers};
 use crate::error::ParseError;
 use crate::lexer::Token;
+use crate::pattern::Groups;
 
 /// What a name before a bracket calls.
 enum Function {
@@ -232,7 +233,7 @@ impl Parser {
         let (destination, replacement, source, regex) = (next()?, next()?, next()?, next()?);
         self.expect(")", ")")?;
         // It is compiled while the query is evaluated.
-        self.patterns.count_again(&regex)?;
+        self.patterns.count_again(&regex, Groups::All)?;
         check::label_replace(&regex)?;
         let expr = LabelReplace { inner: *inner.root, destination, replacement, source, regex };
         Ok(Tree::new(MetricExpr::LabelReplace(Box::new(expr)), self.checked_height(inner.height)?))

@@ -11,6 +11,7 @@ use crate::ast::{Expr, LogExpr, MetricExpr};
 use crate::check;
 use crate::error::{ParseError, Place};
 use crate::lexer::{Token, tokens};
+use crate::pattern::Groups;
 use crate::patterns::{Budget, Extent};
 use crate::template::Template;
 use strandline_model::{MatchOp, polling};
@@ -188,7 +189,7 @@ impl Parser {
     fn label_value(&mut self, op: MatchOp) -> Result<String, ParseError> {
         let value = self.text("STRING")?;
         if matches!(op, MatchOp::Regex | MatchOp::NotRegex) {
-            self.patterns.count(&value, Extent::Whole)?;
+            self.patterns.count(&value, Extent::Whole, Groups::None)?;
         }
         check::label_text(op, &value)?;
         Ok(value)
@@ -199,7 +200,7 @@ impl Parser {
         let text = self.text(expecting)?;
         if let Ok(template) = Template::parse(&text) {
             for pattern in template.patterns() {
-                self.patterns.count_again(pattern)?;
+                self.patterns.count(pattern, Extent::Part, Groups::All)?;
             }
         }
         Ok(text)

@@ -5,6 +5,7 @@ use crate::ast::{Extraction, LabelChoice, LabelFormatExpr, LabelFormatValue, Sta
 use crate::check;
 use crate::error::ParseError;
 use crate::lexer::Token;
+use crate::pattern::Groups;
 use crate::patterns::Extent;
 
 impl Parser {
@@ -44,7 +45,7 @@ impl Parser {
             "logfmt" => self.logfmt()?,
             "regexp" => {
                 let pattern = self.text("STRING")?;
-                self.patterns.count(&pattern, Extent::Part)?;
+                self.patterns.count(&pattern, Extent::Part, Groups::Named)?;
                 check::regexp(&pattern)?;
                 Stage::Regexp(pattern)
             }

@@ -2,6 +2,7 @@
 
 use super::row::{ERROR, ERROR_DETAILS, Row};
 use crate::ast::{LabelFormatExpr, LabelFormatValue};
+use crate::patterns::Patterns;
 use crate::template::{Source, Template};
 use std::collections::BTreeSet;
 
@@ -70,7 +71,7 @@ pub(super) enum FormatValue {
 }
 
 impl LabelFormats {
-    pub(super) fn compile(exprs: &[LabelFormatExpr]) -> Result<Self, String> {
+    pub(super) fn compile(exprs: &[LabelFormatExpr], patterns: &mut Patterns) -> Result<Self, String> {
         let mut names = BTreeSet::new();
         let mut formats = Vec::with_capacity(exprs.len());
         for expr in exprs {
@@ -85,7 +86,7 @@ impl LabelFormats {
             }
             let value = match &expr.value {
                 LabelFormatValue::Label(from) => FormatValue::Rename(from.clone()),
-                LabelFormatValue::Template(text) => FormatValue::Template(Template::parse(text)?),
+                LabelFormatValue::Template(text) => FormatValue::Template(Template::compile(text, patterns)?),
             };
             formats.push(LabelFormat { name: expr.name.clone(), value });
         }

@@ -8,6 +8,7 @@ use super::row::EXTRACTED;
 use super::{LabelFilter, Step};
 use crate::ast::{LabelFilterExpr, LabelFormatValue, Stage};
 use crate::needle;
+use crate::pattern::{Groups, Pattern};
 use strandline_model::{MatchOp, Needle};
 
 /// A condition on an entry that holds unless its stream has the label.
@@ -149,7 +150,7 @@ fn values(expr: &LabelFilterExpr, filter: &LabelFilter) -> Option<Vec<String>> {
 
 /// The values that a pattern matches, if they can be listed.
 fn alternatives(pattern: &str) -> Vec<String> {
-    let texts = crate::pattern::Pattern::parse(pattern).ok().and_then(|pattern| pattern.as_alternatives());
+    let texts = Pattern::parse(pattern, Groups::None).ok().and_then(|pattern| pattern.as_alternatives());
     let texts =
         texts.and_then(|all| all.into_iter().map(String::from_utf8).collect::<Result<Vec<_>, _>>().ok());
     texts.filter(|all| all.iter().all(|text| !text.is_empty())).unwrap_or_else(|| vec![String::new()])

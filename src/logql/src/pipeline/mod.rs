@@ -315,12 +315,12 @@ fn compile_stage(
             Step::LabelFilter(LabelFilter::compile(filter, patterns).map_err(whole)?)
         }
         Stage::LineFormat(text) => {
-            let template = Template::parse(text).map_err(whole)?;
+            let template = Template::compile(text, patterns).map_err(whole)?;
             reads.through_template(template.fields());
             Step::LineFormat(template)
         }
         Stage::LabelFormat(exprs) => {
-            let formats = LabelFormats::compile(exprs).map_err(whole)?;
+            let formats = LabelFormats::compile(exprs, patterns).map_err(whole)?;
             formats.formats.iter().rev().for_each(|format| match &format.value {
                 FormatValue::Rename(from) => reads.through_rename(&format.name, from),
                 FormatValue::Template(template) => reads.through_template(template.fields()),

@@ -3,9 +3,10 @@
 use super::extract::{Clash, Wanted, add};
 use super::row::{Row, Text};
 use crate::needle;
-use crate::pattern::Pattern;
+use crate::pattern::{Groups, Pattern};
 use crate::patterns::{Extent, Patterns};
 use regex::bytes::Regex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use strandline_model::Needle;
 use strandline_model::labels::is_label_name;
@@ -16,7 +17,7 @@ static NUMBERS: AtomicU64 = AtomicU64::new(0);
 /// A pattern and its groups.
 #[derive(Debug, Clone)]
 pub(super) struct Regexp {
-    regex: Regex,
+    regex: Arc<Regex>,
     number: u64,
     groups: Vec<(usize, String)>,
     needle: Needle,
@@ -24,7 +25,7 @@ pub(super) struct Regexp {
 
 impl Regexp {
     pub(super) fn compile(pattern: &str, patterns: &mut Patterns) -> Result<Self, String> {
-        let parsed = Pattern::parse(pattern)?;
+        let parsed = Pattern::parse(pattern, Groups::Named)?;
         let regex = patterns.compile(&parsed, Extent::Part)?;
         let mut groups: Vec<(usize, String)> = Vec::new();
         for (i, name) in regex.capture_names().enumerate() {

@@ -5,6 +5,7 @@ use super::functions::{Body, Call, Function};
 use super::pipes::ConstantPattern;
 use super::tree::{Choice, Command, List, Loop, Node, Operand, OperandKind, Pipe, Span, Tree};
 use super::value::{Map, Sink, Value};
+use crate::pattern::GroupRegex;
 use std::rc::Rc;
 
 /// Nodes, commands, and pieces of text that functions work on.
@@ -348,7 +349,7 @@ impl<'a> Run<'a, '_> {
         if function.takes_pattern && command.pattern.is_none() {
             self.step(PATTERN_STEPS)?;
         }
-        let pattern = command.pattern.as_ref().map(ConstantPattern::regex);
+        let pattern = command.pattern.as_deref().map(ConstantPattern::regex);
         self.invoke(function, &mut arguments, pattern, command.span)
     }
 
@@ -356,7 +357,7 @@ impl<'a> Run<'a, '_> {
         &mut self,
         function: &'static Function,
         arguments: &mut [Value<'a>],
-        pattern: Option<&'a Result<regex::bytes::Regex, String>>,
+        pattern: Option<&'a Result<GroupRegex, String>>,
         span: Span,
     ) -> Result<Value<'a>, String> {
         let (name, count) = (function.name, arguments.len());

@@ -20,6 +20,7 @@ mod reads;
 mod tree;
 mod value;
 
+use crate::patterns::Patterns;
 use std::fmt;
 use std::sync::Arc;
 
@@ -54,6 +55,13 @@ impl Template {
         Ok(Self(Arc::new(Compiled { tree, fields })))
     }
 
+    /// Reads a template and compiles its constant patterns with the others of a query.
+    pub(crate) fn compile(text: &str, patterns: &mut Patterns) -> Result<Self, String> {
+        let template = Self::parse(text)?;
+        template.0.tree.patterns.iter().for_each(|pattern| pattern.prepare(patterns));
+        Ok(template)
+    }
+
     /// The labels that it reads; none: any.
     pub fn fields(&self) -> Option<&[String]> {
         self.0.fields.as_deref()
@@ -61,7 +69,7 @@ impl Template {
 
     /// The constant patterns in it, each as often as it stands there. What is no UTF-8 is no pattern.
     pub fn patterns(&self) -> impl Iterator<Item = &str> {
-        self.0.tree.patterns.iter().filter_map(|pattern| std::str::from_utf8(pattern).ok())
+        self.0.tree.patterns.iter().filter_map(|pattern| pattern.text())
     }
 
     /// Appends the text that it makes. What stands in `out` after an error is of no use.

@@ -2,8 +2,10 @@
 
 use super::lexer::{Kind, Mistake, Token, tokens};
 use super::literal;
+use super::pipes::ConstantPattern;
 use super::tree::{Choice, List, Loop, Node, Span, Tree};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Structures and parentheses inside each other.
 const MAX_NESTING: usize = 100;
@@ -77,7 +79,7 @@ pub(super) struct Parser<'t> {
     loops: usize,
     defined: BTreeMap<String, List>,
     /// The constant patterns so far.
-    pub(super) patterns: Vec<Vec<u8>>,
+    pub(super) patterns: Vec<Arc<ConstantPattern>>,
 }
 
 impl<'t> Parser<'t> {

@@ -3,6 +3,7 @@
 use super::functions::Function;
 use super::pipes::ConstantPattern;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Where a part of a template stands in its text, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(super) struct Tree {
     pub(super) body: List,
     pub(super) defined: BTreeMap<String, List>,
     /// The constant patterns in all of it.
-    pub(super) patterns: Vec<Vec<u8>>,
+    pub(super) patterns: Vec<Arc<ConstantPattern>>,
 }
 
 /// Nodes that follow each other.
@@ -72,7 +73,7 @@ pub(super) struct Command {
     pub(super) head: Operand,
     pub(super) arguments: Vec<Operand>,
     /// The pattern of a regex function, when it is a constant: then it is compiled once.
-    pub(super) pattern: Option<ConstantPattern>,
+    pub(super) pattern: Option<Arc<ConstantPattern>>,
     pub(super) span: Span,
 }
 

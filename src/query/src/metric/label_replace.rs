@@ -2,7 +2,8 @@
 
 use super::error::EvalError;
 use super::matrix::{Matrix, SeriesLabels};
-use regex::bytes::{Captures, Regex};
+use regex::bytes::Captures;
+use strandline_logql::GroupRegex;
 use strandline_logql::ast::LabelReplace;
 
 /// A piece of the replacement, read as Go reads it.
@@ -17,7 +18,7 @@ enum Piece {
 #[derive(Debug)]
 pub struct Replacement<'a> {
     expr: &'a LabelReplace,
-    regex: Regex,
+    regex: GroupRegex,
     pieces: Vec<Piece>,
 }
 
@@ -41,7 +42,7 @@ impl<'a> Replacement<'a> {
 
     fn replaced(&self, labels: &SeriesLabels) -> Option<SeriesLabels> {
         let source = labels.get(&self.expr.source).unwrap_or_default();
-        let captures = self.regex.captures(source.as_bytes())?;
+        let captures = self.regex.regex().captures(source.as_bytes())?;
         Some(labels.with(&self.expr.destination, &self.expand(&captures)))
     }
 
@@ -54,7 +55,7 @@ impl<'a> Replacement<'a> {
                     continue;
                 }
                 Piece::Group(number) => captures.get(*number),
-                Piece::Named(name) => captures.name(name),
+                Piece::Named(name) => self.regex.named(captures, name),
             };
             value.extend_from_slice(group.map_or(&[], |group| group.as_bytes()));
         }

@@ -37,6 +37,9 @@ fn labels_after_the_replacement() {
         ("x", "$01$0", "env", "(p)rod", "env=prod,pod=checkout-0,x=prod"),
         ("x", "<$1>", "env", "prod(x)?", "env=prod,pod=checkout-0,x=<>"),
         ("x", "$é", "env", "(?P<a>.*)", before),
+        // Of several groups of one name the first that took part counts.
+        ("x", "$n", "env", "(?P<n>x)|(q)|(?P<n>pr)od", "env=prod,pod=checkout-0,x=pr"),
+        ("x", "$n$2", "env", "(?P<n>p)(?P<n>r)od", "env=prod,pod=checkout-0,x=pr"),
         // Invalid names are not refused.
         ("1-x", "v", "env", "prod", "1-x=v,env=prod,pod=checkout-0"),
         ("x", "$1", "env", "a|(prod)|b", "env=prod,pod=checkout-0,x=prod"),

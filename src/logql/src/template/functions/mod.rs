@@ -12,7 +12,7 @@ mod times;
 use super::Source;
 use super::moment::Moment;
 use super::value::Value;
-use regex::bytes::Regex;
+use crate::pattern::GroupRegex;
 use std::borrow::Cow;
 
 /// A function of the language.
@@ -80,7 +80,7 @@ pub(super) struct Call<'c, 'a> {
     pub(super) arguments: &'c mut [Value<'a>],
     pub(super) source: &'a dyn Source,
     /// The first argument, compiled, when it is a constant.
-    pub(super) pattern: Option<&'a Result<Regex, String>>,
+    pub(super) pattern: Option<&'a Result<GroupRegex, String>>,
 }
 
 impl<'a> Call<'_, 'a> {

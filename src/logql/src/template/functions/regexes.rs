@@ -3,9 +3,9 @@
 use super::super::pipes::compile;
 use super::super::value::{Sink, Value, made};
 use super::{Call, Function};
-use regex::bytes::{Captures, Regex};
-use std::borrow::Cow;
-use std::ops::Range;
+use crate::pattern::GroupRegex;
+use regex::bytes::Captures;
+use std::ops::{Deref, Range};
 
 pub(super) const TABLE: &[Function] = &[
     Function::on_pattern("regexReplaceAll", 3, |call| {
@@ -21,40 +21,60 @@ pub(super) const TABLE: &[Function] = &[
     Function::on_pattern("count", 2, |call| {
         let pattern = pattern(call)?;
         let text = call.bytes(1)?;
-        let found = pattern.find_iter(&text).filter(|found| !is_inside_character(&text, &found.range()));
+        let found =
+            pattern.regex().find_iter(&text).filter(|found| !is_inside_character(&text, &found.range()));
         Ok(Value::Int(found.count() as i64))
     }),
 ];
 
 /// The pattern, compiled when the template was read or else now.
-fn pattern<'a>(call: &mut Call<'_, 'a>) -> Result<Cow<'a, Regex>, String> {
+fn pattern<'a>(call: &mut Call<'_, 'a>) -> Result<Compiled<'a>, String> {
     match call.pattern {
-        Some(compiled) => compiled.as_ref().map(Cow::Borrowed).map_err(Clone::clone),
-        None => compile(&call.bytes(0)?).map(Cow::Owned),
+        Some(compiled) => compiled.as_ref().map(Compiled::Once).map_err(Clone::clone),
+        None => compile(&call.bytes(0)?).map(Compiled::Now),
+    }
+}
+
+/// A pattern of the template or of the line.
+enum Compiled<'a> {
+    Once(&'a GroupRegex),
+    Now(GroupRegex),
+}
+
+impl Deref for Compiled<'_> {
+    type Target = GroupRegex;
+
+    fn deref(&self) -> &GroupRegex {
+        match self {
+            Self::Once(pattern) => pattern,
+            Self::Now(pattern) => pattern,
+        }
     }
 }
 
 fn replace(
     out: &mut Sink<'_>,
-    pattern: &Regex,
+    pattern: &GroupRegex,
     text: &[u8],
     new: &[u8],
     expands: bool,
 ) -> Result<(), String> {
     let mut end = 0;
     if !expands || !new.contains(&b'$') {
-        for found in pattern.find_iter(text).filter(|found| !is_inside_character(text, &found.range())) {
+        for found in
+            pattern.regex().find_iter(text).filter(|found| !is_inside_character(text, &found.range()))
+        {
             out.push(text.get(end..found.start()).unwrap_or(&[]))?;
             out.push(new)?;
             end = found.end();
         }
     } else {
-        for groups in pattern.captures_iter(text) {
+        for groups in pattern.regex().captures_iter(text) {
             let Some(found) = groups.get(0).filter(|found| !is_inside_character(text, &found.range())) else {
                 continue;
             };
             out.push(text.get(end..found.start()).unwrap_or(&[]))?;
-            expand(out, new, &groups)?;
+            expand(out, new, pattern, &groups)?;
             end = found.end();
         }
     }
@@ -67,7 +87,7 @@ fn is_inside_character(text: &[u8], found: &Range<usize>) -> bool {
 }
 
 /// Writes `new` with the groups that it names: `$1`, `${1}`, `$name`; `$$` is a dollar sign.
-fn expand(out: &mut Sink<'_>, new: &[u8], groups: &Captures<'_>) -> Result<(), String> {
+fn expand(out: &mut Sink<'_>, new: &[u8], pattern: &GroupRegex, groups: &Captures<'_>) -> Result<(), String> {
     let mut rest = new;
     while let Some(at) = memchr::memchr(b'$', rest) {
         out.push(rest.get(..at).unwrap_or(&[]))?;
@@ -77,7 +97,7 @@ fn expand(out: &mut Sink<'_>, new: &[u8], groups: &Captures<'_>) -> Result<(), S
             rest = behind;
         } else if let Some((name, behind)) = group_name(rest) {
             let number = name.parse::<usize>().ok();
-            let group = number.map_or_else(|| groups.name(name), |number| groups.get(number));
+            let group = number.map_or_else(|| pattern.named(groups, name), |number| groups.get(number));
             out.push(group.map_or(&[], |group| group.as_bytes()))?;
             rest = behind;
         } else {
