@@ -157,7 +157,7 @@ fn read(engine: &Engine) -> Read {
             streams
         };
         let mut streams = visible(at);
-        engine.drop_rows_of(&tenant(), &view.segments, &view.deletes, head, &mut streams);
+        let _ = engine.drop_rows_of(&tenant(), &view.segments, &view.deletes, head, &mut streams);
         for theirs in (0..at).flat_map(visible) {
             let same = streams.iter_mut().filter(|rows| rows.labels == theirs.labels);
             same.for_each(|rows| rows.drop_rows_of(&theirs));

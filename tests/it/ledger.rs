@@ -315,7 +315,7 @@ impl Held {
             held.streams.extend(stored.iter().map(|rows| rows.labels.to_string()));
             held.hidden += count(&stored) - count(&streams);
             // The same as in `query::fresh`: what a segment or an earlier head shows already is not shown again.
-            engine.drop_rows_of(&tenant(), &view.segments, &view.deletes, head, &mut streams);
+            let _ = engine.drop_rows_of(&tenant(), &view.segments, &view.deletes, head, &mut streams);
             for earlier in &view.heads[..at] {
                 for theirs in visible(earlier).1 {
                     let same = streams.iter_mut().filter(|rows| rows.labels == theirs.labels);

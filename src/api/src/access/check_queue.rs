@@ -7,7 +7,7 @@
 use crate::http::connections::client_network;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -53,6 +53,15 @@ pub(super) struct Turn(Option<Arc<CheckQueue>>);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Busy;
 
+/// The part of an address that one site has: all of an IPv4 address, the /48 network of an IPv6 address. A flood from all
+/// the networks of one site is one client's.
+fn site_of(address: IpAddr) -> IpAddr {
+    match client_network(address) {
+        IpAddr::V6(network) => IpAddr::V6(Ipv6Addr::from(u128::from(network) & (u128::MAX << 80))),
+        v4 => v4,
+    }
+}
+
 impl CheckQueue {
     /// A queue of which `max_running` checks run at a time.
     pub(super) fn new(max_running: usize) -> Arc<Self> {
@@ -67,7 +76,7 @@ impl CheckQueue {
                 state.running += 1;
                 return Ok(Turn(Some(Arc::clone(self))));
             }
-            state.enter(client_network(address), name)?
+            state.enter(site_of(address), name)?
         };
         // Whoever is put out of the queue learns it by the end of the channel.
         told.await.map_err(|_| Busy)
@@ -257,6 +266,15 @@ mod tests {
         drop((turn, flood));
         let queue_is_free = queue.state.lock().running == 0;
         assert!(queue_is_free, "turns of those who have gone come back");
+    }
+
+    #[test]
+    fn all_networks_of_a_site_are_one_client() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(site_of(address("2001:db8:1:2::3")), site_of(address("2001:db8:1:ffff::4")));
+        assert_ne!(site_of(address("2001:db8:1::3")), site_of(address("2001:db8:2::3")));
+        assert_ne!(site_of(address("10.0.0.1")), site_of(address("::ffff:10.0.0.2")));
+        assert_eq!(site_of(address("10.0.0.1")), site_of(address("::ffff:10.0.0.1")));
     }
 
     #[test]

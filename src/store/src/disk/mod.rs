@@ -94,6 +94,30 @@ pub fn read_all(disk: &dyn Disk, path: &str, limit: u64) -> io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
+/// Whether the medium, or the file system's own checksum, refuses these very bytes: nothing that passes.
+pub(crate) fn is_medium_error(error: &io::Error) -> bool {
+    matches!(os_code(error), Some(libc::EIO | libc::EUCLEAN | libc::EBADMSG | libc::ENODATA))
+}
+
+/// The same, with zeros for what the medium does not give.
+pub(crate) fn read_what_is_readable(disk: &dyn Disk, path: &str, limit: u64) -> io::Result<Vec<u8>> {
+    /// What a disk reads at once, mostly.
+    const SECTOR: usize = 4096;
+    match read_all(disk, path, limit) {
+        Err(error) if is_medium_error(&error) => tracing::error!(%error, "read as far as possible"),
+        read => return read,
+    }
+    let file = disk.open(path)?;
+    let mut bytes = vec![0; file.len()? as usize];
+    for (i, sector) in bytes.chunks_mut(SECTOR).enumerate() {
+        match file.read_at(sector, (i * SECTOR) as u64) {
+            Err(error) if is_medium_error(&error) => sector.fill(0),
+            read => read?,
+        }
+    }
+    Ok(bytes)
+}
+
 /// Writes a file so that after a crash either the old or the new content is there, whole: temporary file in the
 /// same folder, sync, rename, sync of the folder.
 pub fn replace_file(disk: &dyn Disk, path: &str, bytes: &[u8]) -> io::Result<()> {

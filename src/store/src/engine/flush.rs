@@ -1,6 +1,6 @@
 //! From head to segments: one per tenant and day, then one manifest edit, and only then is the log recycled.
 
-use super::retry::Task;
+use super::retry::{Task, is_corruption};
 use super::{Engine, SegmentHandle};
 use crate::codec::Compression;
 use crate::deletes::{self, Delete, Hiding};
@@ -20,6 +20,9 @@ use xxhash_rust::xxh3::xxh3_128;
 const MAX_DAYS_ASKED: u32 = 8;
 /// With more streams than this the whole stream table of an older segment is read instead of single chunks.
 const FEW_STREAMS: usize = 64;
+
+/// So often in a row a flush fails for a segment that cannot be read; then the heads have to be emptied all the same.
+const MAX_FLUSHES_FOR_READING: u32 = 5;
 
 impl Engine {
     /// Flushes the oldest sealed head. False when there was none. After an error the head stays, and so does the log.
@@ -96,7 +99,8 @@ impl Engine {
             // The last nanosecond that i64 can name lies in no half-open range.
             streams = head.select_from(tenant, day.start_ns());
         }
-        self.drop_known(head, tenant, day, &mut streams);
+        // What cannot be read now is no reason to write its rows a second time: no merge may ever find them.
+        self.drop_known(head, tenant, day, &mut streams)?;
         head.note_left_out(tenant, day, streams.iter().filter(|s| s.is_empty()).map(|s| s.id).collect());
         let id = self.new_segment_id();
         let replaces = head.taken_back(tenant, day);
@@ -184,14 +188,29 @@ impl Engine {
 
     /// Drops the rows that a segment of the partition holds already: an agent repeated a batch whose acknowledgement
     /// it missed, or the log is replayed behind segments that were published before a crash.
-    fn drop_known(&self, head: &Head, tenant: &TenantId, day: Day, streams: &mut [HeadRows]) {
+    fn drop_known(
+        &self,
+        head: &Head,
+        tenant: &TenantId,
+        day: Day,
+        streams: &mut [HeadRows],
+    ) -> Result<(), StoreError> {
         let state = self.state.read().clone();
-        self.drop_rows_of(tenant, state.catalog.partition(tenant, day), &state.deletes, head, streams);
+        let segments = state.catalog.partition(tenant, day);
+        let Err(error) = self.drop_rows_of(tenant, segments, &state.deletes, head, streams) else {
+            return Ok(());
+        };
+        if self.retries.lock().failures(Task::Flush) < MAX_FLUSHES_FOR_READING && !is_gone(&error) {
+            return Err(error);
+        }
+        tracing::warn!(%error, "a segment cannot be read; lines that it holds may be stored a second time");
+        Ok(())
     }
 
     /// Drops the rows of `head` that any of `segments` holds too. `streams` are sorted by labels, as a head gives them.
     /// What one of `deletes` takes out of a segment does not count, unless it takes the same out of the head: a line that
-    /// was deleted can be pushed again.
+    /// was deleted can be pushed again. A damaged segment holds nothing; an error says that one could not be read for
+    /// another reason, so that rows of it may be left.
     pub fn drop_rows_of<'s>(
         &self,
         tenant: &TenantId,
@@ -199,7 +218,8 @@ impl Engine {
         deletes: &[Arc<Delete>],
         head: &Head,
         streams: &mut [HeadRows],
-    ) {
+    ) -> Result<(), StoreError> {
+        let mut unread = Ok(());
         let before: Vec<Arc<Delete>> = deletes.iter().filter(|d| !d.covers_head(head)).cloned().collect();
         let earlier = self.flushed_before(tenant, streams);
         for handle in segments {
@@ -224,12 +244,21 @@ impl Engine {
                 }
                 Ok(())
             });
-            // An unreadable segment hides whether a row is known: it is kept, and shown once the damage is repaired.
+            // A damaged segment hides whether a row is known: it is kept, and shown once the damage is repaired.
             if let Err(e) = known {
                 handle.note_damage(&e);
+                if !is_corruption(&e) {
+                    unread = unread.and(Err(e));
+                }
             }
         }
+        unread
     }
+}
+
+/// A file that is not there holds no rows.
+fn is_gone(error: &StoreError) -> bool {
+    matches!(error, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }
 
 type Found = Option<(u32, StreamRow)>;

@@ -37,8 +37,10 @@ pub enum LabelLoad {
 /// What the start knows of the image, and what an index that is being filled has to catch up on.
 #[derive(Debug)]
 pub(super) struct LabelChanges {
-    /// Segments that the image knows, if it is the right one.
-    pub(super) at_start: BTreeSet<SegmentId>,
+    /// Segments that the image of the start knows, if it is the right one; `None` once it was looked at.
+    pub(super) at_start: Option<BTreeSet<SegmentId>>,
+    /// Rows that the store had when the index turned out to be too large.
+    pub(super) too_large_for: Option<u64>,
     /// Partitions that lost streams since an index began to be filled; `None` while none is.
     pub(super) lost: Option<BTreeSet<(TenantId, Day)>>,
     /// Partitions that lost streams while the index was complete, and that nobody has looked at since.
@@ -74,17 +76,11 @@ impl Engine {
         if self.labels().is_complete() {
             return LabelLoad::Complete;
         }
-        let (dir, generation) = self.labels_image.clone();
         let bounds = Bounds { max_bytes: self.config.label_index_bytes, stop, sizes: Sizes::default() };
-        let at_start = {
-            let _no_edit = self.manifest.lock();
-            let mut changes = self.label_changes.lock();
-            changes.lost.get_or_insert_default();
-            std::mem::take(&mut changes.at_start)
-        };
-        let (index, state) = LabelIndex::open(dir, generation, bounds);
+        let (generation, known) = self.begin_label_load();
+        let (index, state) = LabelIndex::open(self.labels_image.0.clone(), generation, bounds);
         match state {
-            LabelState::Ready => self.fill_labels(index, at_start, stop),
+            LabelState::Ready => self.fill_labels(index, known, stop),
             LabelState::NeedsRebuild(ImageError::Stopped) => LabelLoad::Stopped,
             LabelState::NeedsRebuild(ImageError::TooLarge(_)) => {
                 tracing::warn!(
@@ -94,6 +90,24 @@ impl Engine {
                 self.end_label_load(LabelLoad::TooLarge)
             }
             LabelState::NeedsRebuild(_) => self.fill_labels(index, BTreeSet::new(), stop),
+        }
+    }
+
+    /// From now on losses are noted. Returns the number that a usable image has, and the segments that it knows then:
+    /// what came since the start can be added to the image of the start, once; later only one of this very moment is
+    /// right.
+    fn begin_label_load(&self) -> (u64, BTreeSet<SegmentId>) {
+        // One that was given up while it was in use holds the image's files.
+        self.labels().release();
+        let manifest = self.manifest.lock();
+        let mut changes = self.label_changes.lock();
+        changes.lost.get_or_insert_default();
+        match changes.at_start.take() {
+            Some(at_start) => (self.labels_image.1, at_start),
+            None => {
+                let catalog = Arc::clone(&self.state.read().catalog);
+                (manifest.generation(), catalog.all().map(|handle| handle.meta().id).collect())
+            }
         }
     }
 
@@ -120,7 +134,12 @@ impl Engine {
         index.set_complete(false);
         for round in 0.. {
             let _no_merge = (round >= ROUNDS_BESIDE_MERGES).then(|| self.settling.lock());
-            for handle in self.segments_to_index(&index, &mut known) {
+            let unknown = self.segments_to_index(&index, &mut known);
+            // Taking days out of it may have been too much, too.
+            if index.is_given_up() {
+                return self.end_label_load(LabelLoad::TooLarge);
+            }
+            for handle in unknown {
                 if stop() {
                     return LabelLoad::Stopped;
                 }
@@ -216,14 +235,37 @@ impl Engine {
         self.end_label_load(LabelLoad::Failed)
     }
 
-    /// Whether loading failed and its pause is over.
+    /// Whether loading is to be tried again: it failed and its pause is over, or the index was too large and much has
+    /// gone since.
     pub fn label_load_is_due(&self) -> bool {
-        self.retries.lock().is_due(Task::LabelLoad, self.clock.monotonic_ns())
+        if self.retries.lock().is_due(Task::LabelLoad, self.clock.monotonic_ns()) {
+            return true;
+        }
+        if self.labels().is_complete() {
+            return false;
+        }
+        let rows = self.rows();
+        let mut changes = self.label_changes.lock();
+        if self.labels().is_given_up() {
+            // A flush brought more than fits.
+            changes.too_large_for.get_or_insert(rows);
+        }
+        changes.too_large_for.is_some_and(|then| rows < then / 8 * 7)
+    }
+
+    fn rows(&self) -> u64 {
+        let catalog = Arc::clone(&self.state.read().catalog);
+        catalog.all().map(|handle| handle.meta().rows).sum()
     }
 
     fn end_label_load(&self, how: LabelLoad) -> LabelLoad {
-        if how != LabelLoad::Complete {
-            self.label_changes.lock().lost = None;
+        let too_large_for = (how == LabelLoad::TooLarge).then(|| self.rows());
+        {
+            let mut changes = self.label_changes.lock();
+            changes.too_large_for = too_large_for;
+            if how != LabelLoad::Complete {
+                changes.lost = None;
+            }
         }
         if how != LabelLoad::Failed {
             self.retries.lock().succeeded(Task::LabelLoad);

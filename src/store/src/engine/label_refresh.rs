@@ -10,8 +10,7 @@ use super::{Engine, SegmentHandle};
 use crate::error::StoreError;
 use crate::labels::LabelIndex;
 use crate::manifest::SegmentId;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::{Day, Labels, TenantId};
 
@@ -67,14 +66,12 @@ impl Engine {
 
     /// Makes the label index say of one day what its segments say.
     pub(super) fn reindex_partition(&self, tenant: &TenantId, day: Day) -> Result<(), StoreError> {
-        let mut known: BTreeMap<SegmentId, Option<Vec<Labels>>> = BTreeMap::new();
+        let mut seen = DayLabels::default();
         loop {
             let complete = self.labels().is_complete();
             let catalog = Arc::clone(&self.state.read().catalog);
             for handle in catalog.partition(tenant, day).iter().filter(|_| complete) {
-                if let Entry::Vacant(unread) = known.entry(handle.meta().id) {
-                    unread.insert(readable_labels(handle)?);
-                }
+                seen.read(handle)?;
             }
             let manifest = self.manifest.lock();
             let index = self.labels();
@@ -85,23 +82,50 @@ impl Engine {
                 return Ok(());
             }
             let catalog = Arc::clone(&self.state.read().catalog);
-            let segments = catalog.partition(tenant, day);
-            if segments.iter().any(|s| !known.contains_key(&s.meta().id)) {
+            let present: BTreeSet<SegmentId> =
+                catalog.partition(tenant, day).iter().map(|segment| segment.meta().id).collect();
+            if !present.is_subset(&seen.segments) {
                 // A flush came meanwhile: its streams are in the index, and must not be taken out again.
                 continue;
             }
-            let read: Option<Vec<&Vec<Labels>>> =
-                segments.iter().filter_map(|s| known.get(&s.meta().id)).map(Option::as_ref).collect();
+            if present != seen.segments {
+                // One that was read has gone, and streams with it perhaps.
+                seen = DayLabels::default();
+                continue;
+            }
             // A damaged segment may hold any of the streams that are named.
-            if let Some(read) = read {
-                let labels: BTreeSet<&Labels> = read.into_iter().flatten().collect();
+            if !seen.is_damaged {
                 self.flushed.lock().forget();
-                index.replace_day(tenant, day, labels.into_iter());
+                index.replace_day(tenant, day, seen.labels.iter());
             }
             note_seen(&mut changes, &index, tenant, day);
             index.commit(manifest.generation());
             return Ok(());
         }
+    }
+}
+
+/// The streams of one day: once each, however many segments have them.
+#[derive(Default)]
+struct DayLabels {
+    segments: BTreeSet<SegmentId>,
+    labels: BTreeSet<Labels>,
+    /// The streams of some segment cannot be read.
+    is_damaged: bool,
+}
+
+impl DayLabels {
+    /// Adds a segment's streams, unless they are known.
+    fn read(&mut self, handle: &SegmentHandle) -> Result<(), StoreError> {
+        if self.segments.contains(&handle.meta().id) {
+            return Ok(());
+        }
+        match readable_labels(handle)? {
+            Some(labels) => self.labels.extend(labels),
+            None => self.is_damaged = true,
+        }
+        self.segments.insert(handle.meta().id);
+        Ok(())
     }
 }
 

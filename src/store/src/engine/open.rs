@@ -7,7 +7,7 @@ use super::read_only::ReadOnly;
 use super::retry::Retries;
 use super::{Engine, EngineConfig, State, delete, retain};
 use crate::deletes::Delete;
-use crate::disk::{Disk, parent, read_all, replace_file};
+use crate::disk::{Disk, is_medium_error, parent, read_what_is_readable, replace_file};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::format;
 use crate::frame::MAX_SEQUENCE;
@@ -78,7 +78,7 @@ impl Engine {
         };
         let handles: Vec<_> = manifest.segments().map(handle).collect();
         report.segments = handles.len();
-        let at_start = handles.iter().map(|handle| handle.meta().id).collect();
+        let at_start = Some(handles.iter().map(|handle| handle.meta().id).collect());
         let label_index_bytes = config.label_index_bytes;
         let catalog = Arc::new(Catalog::default().with(&handles, &[]));
         let newest = handles.iter().map(|h| h.meta().seq.1).fold(wal.last_seq(), u64::max);
@@ -95,6 +95,7 @@ impl Engine {
                 at_start,
                 lost: Some(BTreeSet::new()),
                 unseen: BTreeSet::new(),
+                too_large_for: None,
             }),
             loading_labels: Mutex::new(()),
             flushed: Mutex::new(Flushed::new(newest)),
@@ -167,6 +168,8 @@ fn open_manifest(
     let damage = match Manifest::open(disk, &mut keep)? {
         Opened::Sound(manifest) => {
             report.damage.extend(replaced);
+            // A recovery that was killed before it had taken the segments up goes on.
+            finding.lost_manifest = finding.losses.names_deletes() && manifest.segments().next().is_none();
             return Ok(manifest);
         }
         Opened::Missing if !holds_data(disk.as_ref())? => return Manifest::create(disk, 0),
@@ -209,7 +212,7 @@ fn quarantine(disk: &dyn Disk, path: &str, report: &mut OpenReport) -> Result<()
     let names = std::iter::once(name.clone()).chain((2u32..).map(|n| format!("{name}.{n}")));
     let Some(free) = names.into_iter().find(|name| !taken.contains(name)) else { return Ok(()) };
     let kept = format!("{QUARANTINE}/{free}");
-    let bytes = read_all(disk, path, 1 << 32).at(path)?;
+    let bytes = read_what_is_readable(disk, path, 1 << 32).at(path)?;
     replace_file(disk, &kept, &bytes).at(&kept)?;
     report.quarantined.push(kept);
     Ok(())
@@ -264,10 +267,20 @@ fn adopt(
                     disk.remove(&path).at(&path)?;
                     disk.sync_dir(&dir).at(&dir)?;
                     report.removed += 1;
-                } else if let Some(orphan) = read_orphan(disk, id, path.clone(), report)? {
-                    orphans.insert(id, orphan);
-                } else if finding.lost_manifest {
-                    finding.note(disk.as_ref(), Lost::Segment { tenant: tenant.clone(), day: *day, path })?;
+                } else {
+                    match read_orphan(disk, id, &path)? {
+                        Read::Whole(segment) => {
+                            orphans.insert(id, Orphan { path, segment });
+                        }
+                        unread => {
+                            // First of all: what it was found by may be gone after this start.
+                            if finding.lost_manifest {
+                                let (tenant, path) = (tenant.clone(), path.clone());
+                                finding.note(disk.as_ref(), Lost::Segment { tenant, day: *day, path })?;
+                            }
+                            set_aside_orphan(disk.as_ref(), &path, &unread, report)?;
+                        }
+                    }
                 }
             }
         }
@@ -311,24 +324,42 @@ fn partition_dirs(disk: &dyn Disk) -> Result<Vec<(TenantId, Day)>, StoreError> {
     Ok(found)
 }
 
-fn read_orphan(
-    disk: &Arc<dyn Disk>,
-    id: SegmentId,
-    path: String,
-    report: &mut OpenReport,
-) -> Result<Option<Orphan>, StoreError> {
-    match Segment::open(disk.as_ref(), &path) {
+/// What a file under a segment's name holds.
+enum Read {
+    Whole(ClosedSegment),
+    /// Segments get their name only when they are whole, so this is damage, not a leftover.
+    Damaged,
+    /// The medium does not give it.
+    Unreadable(StoreError),
+}
+
+fn read_orphan(disk: &Arc<dyn Disk>, id: SegmentId, path: &str) -> Result<Read, StoreError> {
+    match Segment::open(disk.as_ref(), path) {
         Ok(segment) if segment.meta().id == id && segment.meta().path() == path => {
-            Ok(Some(Orphan { path, segment: segment.close() }))
+            Ok(Read::Whole(segment.close()))
         }
-        // Segments get their name only when they are whole, so this is damage, not a leftover.
-        Ok(_) | Err(StoreError::Corrupt(_)) => {
-            quarantine(disk.as_ref(), &path, report)?;
-            disk.remove(&path).at(&path)?;
-            Ok(None)
+        Ok(_) | Err(StoreError::Corrupt(_)) => Ok(Read::Damaged),
+        Err(StoreError::Io { path, source }) if is_medium_error(&source) => {
+            Ok(Read::Unreadable(StoreError::Io { path, source }))
         }
         Err(other) => Err(other),
     }
+}
+
+fn set_aside_orphan(
+    disk: &dyn Disk,
+    path: &str,
+    unread: &Read,
+    report: &mut OpenReport,
+) -> Result<(), StoreError> {
+    if let Read::Unreadable(error) = unread {
+        // It stays: a later start may be able to read it.
+        tracing::error!(%error, "a segment that the manifest does not list cannot be read and is left where it is");
+        report.damage.push(Corruption::new(path, "file", "it cannot be read"));
+        return Ok(());
+    }
+    quarantine(disk, path, report)?;
+    disk.remove(path).at(path)
 }
 
 fn resolve(
@@ -418,13 +449,8 @@ fn replay(
     report: &mut OpenReport,
 ) -> Result<Replayed, StoreError> {
     let low_water = manifest.low_water();
-    let in_segments = manifest.segments().map(|meta| meta.seq.1);
-    let in_segments = in_segments.filter(|seq| *seq < MAX_SEQUENCE).max().unwrap_or(0);
-    let from = wal::ReplayFrom {
-        low_water,
-        in_segments: finding.lost_manifest.then_some(in_segments),
-        known_lost: finding.losses.pushes(),
-    };
+    let in_segments = newest_sequence(manifest.segments());
+    let from = wal::ReplayFrom { low_water, in_segments, known_lost: finding.losses.pushes() };
     let (mut sealed, mut active) = (VecDeque::new(), Arc::new(Head::default()));
     let straddles = |head: &Head, next: u64| {
         head.fill().seq.is_some_and(|(first, _)| taken.iter().any(|seq| first <= *seq && *seq < next))
@@ -462,6 +488,12 @@ fn replay(
         wal.note_synced(replayed.found, low_water);
     }
     Ok((sealed, active, wal))
+}
+
+/// The highest sequence of the log that is in any of these segments.
+pub(super) fn newest_sequence<'m>(segments: impl IntoIterator<Item = &'m SegmentMeta>) -> u64 {
+    let newest = segments.into_iter().map(|meta| meta.seq.1);
+    newest.filter(|seq| *seq < MAX_SEQUENCE).max().unwrap_or(0)
 }
 
 /// Makes durable what a killed process left to the system, so that the log's mark may vouch for it.

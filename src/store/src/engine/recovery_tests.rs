@@ -267,6 +267,56 @@ fn acknowledged_pushes_that_are_lost_are_told_until_it_is_accepted() {
     assert_eq!(seen(&store.engine()), "12346");
 }
 
+/// What the recovery found in segments was recycled long ago, and is vouched for in later frames all the same.
+#[test]
+fn a_start_after_a_recovery_that_was_killed_reports_no_loss_that_was_none() {
+    let store = Store::new(9);
+    let engine = store.engine();
+    for n in 0..120 {
+        push(&engine, &n.to_string());
+        if n % 10 == 9 {
+            engine.flush_all().unwrap();
+        }
+    }
+    push(&engine, "last");
+    engine.log_idle().unwrap();
+    drop(engine);
+    for folder in FOLDERS {
+        store.files(folder).iter().for_each(|path| store.disk.remove(path).unwrap());
+    }
+    for start in 0..3 {
+        let found = losses(&store);
+        assert_eq!((found.0, found.1), (0, 1), "start {start}: of deletes, not of pushes");
+    }
+}
+
+/// Killed after it had made a new manifest and before it had looked at the segments.
+#[test]
+fn a_recovery_that_was_killed_goes_on() {
+    let store = with_deletes(10);
+    let kept: Vec<(String, Vec<u8>)> = store
+        .disk
+        .paths()
+        .into_iter()
+        .filter(|path| path.ends_with(".seg"))
+        .map(|path| (path.clone(), store.disk.read_file(&path).unwrap()))
+        .collect();
+    let removed =
+        FOLDERS.iter().flat_map(|folder| store.files(folder)).chain(kept.iter().map(|k| k.0.clone()));
+    removed.for_each(|path| store.disk.remove(&path).unwrap());
+    drop(store.engine());
+    for (i, (path, bytes)) in kept.iter().enumerate() {
+        let mut bytes = bytes.clone();
+        if i == 0 {
+            bytes.iter_mut().for_each(|byte| *byte ^= 0x5a);
+        }
+        store.disk.write_file(path, &bytes).unwrap();
+    }
+    let engine = store.engine();
+    let lost_segments = engine.losses().iter().filter(|l| l.to_string().contains(".seg")).count();
+    assert_eq!(lost_segments, 1, "{:?}", engine.losses());
+}
+
 #[test]
 fn a_loss_can_be_accepted_before_a_start_finds_it() {
     let store = Store::new(6);

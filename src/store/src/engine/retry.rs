@@ -14,6 +14,8 @@ use strandline_model::time::{MINUTE_NS, SECOND_NS};
 const FIRST_PAUSE_NS: i64 = SECOND_NS;
 /// Longest pause.
 const MAX_PAUSE_NS: i64 = MINUTE_NS;
+/// Longest pause of a flush: pushes wait for it.
+const MAX_PAUSE_OF_FLUSH_NS: i64 = 5 * SECOND_NS;
 /// Longest pause for want of space: it may come back at any moment, and what waits for it may free more.
 const MAX_PAUSE_FOR_SPACE_NS: i64 = 15 * SECOND_NS;
 /// Most segments that are told of one by one.
@@ -107,8 +109,9 @@ struct Pause {
 }
 
 impl Pause {
-    fn grow(&mut self, now_ns: i64, error: &StoreError) {
-        let longest = if kind_of(error) == "no_space" { MAX_PAUSE_FOR_SPACE_NS } else { MAX_PAUSE_NS };
+    fn grow(&mut self, now_ns: i64, longest: i64, error: &StoreError) {
+        let longest =
+            if kind_of(error) == "no_space" { longest.min(MAX_PAUSE_FOR_SPACE_NS) } else { longest };
         let pause_ns = FIRST_PAUSE_NS.saturating_mul(1 << self.failures.min(20)).min(longest);
         self.failures = self.failures.saturating_add(1);
         (self.until_ns, self.kind) = (now_ns.saturating_add(pause_ns), kind_of(error));
@@ -143,6 +146,11 @@ impl Retries {
         self.tasks.get(&task).is_some_and(|pause| pause.is_over(now_ns))
     }
 
+    /// How often a task failed in a row.
+    pub(super) fn failures(&self, task: Task) -> u32 {
+        self.tasks.get(&task).map_or(0, |pause| pause.failures)
+    }
+
     /// Whether a segment may be touched now.
     pub(super) fn may_touch(&self, id: SegmentId, now_ns: i64) -> bool {
         self.segments.get(&id).is_none_or(|pause| pause.is_over(now_ns))
@@ -150,7 +158,8 @@ impl Retries {
 
     /// Notes that a task failed for a reason that is no segment's.
     pub(super) fn task_failed(&mut self, task: Task, now_ns: i64, error: &StoreError) {
-        self.tasks.entry(task).or_default().grow(now_ns, error);
+        let longest = if task == Task::Flush { MAX_PAUSE_OF_FLUSH_NS } else { MAX_PAUSE_NS };
+        self.tasks.entry(task).or_default().grow(now_ns, longest, error);
     }
 
     /// Notes that the streams of a day could not be read for the label index. The segment that kept them may be merged
@@ -172,7 +181,7 @@ impl Retries {
 
     /// Notes that a segment could not be worked on.
     pub(super) fn segment_failed(&mut self, id: SegmentId, now_ns: i64, error: &StoreError) {
-        self.segments.entry(id).or_default().grow(now_ns, error);
+        self.segments.entry(id).or_default().grow(now_ns, MAX_PAUSE_NS, error);
     }
 
     /// Notes that a task went through.
@@ -216,6 +225,11 @@ impl Engine {
         retries.may_run(task, self.clock.monotonic_ns())
     }
 
+    /// Whether a flush may run now, or waits because it failed.
+    pub fn may_flush(&self) -> bool {
+        self.may_run(Task::Flush)
+    }
+
     /// Whether a merge, an erasure or retention may touch a segment now.
     pub(super) fn may_touch(&self, handle: &SegmentHandle) -> bool {
         !handle.is_damaged() && self.retries.lock().may_touch(handle.meta().id, self.clock.monotonic_ns())
@@ -249,6 +263,12 @@ impl Engine {
                 if !handle.is_damaged() {
                     retries.segment_failed(handle.meta().id, now_ns, error);
                 }
+                // Work on these led to it: it would come first again, and again to nothing.
+                if task == Task::Flush {
+                    retries.task_failed(task, now_ns, error);
+                }
+                let others = inputs.iter().filter(|s| s.meta().id != handle.meta().id);
+                others.for_each(|s| retries.segment_failed(s.meta().id, now_ns, error));
             }
             None => {
                 retries.task_failed(task, now_ns, error);

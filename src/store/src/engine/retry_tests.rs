@@ -1,16 +1,20 @@
 //! Does work that failed go on when its reason is gone? On a disk that refuses for a while.
 
+use super::retry::Task;
 use super::{EncodedBatch, Engine, EngineConfig};
 use crate::deletes::{DeleteFilter, DeleteLanguage};
 use crate::disk::sim::{Faults, SimDisk};
 use crate::disk::{Disk, DiskFile, named};
-use crate::runtime::Runtime;
+use crate::error::StoreError;
 use crate::testing::batch_of;
+use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::{Duration, Instant};
 use strandline_model::{Labels, ManualClock, Matcher, Metadata, Selector, TenantId, TimeRange, time};
+
+mod labels;
+mod medium;
 
 /// A disk on which no segment can be opened while `code` is not 0.
 #[derive(Debug, Clone)]
@@ -19,6 +23,37 @@ struct Refusing {
     code: Arc<AtomicI32>,
     /// The same for syncs of the manifest's files.
     manifest_code: Arc<AtomicI32>,
+    /// Of a file with this in its path the medium does not give the first sector.
+    bad: Arc<Mutex<Option<String>>>,
+}
+
+/// A file with a bad first sector.
+#[derive(Debug)]
+struct Bad(Arc<dyn DiskFile>);
+
+impl DiskFile for Bad {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        if offset < 4096 && !buf.is_empty() {
+            return Err(named(io::Error::from_raw_os_error(libc::EIO), "bad"));
+        }
+        self.0.read_at(buf, offset)
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_at(buf, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn preallocate(&self, len: u64) -> io::Result<()> {
+        self.0.preallocate(len)
+    }
 }
 
 /// A file of the manifest.
@@ -59,7 +94,11 @@ impl Disk for Refusing {
             code if code != 0 && path.ends_with(".seg") => {
                 Err(named(io::Error::from_raw_os_error(code), path))
             }
-            _ => self.disk.open(path),
+            _ => {
+                let file = self.disk.open(path)?;
+                let is_bad = self.bad.lock().as_ref().is_some_and(|bad| path.contains(bad.as_str()));
+                Ok(if is_bad { Arc::new(Bad(file)) } else { file })
+            }
         }
     }
 
@@ -146,7 +185,12 @@ fn tenant() -> TenantId {
 
 impl Store {
     fn empty() -> Self {
-        let disk = Refusing { disk: SimDisk::new(1), code: Arc::default(), manifest_code: Arc::default() };
+        let disk = Refusing {
+            disk: SimDisk::new(1),
+            code: Arc::default(),
+            manifest_code: Arc::default(),
+            bad: Arc::default(),
+        };
         Self::open(disk, Arc::new(ManualClock::at(time::HOUR_NS)))
     }
 
@@ -237,6 +281,20 @@ fn a_delete_is_processed_when_space_is_back() {
     }
     assert!(store.engine.deletes(&tenant()).iter().all(|d| d.processed));
     assert!(store.engine.background_failures().is_empty());
+}
+
+/// A merge that leaves nothing takes a sibling with it, and fails for that one's sake.
+#[test]
+fn what_fails_for_another_segments_sake_does_not_come_first_again() {
+    let store = Store::filled();
+    let segments = store.engine.view(&tenant(), TimeRange::ALL).segments;
+    let source = io::Error::from_raw_os_error(libc::EIO);
+    let error = StoreError::Io { path: segments[1].meta().path(), source };
+    let inputs = &segments[..1];
+    assert!(store.engine.note_outcome::<()>(Task::Erase, inputs, Err(error)).is_err());
+    let may_touch: Vec<bool> = segments.iter().map(|s| store.engine.may_touch(s)).collect();
+    assert_eq!(may_touch, [false, false, true, true]);
+    assert!(store.engine.may_run(Task::Erase), "others are not held up");
 }
 
 #[test]
@@ -376,83 +434,32 @@ fn a_flush_that_is_tried_again_names_no_stream_that_it_did_not_write() {
     assert_eq!(store.streams(), [r#"{a="b"}"#, r#"{a="c"}"#]);
 }
 
-/// A delete takes the last row of a stream while no file can be opened: the streams that are left cannot be looked up.
-fn erase_without_descriptors(store: &Store) {
-    store.engine.load_labels().unwrap();
-    store.push(&[(r#"{a="b"}"#, 1, b"line 7"), (r#"{a="c"}"#, 2, b"other")]);
-    store.engine.flush_all().unwrap();
-    store.engine.add_delete(&tenant(), "7", (i64::MIN, i64::MAX)).unwrap();
-    store.clock.advance(time::MINUTE_NS);
-    let erased = store.engine.erase_one(&mut || {
-        // Asked when the segment that is rewritten is open.
+/// Rows that a merge may never find beside those of a segment that is large already.
+#[test]
+fn a_flush_does_not_write_known_rows_again_because_a_segment_cannot_be_opened_for_a_while() {
+    let known: (&str, i64, &[u8]) = (r#"{a="b"}"#, 1, b"one");
+    for lasts in [false, true] {
+        let store = Store::empty();
+        store.push(&[known]);
+        store.engine.flush_all().unwrap();
+        let Store { disk, clock, engine } = store;
+        drop(engine);
+        let store = Store::open(disk, clock);
+        store.push(&[known, (r#"{a="b"}"#, 2, b"two")]);
         store.disk.code.store(libc::EMFILE, Ordering::Relaxed);
-        true
-    });
-    assert!(erased.unwrap(), "the rows are gone, whatever becomes of the names");
-    assert!(!store.engine.labels_ready());
-    let told = store.engine.background_failures();
-    assert!(told.iter().any(|t| t.starts_with("labels failed 1 times")), "{told:?}");
-    assert!(!store.engine.settle_one(&mut || true).unwrap());
-    assert_eq!(store.engine.background_failures(), told, "not before the pause is over");
-    store.disk.code.store(0, Ordering::Relaxed);
-    assert_eq!(store.streams(), [r#"{a="c"}"#], "stream tables answer");
-}
-
-#[test]
-fn names_of_streams_that_are_gone_leave_the_label_index_once_files_can_be_opened_again() {
-    let store = Store::empty();
-    erase_without_descriptors(&store);
-    // What comes meanwhile is not missing later.
-    store.push(&[(r#"{a="d"}"#, 3, b"new")]);
-    store.engine.flush_all().unwrap();
-    store.clock.advance(2 * time::SECOND_NS);
-    store.engine.settle_one(&mut || true).unwrap();
-    assert!(store.engine.labels_ready() && store.engine.background_failures().is_empty());
-    assert_eq!(store.streams(), [r#"{a="c"}"#, r#"{a="d"}"#]);
-}
-
-#[test]
-fn names_of_streams_that_are_gone_are_not_saved() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::empty();
-    store.disk.disk.set_local(folder.path());
-    let Store { disk, clock, engine } = store;
-    drop(engine);
-    let store = Store::open(disk, clock);
-    erase_without_descriptors(&store);
-    let Store { disk, clock, engine } = store;
-    drop(engine);
-    let store = Store::open(disk, clock);
-    store.engine.load_labels().unwrap();
-    assert!(store.engine.labels_ready());
-    assert_eq!(store.streams(), [r#"{a="c"}"#]);
-}
-
-#[test]
-fn a_label_index_that_could_not_be_built_is_built_once_files_can_be_opened_again() {
-    let store = Store::empty();
-    store.push(&[(r#"{a="b"}"#, 1, b"one")]);
-    store.engine.flush_all().unwrap();
-    let Store { disk, clock, engine } = store;
-    drop(engine);
-    disk.code.store(libc::EMFILE, Ordering::Relaxed);
-    let Store { disk, clock, engine } = Store::open(disk, clock);
-    let runtime = Runtime::start(Arc::clone(&engine)).unwrap();
-    let until = |what: &str, is_so: &dyn Fn() -> bool| {
-        let begin = Instant::now();
-        while !is_so() {
-            assert!(begin.elapsed() < Duration::from_secs(60), "{what}: {:?}", engine.background_failures());
-            std::thread::sleep(Duration::from_millis(5));
+        assert!(store.engine.flush_all().is_err());
+        assert!(!store.engine.may_flush());
+        let told = store.engine.background_failures();
+        assert!(told.iter().any(|t| t.starts_with("flush failed 1 times")), "{told:?}");
+        let mut failed = 1;
+        while lasts && store.engine.flush_all().is_err() {
+            failed += 1;
         }
-    };
-    let is_told = || engine.background_failures().iter().any(|t| t.starts_with("label_load failed 1 times"));
-    until("the failure is told", &is_told);
-    assert!(!engine.labels_ready());
-    disk.code.store(0, Ordering::Relaxed);
-    clock.advance(2 * time::SECOND_NS);
-    until("the index answers", &|| engine.labels_ready());
-    assert!(engine.background_failures().is_empty());
-    runtime.stop().unwrap();
-    let store = Store { disk, clock, engine };
-    assert_eq!(store.streams(), [r#"{a="b"}"#]);
+        assert_eq!(failed, if lasts { 5 } else { 1 }, "the heads have to be emptied in the end");
+        store.disk.code.store(0, Ordering::Relaxed);
+        store.engine.flush_all().unwrap();
+        let rows: u64 =
+            store.engine.view(&tenant(), TimeRange::ALL).segments.iter().map(|s| s.meta().rows).sum();
+        assert_eq!(rows, if lasts { 3 } else { 2 });
+    }
 }

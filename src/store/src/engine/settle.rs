@@ -22,6 +22,9 @@ const QUIET_NS: i64 = 3 * time::SECOND_NS;
 /// A day that is over is merged down to fewer small segments than this: merging the last few into one would move
 /// every line once more for nothing.
 const FEW_SMALL: usize = 4;
+/// A text index under construction takes at most about this many bytes for each byte of lines: 74 for a term, of which
+/// two more than a word and its separator do not fit into 17 bytes of a line.
+const INDEX_PER_RAW: usize = 8;
 /// A day is over this long after its end.
 const CLOSED_NS: i64 = time::HOUR_NS;
 
@@ -85,7 +88,9 @@ impl Engine {
             || fresh_bytes >= target
             || (quiet && fresh_bytes >= MIN_BYTES)
             || (closed && quiet && !fresh.is_empty());
-        let mut small: Vec<_> = settled.into_iter().filter(|s| s.meta().raw_bytes < target / 2).collect();
+        let is_small =
+            |s: &&Arc<SegmentHandle>| s.meta().raw_bytes < target / 2 && !self.is_full(s, &settled);
+        let mut small: Vec<_> = settled.iter().copied().filter(is_small).collect();
         small.sort_by_key(|s| s.meta().raw_bytes);
         let mut inputs: Vec<Arc<SegmentHandle>> = Vec::new();
         if due {
@@ -107,6 +112,16 @@ impl Engine {
         invariant!(inputs.len() <= MAX_INPUTS, "a merge of {} segments", inputs.len());
         let lone_settled = inputs.len() == 1 && inputs.iter().all(|s| s.meta().settled);
         (!inputs.is_empty() && !lone_settled).then_some(inputs)
+    }
+
+    /// Whether a merge ended this output because its text index had become large enough: merged again, it would come out
+    /// as it is. Outputs of one merge have the same sequences, and the last one is what was left over. One that has lost
+    /// most of its rows since is not meant.
+    fn is_full(&self, segment: &SegmentHandle, settled: &[&Arc<SegmentHandle>]) -> bool {
+        let meta = segment.meta();
+        let is_later = |s: &&Arc<SegmentHandle>| s.meta().seq == meta.seq && s.meta().id > meta.id;
+        meta.raw_bytes >= (self.config.merge_index_bytes / INDEX_PER_RAW) as u64
+            && settled.iter().any(is_later)
     }
 
     /// Merges `inputs` into new segments and publishes them in their place. `cutoff` drops expired rows. Streams that have
@@ -204,6 +219,7 @@ impl Engine {
     ) -> Option<Arc<SegmentHandle>> {
         let catalog = Arc::clone(&self.state.read().catalog);
         let others = catalog.partition(tenant, day).iter();
+        let others = others.filter(|s| !s.is_damaged());
         let mut others = others.filter(|s| s.meta().settled && inputs.iter().all(|i| !Arc::ptr_eq(i, s)));
         others.find(|s| s.open().is_ok_and(|segment| vouched_for.contains(&segment.group()))).cloned()
     }

@@ -1,8 +1,9 @@
 //! Checking every byte of a data directory without changing any.
 
 use super::catalog::{Catalog, OpenSegments, SegmentHandle};
+use super::open::newest_sequence;
 use super::read::PartitionStats;
-use crate::disk::{Disk, read_all};
+use crate::disk::Disk;
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::format;
 use crate::losses::{self, Loss, Losses, Lost};
@@ -116,14 +117,14 @@ fn verify_log(
     report.damage.extend(replayed.damage);
     for file in files {
         let path = wal::file_path(file.number);
-        report.bytes += read_all(disk, &path, 1 << 32).at(&path)?.len() as u64;
+        report.bytes += disk.open(&path).and_then(|file| file.len()).at(&path)?;
     }
     Ok(())
 }
 
 fn replay_from(listed: &Checked, losses: &Losses) -> ReplayFrom {
     // Without the manifest's mark every frame counts as new; what its segments hold is not known either.
-    let in_segments = listed.segments.is_none().then_some(0);
+    let in_segments = listed.segments.as_deref().map_or(0, newest_sequence);
     ReplayFrom { low_water: listed.low_water, in_segments, known_lost: losses.pushes() }
 }
 

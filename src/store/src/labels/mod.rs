@@ -137,6 +137,13 @@ impl LabelIndex {
         Self::with_store(store, self.max_bytes, self.sizes)
     }
 
+    /// Lets go of the image, so that another index can take its place.
+    pub(crate) fn release(&self) {
+        if let Err(e) = self.store.lock().close() {
+            tracing::warn!("the image of the label index cannot be closed: {e}");
+        }
+    }
+
     fn with_store(store: Store, max_bytes: usize, sizes: Sizes) -> Self {
         Self {
             tenants: RwLock::default(),

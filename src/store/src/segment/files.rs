@@ -1,7 +1,7 @@
 //! Which segment files are open? At most so many at once, whatever the number of segments and of their readers: a
 //! descriptor is closed when others are needed more, and opened again on demand.
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, os_code};
 use crate::manifest::{SegmentId, SegmentMeta};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -72,7 +72,7 @@ impl OpenFiles {
 
 /// Whether the process or the system has no descriptor left.
 fn is_out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+    matches!(os_code(error), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// Removes the files of segments that are no longer listed.

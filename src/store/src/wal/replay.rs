@@ -3,7 +3,7 @@
 use super::record::{KIND_BATCH, KIND_WITNESS, decode_batch};
 use super::writer::OldFile;
 use super::{DIR, file_number, file_path, mark};
-use crate::disk::{Disk, read_all};
+use crate::disk::{Disk, read_what_is_readable};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::frame::{ALIGN, Found, Frame, MAX_PAYLOAD, read_frame};
 use crate::runs::Runs;
@@ -28,8 +28,9 @@ pub struct ReplayReport {
 pub(crate) struct ReplayFrom {
     /// The manifest's low-water mark: frames up to it are in segments.
     pub(crate) low_water: u64,
-    /// When the manifest was lost, and its mark with it: the highest sequence of any segment, near which it was.
-    pub(crate) in_segments: Option<u64>,
+    /// The highest sequence of any segment. It is above the mark where the manifest was lost, and its mark with it: what
+    /// is not in the log any more reached segments.
+    pub(crate) in_segments: u64,
     /// What is known to be lost.
     pub(crate) known_lost: Runs,
 }
@@ -102,7 +103,7 @@ pub(crate) fn replay(
     for name in disk.list(DIR).at(DIR)? {
         let Some(number) = file_number(&name) else { continue };
         let path = file_path(number);
-        let bytes = read_all(disk, &path, MAX_PAYLOAD as u64 * 2).at(&path)?;
+        let bytes = read_what_is_readable(disk, &path, MAX_PAYLOAD as u64 * 2).at(&path)?;
         let scan = scan_file(number, &bytes, |frame| {
             if frame.place.seq <= low_water || frame.kind != KIND_BATCH {
                 return;
@@ -130,8 +131,7 @@ pub(crate) fn replay(
     }
     // A torn frame that was never acknowledged is no loss: only sequences that were durable count. A whole one that does
     // not decode was written so, or its checksum would not hold.
-    let in_segments = from.in_segments.map_or(0, |in_segments| in_segments.max(vouched.low_water));
-    let counted_above = low_water.max(in_segments);
+    let counted_above = low_water.max(from.in_segments).max(vouched.low_water);
     let mut missing = durable.above(counted_above);
     broken.iter().for_each(|(first, last)| missing.add(first, last));
     let lost = missing.without(&found).without(&from.known_lost);

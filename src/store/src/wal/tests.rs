@@ -1,7 +1,7 @@
 //! The log against damage: every bit, every length, stale frames, failed syncs.
 
 use super::*;
-use crate::disk::sim::SimDisk;
+use crate::disk::sim::{Faults, SimDisk};
 use crate::disk::{Disk, read_all};
 use crate::testing::batch_of;
 use std::sync::Arc;
@@ -96,6 +96,31 @@ fn frames_of_a_recycled_files_former_use_are_not_taken_for_data() {
     let mut seqs = Vec::new();
     super::replay::scan_file(file_number(&newest).unwrap(), &bytes, |frame| seqs.push(frame.place.seq));
     assert_eq!(seqs, [6]);
+}
+
+/// A delete asks which of its lines the log may still hold.
+#[test]
+fn a_spare_file_that_cannot_be_used_stays_known() {
+    let (disk, mut wal) = written(3);
+    let large = |n| encode_batch(&batch_of("t", &[(r#"{a="b"}"#, n, &random(n as u64, 300_000))]));
+    wal.append(&[&large(4)], true).unwrap();
+    wal.retire(3).unwrap();
+    assert_eq!(wal.first_seq(), Some(1), "the first file is spare");
+    disk.set_faults(Faults { open_errno: Some(libc::EMFILE), ..Faults::default() });
+    assert!(wal.append(&[&large(5)], true).is_err());
+    assert_eq!(wal.first_seq(), Some(1), "renamed, and not opened");
+    disk.set_faults(Faults::default());
+    wal.append(&[&large(5)], true).unwrap();
+    wal.scrub().unwrap();
+    wal.retire(5).unwrap();
+    assert_eq!(wal.first_seq(), None);
+    let left = disk.list(DIR).unwrap().into_iter().filter(|name| file_number(name).is_some()).count();
+    assert_eq!(left, 0);
+}
+
+fn random(seed: u64, len: usize) -> Vec<u8> {
+    let noise = |i: u64| xxhash_rust::xxh3::xxh3_64(&(seed << 32 | i).to_le_bytes()) as u8;
+    (0..len as u64).map(noise).collect()
 }
 
 #[test]

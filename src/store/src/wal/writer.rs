@@ -267,8 +267,13 @@ impl Wal {
                     return Err(e).at(&path);
                 }
                 self.next_number += 1;
-                let file = self.disk.open(&path).at(&path)?;
-                (Arc::clone(&file), file.len().at(&path)?)
+                match self.disk.open(&path).and_then(|file| file.len().map(|len| (file, len))) {
+                    Ok(opened) => opened,
+                    Err(e) => {
+                        self.full.push(FullFile { number, ..spare });
+                        return Err(e).at(&path);
+                    }
+                }
             }
             None => {
                 let file = self.disk.create(&path).at(&path)?;
@@ -281,8 +286,11 @@ impl Wal {
             ready = file.preallocate(wanted).and_then(|()| file.sync());
         }
         if let Err(e) = ready.and_then(|()| self.disk.sync_dir(DIR)) {
-            // On a full disk every further push comes here: the half-made file must not stay.
-            let _ = self.disk.remove(&path);
+            // On a full disk every further push comes here: the half-made file must not stay. It may hold remains of its
+            // former use, which a delete has to know of.
+            if self.disk.remove(&path).is_err() {
+                self.full.push(FullFile { number, begun_seq, last_seq: 0 });
+            }
             return Err(e).at(&path);
         }
         self.next_file_bytes = (self.next_file_bytes * 2).min(self.file_bytes);
@@ -319,7 +327,10 @@ impl Wal {
         self.abandon_active();
         self.retire(low_water)?;
         while let Some(spare) = self.spare.pop() {
-            self.remove(spare.number)?;
+            if let Err(e) = self.remove(spare.number) {
+                self.full.push(spare);
+                return Err(e);
+            }
         }
         self.next_file_bytes = MIN_FILE_BYTES.min(self.file_bytes);
         Ok(())

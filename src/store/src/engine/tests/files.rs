@@ -2,7 +2,7 @@
 
 use super::{Rig, config, tenant};
 use crate::disk::sim::SimDisk;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, named};
 use crate::engine::{Engine, EngineConfig};
 use std::io;
 use std::path::PathBuf;
@@ -26,9 +26,14 @@ struct CountedFile {
 }
 
 impl LimitedDisk {
-    fn counted(&self, open: impl FnOnce() -> io::Result<Arc<dyn DiskFile>>) -> io::Result<Arc<dyn DiskFile>> {
+    fn counted(
+        &self,
+        path: &str,
+        open: impl FnOnce() -> io::Result<Arc<dyn DiskFile>>,
+    ) -> io::Result<Arc<dyn DiskFile>> {
         if self.open.load(Ordering::SeqCst) >= self.limit {
-            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+            // As the real disk says it.
+            return Err(named(io::Error::from_raw_os_error(libc::EMFILE), path));
         }
         let file = open()?;
         self.open.fetch_add(1, Ordering::SeqCst);
@@ -38,10 +43,10 @@ impl LimitedDisk {
 
 impl Disk for LimitedDisk {
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
-        self.counted(|| self.disk.open(path))
+        self.counted(path, || self.disk.open(path))
     }
     fn create(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
-        self.counted(|| self.disk.create(path))
+        self.counted(path, || self.disk.create(path))
     }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.disk.rename(from, to)

@@ -1,12 +1,13 @@
 //! The label index is built beside flushes, merges and retention, is exact whatever they do meanwhile, and can be stopped.
 
 use super::{Rig, config, tenant};
-use crate::engine::{EngineConfig, LabelLoad};
+use crate::engine::{EngineConfig, LabelLoad, Retention};
+use crate::labels::{Bounds, LabelIndex};
 use std::cell::Cell;
 use std::sync::mpsc;
 use std::time::Duration;
 use strandline_model::time::DAY_NS;
-use strandline_model::{Day, Selector, TimeRange};
+use strandline_model::{Day, Labels, Selector, TimeRange};
 
 /// A generous end for work of another thread that takes milliseconds unless a lock keeps it.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -131,4 +132,34 @@ fn an_index_that_does_not_fit_is_given_up_and_stream_tables_answer() {
     rig.flush(&[(r#"{pod="more"}"#, 2, b"x")]);
     assert_eq!(rig.engine.series(&tenant(), TimeRange::ALL, &all).unwrap().len(), 1001);
     assert!(!rig.engine.labels_ready());
+}
+
+#[test]
+fn an_index_that_was_too_large_is_built_once_much_has_gone() {
+    let retention = Retention { max_age_ns: DAY_NS, ..Retention::default() };
+    let rig = Rig::new(EngineConfig { label_index_bytes: 20_000, retention, ..config() });
+    assert_eq!(rig.engine.load_labels_until(&|| false), LabelLoad::Complete);
+    let streams: Vec<String> = (0..1000).map(|i| format!(r#"{{pod="p{i:04}"}}"#)).collect();
+    let row = |labels: &'static str, ts| (labels, ts, &b"x"[..]);
+    rig.flush(&streams.iter().map(|labels| (labels.as_str(), 1, &b"x"[..])).collect::<Vec<_>>());
+    assert!(!rig.engine.labels_ready() && !rig.engine.label_load_is_due());
+    rig.clock.advance(3 * DAY_NS);
+    rig.flush(&[row(r#"{pod="new"}"#, 3 * DAY_NS)]);
+    assert!(!rig.engine.label_load_is_due());
+    assert!(rig.engine.retain(&mut || true).unwrap() > 0);
+    assert!(rig.engine.label_load_is_due());
+    assert_eq!(rig.engine.load_labels_until(&|| false), LabelLoad::Complete);
+    rig.assert_index_is_exact();
+    assert!(!rig.engine.label_load_is_due());
+}
+
+/// Each left its size behind when the image was saved, until the index gave itself up.
+#[test]
+fn a_tenant_without_streams_takes_nothing_of_the_index() {
+    let index = LabelIndex::open(None, 0, Bounds::NONE).0;
+    let labels = Labels::parse(r#"{a="b"}"#).unwrap();
+    index.add(&tenant(), Day(1), [&labels].into_iter());
+    assert!(index.memory_bytes() > 0);
+    index.drop_day(&tenant(), Day(1));
+    assert_eq!(index.memory_bytes(), 0);
 }

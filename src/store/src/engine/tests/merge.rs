@@ -49,3 +49,26 @@ fn a_merge_that_is_stopped_leaves_nothing_behind() {
         assert_eq!((rig.disk.paths(), asked), (before.clone(), stop_at));
     }
 }
+
+/// The bound on the text index ends each output while it is small: merged again it would come out as it is.
+#[test]
+fn merges_of_a_day_that_is_over_come_to_an_end() {
+    let settle_target_bytes = 4 << 20;
+    let rig = Rig::new(EngineConfig { settle_target_bytes, merge_index_bytes: 128 << 10, ..config() });
+    let noise =
+        |n: i64, i: i64| format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&(n << 32 | i).to_le_bytes()));
+    for n in 0..8 {
+        let lines: Vec<String> = (0..1000).map(|i| format!("{} {}", noise(n, i), noise(n, -i))).collect();
+        let rows: Vec<(&str, i64, &[u8])> = lines
+            .iter()
+            .enumerate()
+            .map(|(i, line)| (r#"{a="b"}"#, n * 1000 + i as i64, line.as_bytes()))
+            .collect();
+        rig.flush(&rows);
+    }
+    rig.clock.advance(3 * strandline_model::time::DAY_NS);
+    let merges = (0..30).take_while(|_| rig.engine.settle_one(&mut || true).unwrap()).count();
+    let segments = rig.engine.view(&super::tenant(), TimeRange::ALL).segments;
+    assert!(segments.len() > 4 && segments.iter().all(|s| s.meta().settled), "{segments:?}");
+    assert!((1..10).contains(&merges), "{merges} merges");
+}
