@@ -9,8 +9,8 @@ use crate::http::failure::Failure;
 use crate::push::{BodyLimits, PushError};
 use crate::state::Door;
 use axum::extract::Request;
-use axum::http::header::HeaderName;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderName};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use std::sync::Arc;
 use strandline_ingest::{
     Accepted, Admitted, Intake, IntakeError, PushMemory, Rejections, StoreError, SubmitError,
@@ -23,7 +23,10 @@ const SMALL_BODY_BYTES: usize = 128 << 10;
 /// ...if it unpacks to no more than this.
 const SMALL_BYTES: usize = 1 << 20;
 
-/// Reads a body by its headers into an intake.
+/// How a message of gRPC is packed.
+pub(crate) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+
+/// Reads a body by those of its headers that are [`needed`] into an intake.
 pub(crate) type Decode = fn(&HeaderMap, &[u8], &BodyLimits, &mut Intake<'_>) -> Result<(), PushError>;
 
 /// What has become of a push that was not refused whole.
@@ -44,18 +47,22 @@ pub(crate) async fn receive(state: &Door, request: Request, decode: Decode) -> R
     let pusher = match Pusher::of(state, &parts).await {
         Ok(pusher) => pusher,
         Err(failure) => {
-            body::discard(body, &parts.headers, max).await;
+            let is_held_back = body::is_held_back(&parts.headers);
+            drop(parts);
+            body::discard(body, is_held_back, max).await;
             return Err(failure);
         }
     };
+    let headers = needed(&parts.headers);
+    drop(parts);
     let refused = |(reason, failure)| {
         state.counts.refused(pusher.tenant(), reason);
         failure
     };
     let lease = state.config.memory.lease(MemoryClass::Ingest, pusher.tenant());
-    let body = body_of(state, body, &parts.headers, &lease).await.map_err(unread).map_err(refused)?;
+    let body = body_of(state, body, &headers, &lease).await.map_err(unread).map_err(refused)?;
     let body = Body { bytes: body, _lease: lease };
-    let decoded = decoded(state, &pusher, decode, parts.headers, body).await.map_err(refused)?;
+    let decoded = decoded(state, &pusher, decode, headers, body).await.map_err(refused)?;
     let admitted = decoded.admitted?;
     let stored = admitted.batch.entries.len();
     if stored > 0 {
@@ -66,6 +73,17 @@ pub(crate) async fn receive(state: &Door, request: Request, decode: Decode) -> R
     Ok(Received { stored, rejected: decoded.rejected, over_limit })
 }
 
+/// Copies of the headers that are needed to read and decode a body: a head is kept as long as its body takes to come, and is
+/// much larger than these.
+fn needed(headers: &HeaderMap) -> HeaderMap {
+    let names = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, GRPC_ENCODING];
+    let copied = names.into_iter().filter_map(|name| {
+        let value = HeaderValue::from_bytes(headers.get(&name)?.as_bytes()).ok()?;
+        Some((name, value))
+    });
+    copied.collect()
+}
+
 /// Reads a body whole, within its rules and into memory of `lease`.
 async fn body_of(
     state: &Door,
@@ -74,7 +92,7 @@ async fn body_of(
     lease: &Lease,
 ) -> Result<Vec<u8>, BodyError> {
     let rules = body_rules(state);
-    let crowded = || state.config.memory.is_waited_for(MemoryClass::Ingest);
+    let crowded = || lease.is_in_the_way();
     body::read(body, headers, &rules, lease, state.submitter.clock().as_ref(), crowded).await
 }
 
@@ -121,9 +139,8 @@ type Refused = (&'static str, Failure);
 fn unread(error: BodyError) -> Refused {
     match error {
         BodyError::TooLarge(..) => ("too_large", Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error)),
-        BodyError::Paused(_) | BodyError::Slow(_) | BodyError::Overdue(_) => {
-            ("slow", Failure::new(StatusCode::REQUEST_TIMEOUT, error))
-        }
+        // The network may be better the next time.
+        BodyError::Paused(_) | BodyError::Slow(_) | BodyError::Overdue(_) => ("slow", Failure::busy(error)),
         BodyError::Cut => ("cut_off", Failure::bad_request(error)),
         BodyError::NoMemory(exhausted) => no_memory(&exhausted),
         BodyError::GaveWay => ("inflight_bytes", Failure::busy(error)),

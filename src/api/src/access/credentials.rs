@@ -18,6 +18,9 @@ use subtle::ConstantTimeEq;
 
 /// Most tokens and users together: each request is compared with all tokens.
 pub const MAX_CREDENTIALS: usize = 4096;
+/// Longest user name and password of a request.
+const MAX_NAME_BYTES: usize = 256;
+const MAX_PASSWORD_BYTES: usize = 4 << 10;
 
 /// Why credentials cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +139,9 @@ fn presented(headers: &HeaderMap) -> Option<Presented> {
     let decoded = STANDARD.decode(rest).or_else(|_| STANDARD_NO_PAD.decode(rest)).ok()?;
     let text = String::from_utf8(decoded).ok()?;
     let (name, password) = text.split_once(':')?;
-    Some(Presented::Pair(name.to_owned(), password.to_owned()))
+    // What waits for its check is kept.
+    let fits = name.len() <= MAX_NAME_BYTES && password.len() <= MAX_PASSWORD_BYTES;
+    fits.then(|| Presented::Pair(name.to_owned(), password.to_owned()))
 }
 
 #[cfg(test)]
@@ -211,6 +216,17 @@ mod tests {
             assert_eq!(ask(&known, &values), wanted, "{values:?}");
         }
         assert!(!format!("{known:?}").contains("ann"));
+    }
+
+    #[test]
+    fn names_and_passwords_that_nobody_has_are_not_kept() {
+        let is_kept = |name: usize, password: usize| {
+            let value = basic(&format!("{}:{}", "n".repeat(name), "p".repeat(password)));
+            let headers = [(AUTHORIZATION, HeaderValue::from_str(&value).unwrap())].into_iter().collect();
+            presented(&headers).is_some()
+        };
+        assert!(is_kept(MAX_NAME_BYTES, MAX_PASSWORD_BYTES));
+        assert!(!is_kept(MAX_NAME_BYTES + 1, 1) && !is_kept(1, MAX_PASSWORD_BYTES + 1));
     }
 
     #[test]

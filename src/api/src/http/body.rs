@@ -20,10 +20,9 @@ const FIRST_BYTES: usize = 4 << 10;
 const GRACE: Duration = Duration::from_secs(10);
 /// How often a body that is slow to come is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// While others wait for memory, a body has to come so fast that it would fill what it holds again in this many seconds...
+/// While others wait for the memory that a body holds, it has to come so fast that it would fill that again in this many
+/// seconds, and not below its least rate.
 const REFILL_S: usize = 16;
-/// ...or at least this fast, in bytes per second.
-const LEAST_UNDER_PRESSURE: usize = 64 << 10;
 /// A body that holds less than this is in nobody's way.
 const HARMLESS_BYTES: usize = 64 << 10;
 /// Longest time for which a refused body is read on.
@@ -89,7 +88,7 @@ pub(crate) enum BodyError {
     GaveWay,
 }
 
-/// Reads `body` whole into memory of `lease`. `crowded` says whether others wait for memory.
+/// Reads `body` whole into memory of `lease`. `crowded` says whether others wait for the memory that it holds.
 pub(crate) async fn read(
     body: Body,
     headers: &HeaderMap,
@@ -110,7 +109,7 @@ pub(crate) async fn read(
     };
     if matches!(read, Err(BodyError::TooLarge(..) | BodyError::NoMemory(_))) {
         lease.shrink(lease.bytes());
-        discard(body, headers, rules.max_bytes).await;
+        discard(body, is_held_back(headers), rules.max_bytes).await;
     }
     read
 }
@@ -233,7 +232,7 @@ impl Pace<'_> {
         if spent_ns < SECOND_NS {
             return true;
         }
-        let least = (held / REFILL_S).max(LEAST_UNDER_PRESSURE);
+        let least = ((held / REFILL_S) as u64).max(self.rules.min_rate);
         let came = self.window_bytes as i128 * i128::from(SECOND_NS) / i128::from(spent_ns);
         (self.window_ns, self.window_bytes) = (now_ns, 0);
         came >= least as i128
@@ -246,10 +245,16 @@ impl Pace<'_> {
     }
 }
 
+/// Whether the client waits to be asked for its body.
+pub(crate) fn is_held_back(headers: &HeaderMap) -> bool {
+    headers.contains_key(EXPECT)
+}
+
 /// Reads on for a while without keeping anything: a client whose connection is closed while it still sends does not see
-/// the answer, and sends the same again and again. One that waits to be asked for its body is not asked.
-pub(crate) async fn discard(mut body: Body, headers: &HeaderMap, max_bytes: usize) {
-    if headers.contains_key(EXPECT) {
+/// the answer, and sends the same again and again. One that waits to be asked for its body is not asked. It takes no head:
+/// that of a refused request is not to stay in memory meanwhile.
+pub(crate) async fn discard(mut body: Body, is_held_back: bool, max_bytes: usize) {
+    if is_held_back {
         return;
     }
     let mut left = max_bytes.saturating_mul(4);

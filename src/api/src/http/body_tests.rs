@@ -150,8 +150,8 @@ fn a_slow_body_gives_way_when_others_wait_for_memory() {
         let (clock, body) = script(&slow);
         assert_eq!(read_now(body, None, &RULES, &lease(&budget), &*clock, crowded).err(), wanted);
     }
-    // Quick ones stay, and so do small ones.
-    for pieces in [[(SECOND_NS, 200_000); 4], [(2 * SECOND_NS, 10); 4]] {
+    // Quick ones stay, and so do small ones, and those of modest size that are above the least rate.
+    for pieces in [[(SECOND_NS, 200_000); 4], [(2 * SECOND_NS, 10); 4], [(2 * SECOND_NS, 40_000); 4]] {
         let (clock, body) = script(&pieces);
         assert!(read_now(body, None, &RULES, &lease(&budget), &*clock, true).is_ok());
     }

@@ -5,16 +5,12 @@
 //! new one. If none is idle, the new one comes into a small reserve, where `/ready` and `/metrics` are answered and nothing
 //! else.
 
-use axum::body::Body;
-use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use crate::http::answer_body::Answers;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use strandline_model::Clock;
 use tokio::sync::Notify;
 
@@ -67,6 +63,7 @@ pub(crate) struct Activity {
     /// Monotonic time (ns) of its last change to idle.
     idle_since_ns: AtomicI64,
     has_asked: AtomicBool,
+    answers: Answers,
     close: Notify,
 }
 
@@ -113,6 +110,7 @@ impl Connections {
             under_way: AtomicUsize::new(0),
             idle_since_ns: AtomicI64::new(self.clock.monotonic_ns()),
             has_asked: AtomicBool::new(false),
+            answers: Answers::default(),
             close: Notify::new(),
         });
         let number = table.next;
@@ -135,7 +133,7 @@ impl Connections {
 
     /// Connections that may do everything.
     #[cfg(test)]
-    fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.table.lock().open.len()
     }
 }
@@ -216,12 +214,34 @@ impl Activity {
     /// How long it has been idle (ns); 0 if it is not.
     pub(crate) fn idle_ns(&self) -> i64 {
         let since = self.idle_since_ns.load(Ordering::Relaxed);
-        if self.is_idle() { self.clock.monotonic_ns().saturating_sub(since) } else { 0 }
+        if self.is_idle() { self.now_ns().saturating_sub(since) } else { 0 }
+    }
+
+    /// The answers that are being taken.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// For how long (ns) the client has taken nothing of some answer.
+    pub(crate) fn stalled_ns(&self) -> i64 {
+        self.answers.stalled_ns(self.now_ns())
+    }
+
+    /// Monotonic time.
+    pub(crate) fn now_ns(&self) -> i64 {
+        self.clock.monotonic_ns()
     }
 
     /// Resolves when the connection is to make room.
     pub(crate) async fn asked_to_close(&self) {
         self.close.notified().await;
+    }
+}
+
+impl UnderWay {
+    /// Of the connection that the request came on.
+    pub(crate) fn activity(&self) -> &Arc<Activity> {
+        &self.0
     }
 }
 
@@ -232,42 +252,10 @@ impl Drop for UnderWay {
     }
 }
 
-/// An answer's body, with which its request ends.
-pub(crate) struct AnswerBody {
-    body: Body,
-    _under_way: UnderWay,
-}
-
-impl AnswerBody {
-    /// The body of an answer to a request under way.
-    pub(crate) fn new(body: Body, under_way: UnderWay) -> Self {
-        Self { body, _under_way: under_way }
-    }
-}
-
-impl HttpBody for AnswerBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::task::Context;
     use strandline_model::ManualClock;
 
     fn address(last: u8) -> IpAddr {

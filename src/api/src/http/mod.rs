@@ -1,6 +1,7 @@
 //! What has to be done for every request, whatever it asks?
 
 pub(crate) mod answer;
+pub(crate) mod answer_body;
 pub(crate) mod blocking;
 pub(crate) mod body;
 pub(crate) mod connections;

@@ -18,6 +18,7 @@ use std::sync::{Arc, LazyLock, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 /// Looks at whether a client takes anything, for each time that it may take nothing.
 const LOOKS: u32 = 4;
@@ -30,9 +31,32 @@ static WRITING: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
 
 /// A piece, if there was one left, and what is left behind it; nothing if the writing broke.
 type Written = Option<(Option<Vec<u8>>, Box<Pieces>)>;
-type Writing = Pin<Box<dyn Future<Output = Written> + Send>>;
 /// Appends the next item of an answer; `false` when there is none.
 type Item = Box<dyn FnMut(&mut Vec<u8>) -> bool + Send>;
+
+/// The task that writes a piece. It runs whether or not somebody asks for the piece: a right to write that is given to a
+/// future that nobody polls would be lost to all. Ends with what wants the piece.
+struct Writing(JoinHandle<Written>);
+
+impl Writing {
+    fn begin(pieces: Box<Pieces>) -> Self {
+        Self(tokio::spawn(written(pieces)))
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Written> {
+        Pin::new(&mut self.0).poll(context).map(|written| written.ok().flatten())
+    }
+
+    fn is_done(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 /// What is left of an answer.
 pub(crate) struct Pieces {
@@ -205,9 +229,10 @@ async fn written(mut pieces: Box<Pieces>) -> Written {
 }
 
 impl Sending {
-    /// Whether the client has taken a piece since the last look.
+    /// Whether the client has taken a piece since the last look, or there is none that it could take.
     fn has_moved(&mut self, seen: &mut u64) -> bool {
-        let moved = self.taken != *seen;
+        let is_being_written = matches!(&self.next, Next::Writing(writing) if !writing.is_done());
+        let moved = self.taken != *seen || is_being_written;
         *seen = self.taken;
         moved
     }
@@ -223,16 +248,12 @@ impl Sending {
                 Next::Ready(piece, pieces) => {
                     if !pieces.is_done() {
                         // Begun at once, to be there when this piece is sent.
-                        let mut writing: Writing = Box::pin(written(pieces));
-                        self.next = match writing.as_mut().poll(context) {
-                            Poll::Ready(found) => Next::of(found),
-                            Poll::Pending => Next::Writing(writing),
-                        };
+                        self.next = Next::Writing(Writing::begin(pieces));
                     }
                     self.taken += 1;
                     return Poll::Ready(Some(Ok(Bytes::from(piece))));
                 }
-                Next::Writing(mut writing) => match writing.as_mut().poll(context) {
+                Next::Writing(mut writing) => match writing.poll(context) {
                     Poll::Ready(found) => self.next = Next::of(found),
                     Poll::Pending => {
                         self.next = Next::Writing(writing);
@@ -338,6 +359,39 @@ mod tests {
             let watch = tokio::spawn(body.stall().watch(Duration::from_millis(20)));
             drop(body);
             watch.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn answers_that_are_not_asked_for_more_hold_no_right_to_write() {
+        run(async {
+            let all = u32::try_from(WRITING.available_permits()).unwrap();
+            let taken = Arc::clone(&WRITING).acquire_many_owned(all).await.unwrap();
+            // As many slow clients as there are rights, each with a piece to be written, and none takes another.
+            let mut slow: Vec<Streamed> = (0..all).map(|_| streamed().0).collect();
+            for body in &mut slow {
+                next(body).await.unwrap().unwrap();
+            }
+            drop(taken);
+            let (mut quick, _) = streamed();
+            let all_of_it = async { while next(&mut quick).await.is_some() {} };
+            tokio::time::timeout(Duration::from_secs(20), all_of_it).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn waiting_for_the_right_to_write_is_no_stall_of_the_client() {
+        run(async {
+            let all = u32::try_from(WRITING.available_permits()).unwrap();
+            let taken = Arc::clone(&WRITING).acquire_many_owned(all).await.unwrap();
+            let (mut body, _) = streamed();
+            next(&mut body).await.unwrap().unwrap();
+            let watch = tokio::spawn(body.stall().watch(Duration::from_millis(20)));
+            // Ten times as long as a client may take.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert!(!watch.is_finished());
+            drop(taken);
+            assert_eq!(next(&mut body).await.unwrap().unwrap(), PIECE_BYTES);
         });
     }
 }

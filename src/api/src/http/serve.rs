@@ -5,19 +5,25 @@
 
 use crate::access::Peer;
 use crate::config::ApiConfig;
-use crate::http::connections::{Activity, Admission, AnswerBody, Slot};
+use crate::http::answer_body::AnswerBody;
+use crate::http::connections::{Activity, Admission, Slot};
+use crate::http::failure::Failure;
 use crate::http::polling::{self, MarkedTasks};
 use crate::http::write_timeout::WriteTimeout;
 use crate::router::{otlp_grpc_router, reserve_router, router};
 use crate::state::{ApiState, Door, Shared};
 use axum::Router;
 use axum::body::Body;
+use axum::http::{StatusCode, Version};
+use axum::response::{IntoResponse, Response};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use std::pin::pin;
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -33,11 +39,16 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the recorder of metrics is given time to tidy up.
 const METRICS_TIDY: Duration = Duration::from_secs(5);
-/// Longest header of one HTTP/1 request, and buffer of a connection.
-const MAX_HTTP1_BUFFER: usize = 256 << 10;
-/// Header limits and streams of HTTP/2.
-const MAX_HTTP2_HEADERS: u32 = 256 << 10;
-const MAX_HTTP2_STREAMS: u32 = 128;
+/// Longest head of one HTTP/1 request, and buffer of a connection: a target of 64 KiB (hyper takes no longer one) and headers.
+const MAX_HTTP1_BUFFER: usize = 96 << 10;
+/// The same for a head of HTTP/2; it counts 32 bytes more for each field.
+const MAX_HTTP2_HEADERS: u32 = 80 << 10;
+/// Most fields of a head: fields of HTTP/2 can be a byte each, and take 100 bytes of memory. hyper's own bound for HTTP/1.
+const MAX_FIELDS: usize = 100;
+/// Requests at a time of one HTTP/2 connection: nothing else bounds how many heads it can have in memory.
+const MAX_HTTP2_STREAMS: u32 = 64;
+/// What a connection of HTTP/2 may send before it is read, on all streams and on each: the protocol's own default.
+const HTTP2_WINDOW: u32 = 65_535;
 const HTTP2_PING: Duration = Duration::from_secs(30);
 
 /// Why the door closed unasked.
@@ -165,7 +176,7 @@ async fn taken(stream: TcpStream, peer: Peer, service: Service, slot: Slot, clos
         return connection(stream, peer, service, slot, closed).await;
     };
     // The lock of this moment, for as long as the connection lives.
-    let acceptor = tls.acceptor();
+    let acceptor = if service.is_reserve { tls.http1_acceptor() } else { tls.acceptor() };
     let agreed = tokio::select! {
         agreed = tokio::time::timeout(service.config.header_timeout, acceptor.accept(stream)) => agreed,
         () = slot.activity().asked_to_close() => return,
@@ -178,7 +189,7 @@ async fn taken(stream: TcpStream, peer: Peer, service: Service, slot: Slot, clos
 }
 
 /// Serves one connection to its end.
-async fn connection<S>(stream: S, peer: Peer, service: Service, slot: Slot, mut closed: watch::Receiver<bool>)
+async fn connection<S>(stream: S, peer: Peer, service: Service, slot: Slot, closed: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -186,53 +197,101 @@ where
     let activity = Arc::clone(slot.activity());
     let app = service_fn(move |mut request: Request<Incoming>| {
         let under_way = activity.begin();
+        let is_http2 = request.version() == Version::HTTP_2;
         request.extensions_mut().insert(peer);
-        let answer = app.clone().oneshot(request.map(Body::new));
-        async move { answer.await.map(|answer| answer.map(|body| AnswerBody::new(body, under_way))) }
+        // A head that is too long is dropped here, before the next one is read.
+        let answer = has_few_fields(&request).then(|| app.clone().oneshot(request.map(Body::new)));
+        async move {
+            let answer = match answer {
+                Some(answer) => answer.await?,
+                None => too_many_fields(),
+            };
+            Ok::<_, Infallible>(answer.map(|body| AnswerBody::new(body, under_way, is_http2)))
+        }
     });
     let builder = builder(&config, is_reserve);
-    let stream = WriteTimeout::new(stream, config.write_timeout);
-    let mut serving =
-        pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(app)));
-    let mut look = pin!(tokio::time::sleep(config.header_timeout));
-    loop {
-        tokio::select! {
-            result = &mut serving => {
-                if let Err(error) = result {
-                    tracing::debug!(%error, "a connection ended");
-                }
-                return;
-            }
-            // While it finds out which HTTP is spoken, hyper knows no time limit, and none for idle connections of HTTP/2.
-            () = &mut look => match time_left(slot.activity(), &config, is_reserve) {
-                Some(left) => look.set(tokio::time::sleep(left)),
-                None => return,
-            },
-            () = slot.activity().asked_to_close() => {
-                // A request may have come since it was chosen.
-                if slot.activity().is_idle() {
+    let stream = TokioIo::new(WriteTimeout::new(stream, config.write_timeout));
+    let app = TowerToHyperService::new(app);
+    let open = OpenConnection { slot, config, is_reserve, closed };
+    if is_reserve {
+        // One request and one answer, whose writing has a time limit; streams could hold a connection in many ways.
+        let builder = builder.http1_only();
+        let serving = pin!(builder.serve_connection(stream, app));
+        return open.to_its_end(serving, |serving| serving.graceful_shutdown()).await;
+    }
+    let serving = pin!(builder.serve_connection_with_upgrades(stream, app));
+    open.to_its_end(serving, |serving| serving.graceful_shutdown()).await;
+}
+
+/// A connection that is served, and what can end it.
+struct OpenConnection {
+    slot: Slot,
+    config: ApiConfig,
+    is_reserve: bool,
+    closed: watch::Receiver<bool>,
+}
+
+impl OpenConnection {
+    async fn to_its_end<F, E: Display>(mut self, mut serving: Pin<&mut F>, shut_down: impl Fn(Pin<&mut F>))
+    where
+        F: Future<Output = Result<(), E>>,
+    {
+        let config = &self.config;
+        let mut look = pin!(tokio::time::sleep(config.header_timeout.min(config.write_timeout)));
+        loop {
+            tokio::select! {
+                result = &mut serving => {
+                    if let Err(error) = result {
+                        tracing::debug!(%error, "a connection ended");
+                    }
                     return;
                 }
-                serving.as_mut().graceful_shutdown();
-            }
-            changed = closed.changed(), if !*closed.borrow() => {
-                if changed.is_err() {
-                    return;
+                // While it finds out which HTTP is spoken, hyper knows no time limit, and none for idle connections of HTTP/2.
+                () = &mut look => match time_left(self.slot.activity(), config, self.is_reserve) {
+                    Some(left) => look.set(tokio::time::sleep(left)),
+                    None => return,
+                },
+                () = self.slot.activity().asked_to_close() => {
+                    // A request may have come since it was chosen.
+                    if self.slot.activity().is_idle() {
+                        return;
+                    }
+                    shut_down(serving.as_mut());
                 }
-                serving.as_mut().graceful_shutdown();
+                changed = self.closed.changed(), if !*self.closed.borrow() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    shut_down(serving.as_mut());
+                }
             }
         }
     }
 }
 
-/// How long a connection may still be idle, or until the next look at it; `None`: it has been for too long.
+fn has_few_fields<B>(request: &Request<B>) -> bool {
+    request.headers().len() <= MAX_FIELDS
+}
+
+fn too_many_fields() -> Response {
+    let text = format_args!("the request has more than {MAX_FIELDS} header fields");
+    Failure::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text).with_newline().into_response()
+}
+
+/// How long until the next look at a connection; `None`: it was idle, or its client took nothing of an answer, for too long.
 fn time_left(activity: &Activity, config: &ApiConfig, is_reserve: bool) -> Option<Duration> {
+    let left = |most: Duration, spent_ns: i64| {
+        let spent = Duration::from_nanos(u64::try_from(spent_ns).unwrap_or(0));
+        most.checked_sub(spent).filter(|left| !left.is_zero())
+    };
     let most = if activity.has_asked() && !is_reserve { config.idle_timeout } else { config.header_timeout };
-    if !activity.is_idle() {
-        return Some(most);
-    }
-    let idle = Duration::from_nanos(u64::try_from(activity.idle_ns()).unwrap_or(0));
-    most.checked_sub(idle).filter(|left| !left.is_zero())
+    let idle = left(most, activity.idle_ns())?;
+    let Some(stalled) = left(config.write_timeout, activity.stalled_ns()) else {
+        metrics::counter!("strandline_answers_stalled_total").increment(1);
+        tracing::debug!("a client took nothing of an answer for too long (server.write_timeout)");
+        return None;
+    };
+    Some(idle.min(stalled))
 }
 
 fn builder(config: &ApiConfig, is_reserve: bool) -> Builder<MarkedTasks> {
@@ -249,6 +308,8 @@ fn builder(config: &ApiConfig, is_reserve: bool) -> Builder<MarkedTasks> {
         .timer(TokioTimer::new())
         .max_header_list_size(MAX_HTTP2_HEADERS)
         .max_concurrent_streams(MAX_HTTP2_STREAMS)
+        .initial_stream_window_size(HTTP2_WINDOW)
+        .initial_connection_window_size(HTTP2_WINDOW)
         .keep_alive_interval(HTTP2_PING);
     builder
 }

@@ -11,6 +11,9 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio_rustls::TlsAcceptor;
 
+/// What ALPN calls HTTP/1.1.
+const HTTP1: &[u8] = b"http/1.1";
+
 /// The contents of the files, in PEM.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -72,7 +75,18 @@ impl Tls {
 
     /// What takes the next connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)).into()
+        self.now().into()
+    }
+
+    /// The same for a connection that does not offer HTTP/2.
+    pub(crate) fn http1_acceptor(&self) -> TlsAcceptor {
+        let mut config = ServerConfig::clone(&self.now());
+        config.alpn_protocols = vec![HTTP1.to_vec()];
+        Arc::new(config).into()
+    }
+
+    fn now(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -96,7 +110,7 @@ fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
         .map_err(|why| TlsError::Pem { setting: "tls.key_file", why })?;
     let chain = certificates("tls.cert_file", &files.certificates)?;
     let mut config = builder.with_single_cert(chain, key).map_err(TlsError::Pair)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), HTTP1.to_vec()];
     Ok(Arc::new(config))
 }
 

@@ -7,7 +7,7 @@ use super::status;
 use crate::http::failure::{Failure, RETRY_AFTER_S};
 use crate::loki::push::{over_limit_text, refusal_text};
 use crate::push::{BodyLimits, OtlpFormat, PushError, decode_otlp};
-use crate::receive::{Received, header, receive};
+use crate::receive::{GRPC_ENCODING, Received, header, receive};
 use crate::state::Door;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -22,7 +22,6 @@ use strandline_ingest::Intake;
 /// The path of the method.
 pub(crate) const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
-const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
@@ -36,7 +35,6 @@ const MAX_MESSAGE_CHARS: usize = 1000;
 /// Codes of gRPC.
 const OK: u64 = 0;
 const INVALID_ARGUMENT: u64 = 3;
-const DEADLINE_EXCEEDED: u64 = 4;
 const PERMISSION_DENIED: u64 = 7;
 const RESOURCE_EXHAUSTED: u64 = 8;
 const UNAVAILABLE: u64 = 14;
@@ -93,7 +91,6 @@ fn refused(failure: &Failure) -> Response {
     let code = match failure.status() {
         401 => UNAUTHENTICATED,
         403 => PERMISSION_DENIED,
-        408 => DEADLINE_EXCEEDED,
         // Without a time to wait it is final, as it should be for a message that is too large.
         413 => RESOURCE_EXHAUSTED,
         429 => return try_again(text, failure.retry_after_s().unwrap_or(RETRY_AFTER_S)),
@@ -192,7 +189,6 @@ mod tests {
             (400, "3", false),
             (401, "16", false),
             (403, "7", false),
-            (408, "4", false),
             (413, "8", false),
             (429, "14", true),
             (500, "14", true),

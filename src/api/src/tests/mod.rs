@@ -1,6 +1,7 @@
 //! Does the door work? Requests over real connections to a store in a temporary folder.
 
 mod ask;
+mod heads;
 mod limits;
 mod rig;
 mod routes;

@@ -42,6 +42,11 @@ impl Accounts {
         Self::of(&self.peak, class)
     }
 
+    /// What a tenant holds of a class.
+    pub(super) fn held(&self, class: Class, tenant: &TenantId) -> usize {
+        self.tenants.get(class.at()).and_then(|tenants| tenants.get(tenant)).copied().unwrap_or(0)
+    }
+
     /// The most that a class can hold when the others hold nothing.
     pub(super) fn capacity(&self, class: Class) -> usize {
         let others: usize =

@@ -44,6 +44,15 @@ impl Lease {
         self.class
     }
 
+    /// Whether somebody waits for what this lease holds: its own tenant, or one that holds less. One that holds more waits
+    /// for itself.
+    pub fn is_in_the_way(&self) -> bool {
+        let state = self.shared.lock();
+        let mine = state.accounts.held(self.class, &self.tenant);
+        let mut waiting = state.waiters.tenants(self.class);
+        waiting.any(|tenant| *tenant == self.tenant || state.accounts.held(self.class, tenant) < mine)
+    }
+
     /// Takes `more` bytes, or none of them. Cheap: most growths are within what was set aside before.
     pub fn try_grow(&self, more: usize) -> Result<(), Exhausted> {
         if more > self.shared.total {

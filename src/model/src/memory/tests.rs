@@ -134,6 +134,25 @@ fn one_who_gives_up_leaves_nothing_behind_and_lets_others_pass() {
 }
 
 #[test]
+fn a_lease_is_in_the_way_of_its_own_tenant_and_of_those_who_hold_less() {
+    let budget = MemoryBudget::new(16 * MIB, &[]);
+    let mut context = Context::from_waker(Waker::noop());
+    let [hog, hogs_next, modest, new] = [0, 0, 1, 2].map(|n| budget.lease(Class::Ingest, &tenant(n)));
+    hog.try_grow(10 * MIB).unwrap();
+    modest.try_grow(MIB).unwrap();
+    assert!(!hog.is_in_the_way() && !modest.is_in_the_way(), "nobody waits");
+    // The hog waits for its own share.
+    let mut waiting = Box::pin(hogs_next.grow(2 * MIB));
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    assert!(hog.is_in_the_way() && !modest.is_in_the_way());
+    drop(waiting);
+    let mut waiting = Box::pin(new.grow(6 * MIB));
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    assert!(hog.is_in_the_way() && modest.is_in_the_way(), "one that has nothing waits for both");
+    assert!(!budget.lease(Class::Query, &tenant(2)).is_in_the_way(), "another class");
+}
+
+#[test]
 fn threads_that_wait_all_get_through_and_never_hold_too_much() {
     let budget = MemoryBudget::new(8 * MIB, &[]);
     let (held, worst) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -33,6 +33,11 @@ impl Waiters {
         self.queue.iter().filter(|w| w.class == class && !w.granted).count()
     }
 
+    /// Whose growths wait for `class`; a tenant with several comes as often.
+    pub(super) fn tenants(&self, class: Class) -> impl Iterator<Item = &TenantId> {
+        self.queue.iter().filter(move |w| w.class == class && !w.granted).map(|w| &w.tenant)
+    }
+
     /// Whether one of this class and tenant waits already, so that the next one queues behind it.
     pub(super) fn is_waiting(&self, class: Class, tenant: &TenantId) -> bool {
         self.queue.iter().any(|w| !w.granted && w.class == class && w.tenant == *tenant)
