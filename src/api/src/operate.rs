@@ -9,9 +9,10 @@ use crate::state::Door;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use strandline_model::MemoryClass;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 /// The Loki that clients may take this server for: some compare version numbers.
 pub(crate) const LOKI_VERSION: &str = "3.5.0";
@@ -58,17 +59,27 @@ pub(crate) async fn metrics(State(state): State<Door>, _: Scraper) -> Result<Res
     Ok((content_type, rendered(&state).await?).into_response())
 }
 
-/// The metrics as text. Thousands of series take their time, so a thread of its own writes them: the runtime's blocking
-/// threads may all be taken when somebody wants to know why.
+/// The metrics as text. Thousands of series take their time.
 async fn rendered(state: &Door) -> Result<String, Failure> {
-    let _turn = state.scrapes.acquire().await.map_err(|_| Failure::internal())?;
-    let (tell, told) = oneshot::channel();
     let prometheus = state.prometheus.clone();
+    on_own_thread(&state.scrapes, move || prometheus.render()).await
+}
+
+/// Does `work` on a thread of its own when one of the `slots` is free: the runtime's blocking threads may all be taken when
+/// somebody wants to know why. The slot is the thread's until it is done, whether or not the client still waits.
+async fn on_own_thread<T: Send + 'static>(
+    slots: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(|_| Failure::internal())?;
+    let (tell, told) = oneshot::channel();
     let thread = std::thread::Builder::new().name("metrics".to_owned());
     thread
         .spawn(move || {
+            let done = work();
+            drop(slot);
             // Nobody listens when the client has gone.
-            let _ = tell.send(prometheus.render());
+            let _ = tell.send(done);
         })
         .map_err(Failure::busy)?;
     told.await.map_err(|_| Failure::internal())
@@ -90,4 +101,23 @@ pub(crate) async fn buildinfo(headers: HeaderMap) -> Response {
         env!("CARGO_PKG_VERSION")
     );
     Answer::json(body.into_bytes()).packed_for(&headers).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::{Context, Waker};
+
+    #[test]
+    fn a_client_that_goes_away_does_not_free_the_slot_of_its_thread() {
+        let slots = Arc::new(Semaphore::new(1));
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let mut gone = Box::pin(on_own_thread(&slots, move || wait.recv()));
+        assert!(gone.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(gone);
+        assert_eq!(slots.available_permits(), 0, "the thread is still at work");
+        drop(go_on);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert_eq!(runtime.block_on(on_own_thread(&slots, || 7)), Ok(7));
+    }
 }

@@ -68,7 +68,7 @@ pub(crate) fn otlp_grpc_router(state: Door, is_loopback: bool) -> Router {
 
 /// What all paths have in common.
 fn finished(paths: Router<Door>, state: Door, is_loopback: bool) -> Router {
-    let hosts = HostRule { state: state.clone(), is_loopback };
+    let hosts = HostRule { state: state.clone(), is_loopback, is_pushed_to: |path| PUSHING.contains(&path) };
     paths
         .layer(middleware::from_fn_with_state(hosts, sites::guard_host))
         .layer(CatchPanicLayer::custom(|_| internal_error()))
@@ -84,12 +84,18 @@ fn paths(state: &Door) -> Router<Door> {
 }
 
 /// Paths that take log lines.
+const PUSHING: [&str; 5] = [PUSH, LEGACY_PUSH, OTLP_LOGS, OTLP_LOGS_ALONE, otlp::grpc::EXPORT];
+const PUSH: &str = "/loki/api/v1/push";
+const LEGACY_PUSH: &str = "/api/prom/push";
+const OTLP_LOGS: &str = "/otlp/v1/logs";
+const OTLP_LOGS_ALONE: &str = "/v1/logs";
+
 fn pushing() -> Router<Door> {
     Router::new()
-        .route("/loki/api/v1/push", post(push::push))
-        .route("/api/prom/push", post(push::push))
-        .route("/otlp/v1/logs", post(otlp::http::logs))
-        .route("/v1/logs", post(otlp::http::logs))
+        .route(PUSH, post(push::push))
+        .route(LEGACY_PUSH, post(push::push))
+        .route(OTLP_LOGS, post(otlp::http::logs))
+        .route(OTLP_LOGS_ALONE, post(otlp::http::logs))
         .route(otlp::grpc::EXPORT, post(otlp::grpc::export))
 }
 

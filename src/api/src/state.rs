@@ -50,9 +50,11 @@ pub(crate) struct Shared {
     pub(crate) tails: TailRoom,
     pub(crate) connections: Arc<Connections>,
     /// Answers of `/metrics` that are being written.
-    pub(crate) scrapes: Semaphore,
+    pub(crate) scrapes: Arc<Semaphore>,
     /// What the process around the door can do; without it the paths for that do not exist.
     pub(crate) process: Option<Arc<dyn Process>>,
+    /// A name in `Host` was refused, and the log says so.
+    pub(crate) has_refused_a_host: AtomicBool,
     /// A mark that tools set before they stop a server.
     pub(crate) shutdown_prepared: AtomicBool,
     /// The server finishes what it has begun and takes nothing new.
@@ -95,8 +97,9 @@ impl ApiState {
             operating: Arc::new(Semaphore::new(MAX_OPERATING)),
             tails: TailRoom::new(config.max_tails),
             connections,
-            scrapes: Semaphore::new(MAX_SCRAPES),
+            scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
             process,
+            has_refused_a_host: AtomicBool::new(false),
             shutdown_prepared: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             config,

@@ -16,10 +16,13 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// Stands for everything in `server.allowed_origins` and `server.allowed_hosts`.
 const ANY: &str = "*";
+/// Longest name that is logged.
+const MAX_LOGGED_CHARS: usize = 100;
 /// What a page may send anywhere without asking (the Fetch specification's safelisted content types).
 const FORM_TYPES: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
 
@@ -51,6 +54,8 @@ pub(crate) struct HostRule {
     /// Whether the server listens on the loopback address alone. There every name but `localhost` is somebody's trick; on
     /// other addresses the server cannot know its names unless it is told.
     pub(crate) is_loopback: bool,
+    /// Whether agents send their lines to a path.
+    pub(crate) is_pushed_to: fn(&str) -> bool,
 }
 
 /// Refuses requests that ask for the server by a name that is not its own.
@@ -63,12 +68,30 @@ pub(crate) async fn guard_host(State(rule): State<HostRule>, request: Request, n
     if !is_checked || matches!(path, "/ready" | "/health") {
         return next.run(request).await;
     }
-    let host = authority(request.headers(), request.uri());
-    if host.is_none_or(|host| is_own_host(host, &config.allowed_hosts)) {
+    // Agents drop what is answered with 403, and send to whatever name a proxy in front has. A page can only push through a
+    // browser, which says so.
+    if (rule.is_pushed_to)(path) && !is_of_a_browser(request.headers()) {
         return next.run(request).await;
+    }
+    let host = authority(request.headers(), request.uri());
+    let Some(host) = host.filter(|host| !is_own_host(host, &config.allowed_hosts)) else {
+        return next.run(request).await;
+    };
+    if !rule.state.has_refused_a_host.swap(true, Ordering::Relaxed) {
+        let host: String = host.chars().take(MAX_LOGGED_CHARS).collect();
+        tracing::warn!(
+            ?host,
+            "requests that ask for the server by this name are refused; if it is one of its names, list it in \
+             server.allowed_hosts. Said once"
+        );
     }
     let text = "this server is not known by the name in Host; server.allowed_hosts lists its names besides localhost";
     Failure::new(StatusCode::FORBIDDEN, text).with_newline().into_response()
+}
+
+/// Whether a browser sent a request of another method than GET: those of today send one of these with each.
+fn is_of_a_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) || headers.contains_key(SEC_FETCH_SITE)
 }
 
 /// Refuses what a browser sends for a page of another origin that is not in `allowed` (`server.allowed_origins`).

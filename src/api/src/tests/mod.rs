@@ -2,6 +2,7 @@
 
 mod ask;
 mod heads;
+mod hosts;
 mod limits;
 mod rig;
 mod routes;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
 use strandline_query::LogQlDeletes;
 use strandline_store::EngineConfig;
 
@@ -47,6 +48,7 @@ fn upgrade(rig: &Rig, path: &str, query: &str) -> String {
         "GET {path}?query={query} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
     let mut back = [0; 12];
     stream.read_exact(&mut back).unwrap();
@@ -75,7 +77,6 @@ fn no_path_reads_a_query_on_the_async_runtime() {
         "/api/prom/label/app/values",
         "/api/prom/query",
         "/api/prom/series",
-        "/api/prom/tail",
         "/loki/api/v1/delete",
         "/loki/api/v1/detected_field/app/values",
         "/loki/api/v1/detected_fields",
@@ -91,12 +92,30 @@ fn no_path_reads_a_query_on_the_async_runtime() {
         "/loki/api/v1/query",
         "/loki/api/v1/query_range",
         "/loki/api/v1/series",
-        "/loki/api/v1/tail",
         "/strandline/v1/explain",
     ];
     assert_eq!(reading.iter().map(String::as_str).collect::<Vec<_>>(), wanted);
     for path in ["/loki/api/v1/tail", "/api/prom/tail"] {
         assert_eq!(upgrade(&rig, path, "%7Bapp%3D~%22x.*y%22%7D"), "HTTP/1.1 101", "{path}");
         assert_eq!(upgrade(&rig, path, "%7Bapp%3D~%22(%22%7D"), "HTTP/1.1 400", "{path}");
+    }
+}
+
+#[test]
+fn tails_wait_for_nobody_who_has_no_tenant() {
+    let rig = Rig::start();
+    let slots = u32::try_from(rig.state.0.reading.available_permits()).unwrap();
+    let _all = rig.state.0.reading.try_acquire_many(slots).unwrap();
+    for path in ["/loki/api/v1/tail", "/api/prom/tail"] {
+        assert_eq!(upgrade(&rig, path, "%7Bapp%3D%22x%22%7D"), "HTTP/1.1 101", "{path}");
+    }
+}
+
+#[test]
+fn a_tail_without_a_websocket_is_refused_before_its_query_is_read() {
+    let rig = Rig::start();
+    for path in ["/loki/api/v1/tail", "/api/prom/tail"] {
+        let reply = rig.get(&format!("{path}?query={{app=~\"x"), &[]);
+        assert_eq!((reply.status, reply.text().as_str()), (400, "Bad Request"), "{path}");
     }
 }

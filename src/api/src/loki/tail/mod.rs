@@ -21,7 +21,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use frames::Form;
 use strandline_model::time::HOUR_NS;
-use strandline_query::{LogQuery, Query, Reader};
+use strandline_query::{LogQuery, Query, Queue, Reader};
 
 /// Largest message that a client may send. Nobody reads it.
 const MAX_CLIENT_BYTES: usize = 16 << 10;
@@ -64,12 +64,13 @@ pub(crate) async fn legacy_tail(
 async fn open(state: Door, reader: Reader, request: Request, legacy: bool) -> Result<Response, Failure> {
     let (mut parts, _) = request.into_parts();
     sites::check_origin(&state.config.allowed_origins, &parts.headers, &parts.uri)?;
-    let params = Params::from_query(parts.uri.query().unwrap_or(""));
-    let (shared, headers) = (state.clone(), parts.headers.clone());
-    let question =
-        blocking::read(&state, move |_| question(&shared, reader, &params, &headers, legacy)).await?;
+    // Before the query is read, which costs something.
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &());
     let upgrade = upgrade.await.map_err(|_| Failure::bad_request("Bad Request"))?;
+    let params = Params::from_query(parts.uri.query().unwrap_or(""));
+    let (shared, asker, headers) = (state.clone(), reader.clone(), parts.headers);
+    let reading = move |_turn| question(&shared, asker, &params, &headers, legacy);
+    let question = blocking::in_turn(&state, Queue::Lookup, &reader, reading).await?;
     let place = state.tails.enter().ok_or_else(|| {
         Failure::busy(format!("too many tails are open (server.max_tails is {})", state.config.max_tails))
     })?;
