@@ -217,10 +217,10 @@ where
         // One request and one answer, whose writing has a time limit; streams could hold a connection in many ways.
         let builder = builder.http1_only();
         let serving = pin!(builder.serve_connection(stream, app));
-        return open.to_its_end(serving, |serving| serving.graceful_shutdown()).await;
+        return open.until_its_end(serving, |serving| serving.graceful_shutdown()).await;
     }
     let serving = pin!(builder.serve_connection_with_upgrades(stream, app));
-    open.to_its_end(serving, |serving| serving.graceful_shutdown()).await;
+    open.until_its_end(serving, |serving| serving.graceful_shutdown()).await;
 }
 
 /// A connection that is served, and what can end it.
@@ -232,7 +232,7 @@ struct OpenConnection {
 }
 
 impl OpenConnection {
-    async fn to_its_end<F, E: Display>(mut self, mut serving: Pin<&mut F>, shut_down: impl Fn(Pin<&mut F>))
+    async fn until_its_end<F, E: Display>(mut self, mut serving: Pin<&mut F>, shut_down: impl Fn(Pin<&mut F>))
     where
         F: Future<Output = Result<(), E>>,
     {
