@@ -6,6 +6,7 @@
 //! The order that makes an acknowledged line safe: log frame, sync, head, acknowledgement; later segment file, sync,
 //! rename, folder sync, manifest edit, and only then is the log recycled and the head dropped.
 
+mod adopt;
 mod catalog;
 mod commit;
 mod config;

@@ -1,5 +1,6 @@
 //! Starting: whatever a crash or damage left behind, the store comes up, serves what is sound and says what is not.
 
+use super::adopt::{adopt, is_ours, partition_dirs};
 use super::catalog::{Catalog, OpenSegments, SegmentHandle};
 use super::flushed::Flushed;
 use super::label_load::LabelChanges;
@@ -7,22 +8,21 @@ use super::read_only::ReadOnly;
 use super::retry::Retries;
 use super::{Engine, EngineConfig, State, delete, retain};
 use crate::deletes::Delete;
-use crate::disk::{Disk, is_medium_error, parent, read_what_is_readable, replace_file};
+use crate::disk::{Disk, read_what_is_readable, replace_file};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::format;
 use crate::frame::MAX_SEQUENCE;
 use crate::head::Head;
 use crate::labels::LabelIndex;
 use crate::losses::{self, Losses, Lost};
-use crate::manifest::{self, Edit, Manifest, Opened, SegmentId, SegmentMeta};
-use crate::segment::{ClosedSegment, Segment};
+use crate::manifest::{self, Manifest, Opened, SegmentMeta};
 use crate::wal::{self, ReplayReport, Wal};
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, OnceLock};
-use strandline_model::{Clock, Day, TenantId, time};
+use strandline_model::{Clock, time};
 
 /// What a start found and did.
 #[derive(Debug, Default, Clone)]
@@ -117,11 +117,11 @@ impl Engine {
 }
 
 /// What a start learns about losses.
-struct Finding {
+pub(super) struct Finding {
     now_ns: i64,
     losses: Losses,
     /// Neither file of the manifest could be believed, or both are gone.
-    lost_manifest: bool,
+    pub(super) lost_manifest: bool,
 }
 
 impl Finding {
@@ -137,7 +137,7 @@ impl Finding {
     }
 
     /// Notes a loss, on the disk first: what it was found by may be gone after this start.
-    fn note(&mut self, disk: &dyn Disk, what: Lost) -> Result<(), StoreError> {
+    pub(super) fn note(&mut self, disk: &dyn Disk, what: Lost) -> Result<(), StoreError> {
         self.losses.note(self.now_ns, what);
         self.losses.save(disk)
     }
@@ -204,7 +204,7 @@ fn holds_data(disk: &dyn Disk) -> Result<bool, StoreError> {
 }
 
 /// Keeps a damaged file as evidence.
-fn quarantine(disk: &dyn Disk, path: &str, report: &mut OpenReport) -> Result<(), StoreError> {
+pub(super) fn quarantine(disk: &dyn Disk, path: &str, report: &mut OpenReport) -> Result<(), StoreError> {
     disk.create_dir(QUARANTINE).at(QUARANTINE)?;
     let name = path.replace('/', "-");
     let taken: BTreeSet<String> = disk.list(QUARANTINE).at(QUARANTINE)?.into_iter().collect();
@@ -216,223 +216,6 @@ fn quarantine(disk: &dyn Disk, path: &str, report: &mut OpenReport) -> Result<()
     replace_file(disk, &kept, &bytes).at(&kept)?;
     report.quarantined.push(kept);
     Ok(())
-}
-
-/// What the manifest says of segments.
-struct Known {
-    /// With their paths.
-    listed: BTreeMap<SegmentId, String>,
-    /// Those of them whose file is there.
-    present: BTreeSet<SegmentId>,
-    /// Inputs of unlisted merges that some edit dropped.
-    dropped: BTreeSet<SegmentId>,
-}
-
-/// A segment file that the manifest does not list.
-struct Orphan {
-    path: String,
-    /// Closed: there can be as many as the store has segments.
-    segment: ClosedSegment,
-}
-
-/// Compares the manifest with the files. In the usual case there is nothing but leftovers of interrupted work. When
-/// edits were lost with a damaged manifest, the segments' own footers say what belongs to the store: every sound
-/// segment that no other one replaces. Returns the highest counter in any segment's name.
-fn adopt(
-    disk: &Arc<dyn Disk>,
-    manifest: &mut Manifest,
-    finding: &mut Finding,
-    report: &mut OpenReport,
-) -> Result<u64, StoreError> {
-    let listed: BTreeMap<SegmentId, String> = manifest.segments().map(|m| (m.id, m.path())).collect();
-    let mut present = BTreeSet::new();
-    let mut orphans: BTreeMap<SegmentId, Orphan> = BTreeMap::new();
-    let mut last_counter = 0;
-    let partitions = partition_dirs(disk.as_ref())?;
-    for (tenant, day) in &partitions {
-        let dir = manifest::partition_dir(tenant, *day);
-        for name in disk.list(&dir).at(&dir)? {
-            let path = format!("{dir}/{name}");
-            // The name of a removed file can come back with a power cut: no new segment may share it (simulated seed
-            // 3721, where the clock stood still between two starts).
-            last_counter = id_of(&name).map_or(last_counter, |id| last_counter.max(id.counter()));
-            if is_ours(&name, ".tmp") {
-                disk.remove(&path).at(&path)?;
-                report.removed += 1;
-            } else if let Some(id) = name.strip_suffix(".seg").and_then(|stem| stem.parse::<SegmentId>().ok())
-            {
-                if listed.get(&id) == Some(&path) {
-                    present.insert(id);
-                } else if manifest.is_dropped(id) {
-                    disk.remove(&path).at(&path)?;
-                    disk.sync_dir(&dir).at(&dir)?;
-                    report.removed += 1;
-                } else {
-                    match read_orphan(disk, id, &path)? {
-                        Read::Whole(segment) => {
-                            orphans.insert(id, Orphan { path, segment });
-                        }
-                        unread => {
-                            // First of all: what it was found by may be gone after this start.
-                            if finding.lost_manifest {
-                                let (tenant, path) = (tenant.clone(), path.clone());
-                                finding.note(disk.as_ref(), Lost::Segment { tenant, day: *day, path })?;
-                            }
-                            set_aside_orphan(disk.as_ref(), &path, &unread, report)?;
-                        }
-                    }
-                }
-            }
-        }
-    }
-    report
-        .missing
-        .extend(listed.iter().filter(|(id, _)| !present.contains(id)).map(|(_, path)| path.clone()));
-    let inputs = orphans.values().flat_map(|o| o.segment.replaces().iter().copied());
-    let dropped: BTreeSet<SegmentId> = inputs.filter(|id| manifest.is_dropped(*id)).collect();
-    if manifest.has_dropped() {
-        // What is not here may have been removed by a process that was killed before it synced that.
-        for (tenant, day) in &partitions {
-            let dir = manifest::partition_dir(tenant, *day);
-            disk.sync_dir(&dir).at(&dir)?;
-        }
-        manifest.forget_dropped();
-    }
-    resolve(disk, manifest, Known { listed, present, dropped }, orphans, report)?;
-    Ok(last_counter)
-}
-
-fn id_of(name: &str) -> Option<SegmentId> {
-    name.split_once('.').and_then(|(stem, _)| stem.parse().ok())
-}
-
-fn is_ours(name: &str, suffix: &str) -> bool {
-    name.strip_suffix(suffix).is_some_and(|stem| stem.parse::<SegmentId>().is_ok())
-}
-
-fn partition_dirs(disk: &dyn Disk) -> Result<Vec<(TenantId, Day)>, StoreError> {
-    let mut found = Vec::new();
-    for tenant in disk.list("tenants").at("tenants")? {
-        let Some(Ok(tenant)) = tenant.strip_suffix('/').map(TenantId::new) else { continue };
-        let dir = format!("tenants/{tenant}");
-        for day in disk.list(&dir).at(&dir)? {
-            if let Some(Ok(day)) = day.strip_suffix('/').map(str::parse) {
-                found.push((tenant.clone(), day));
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// What a file under a segment's name holds.
-enum Read {
-    Whole(ClosedSegment),
-    /// Segments get their name only when they are whole, so this is damage, not a leftover.
-    Damaged,
-    /// The medium does not give it.
-    Unreadable(StoreError),
-}
-
-fn read_orphan(disk: &Arc<dyn Disk>, id: SegmentId, path: &str) -> Result<Read, StoreError> {
-    match Segment::open(disk.as_ref(), path) {
-        Ok(segment) if segment.meta().id == id && segment.meta().path() == path => {
-            Ok(Read::Whole(segment.close()))
-        }
-        Ok(_) | Err(StoreError::Corrupt(_)) => Ok(Read::Damaged),
-        Err(StoreError::Io { path, source }) if is_medium_error(&source) => {
-            Ok(Read::Unreadable(StoreError::Io { path, source }))
-        }
-        Err(other) => Err(other),
-    }
-}
-
-fn set_aside_orphan(
-    disk: &dyn Disk,
-    path: &str,
-    unread: &Read,
-    report: &mut OpenReport,
-) -> Result<(), StoreError> {
-    if let Read::Unreadable(error) = unread {
-        // It stays: a later start may be able to read it.
-        tracing::error!(%error, "a segment that the manifest does not list cannot be read and is left where it is");
-        report.damage.push(Corruption::new(path, "file", "it cannot be read"));
-        return Ok(());
-    }
-    quarantine(disk, path, report)?;
-    disk.remove(path).at(path)
-}
-
-fn resolve(
-    disk: &Arc<dyn Disk>,
-    manifest: &mut Manifest,
-    known: Known,
-    orphans: BTreeMap<SegmentId, Orphan>,
-    report: &mut OpenReport,
-) -> Result<(), StoreError> {
-    if orphans.is_empty() {
-        return Ok(());
-    }
-    let Known { listed, present, .. } = &known;
-    // What listed segments replace is known from their footers; only needed when there are orphans at all.
-    let mut replaced: BTreeSet<SegmentId> = BTreeSet::new();
-    for path in listed.iter().filter(|(id, _)| present.contains(id)).map(|(_, path)| path) {
-        if let Ok(segment) = Segment::open(disk.as_ref(), path) {
-            replaced.extend(segment.replaces());
-        }
-    }
-    let complete_merges = complete_merges(&known, &orphans, &replaced);
-    let complete = |o: &Orphan| {
-        let group = o.segment.group();
-        !o.segment.meta().settled || replaced.contains(&group) || complete_merges.contains(&group)
-    };
-    let mut taken: Vec<&Orphan> = orphans.values().filter(|o| complete(o)).collect();
-    for orphan in &taken {
-        replaced.extend(orphan.segment.replaces());
-    }
-    taken.retain(|o| !replaced.contains(&o.segment.meta().id));
-    let kept: BTreeSet<SegmentId> = taken.iter().map(|o| o.segment.meta().id).collect();
-    let edit = Edit {
-        add: taken.iter().map(|o| o.segment.meta().clone()).collect(),
-        drop: listed.keys().filter(|id| replaced.contains(id)).copied().collect(),
-        ..Edit::default()
-    };
-    report.adopted.extend(taken.iter().map(|o| o.path.clone()));
-    if !edit.add.is_empty() || !edit.drop.is_empty() {
-        manifest.commit(&edit)?;
-    }
-    for orphan in orphans.values().filter(|o| !kept.contains(&o.segment.meta().id)) {
-        disk.remove(&orphan.path).at(&orphan.path)?;
-        let dir = parent(&orphan.path);
-        disk.sync_dir(dir).at(dir)?;
-        report.removed += 1;
-    }
-    Ok(())
-}
-
-/// The merges among the orphans whose result counts. A merge counts when its last output is there, unless what it
-/// replaces is still all in place (it was not published, and can be done again), or went into another merge.
-fn complete_merges(
-    known: &Known,
-    orphans: &BTreeMap<SegmentId, Orphan>,
-    replaced: &BTreeSet<SegmentId>,
-) -> BTreeSet<SegmentId> {
-    let mut claimed = replaced.clone();
-    let mut complete = BTreeSet::new();
-    // Newest first: of two merges that took the same segment the later one went through.
-    for orphan in orphans.values().rev().filter(|o| !o.segment.replaces().is_empty()) {
-        let replaces = orphan.segment.replaces();
-        let mut inputs = replaces.iter().filter(|id| known.listed.contains_key(id)).peekable();
-        let interrupted = inputs.peek().is_some() && inputs.all(|id| known.present.contains(id));
-        // What the manifest dropped went into a published merge, which is listed itself, or to retention.
-        let overtaken = replaces.iter().any(|id| claimed.contains(id) || known.dropped.contains(id));
-        if !interrupted && !overtaken {
-            claimed.extend(replaces);
-            complete.insert(orphan.segment.group());
-        }
-    }
-    // A merge of which a later one took an output was published, whether or not its last output is still here.
-    complete.extend(claimed);
-    complete
 }
 
 type Replayed = (VecDeque<Arc<Head>>, Arc<Head>, Wal);

@@ -1,6 +1,7 @@
 //! Retention takes days and streams away as one step, and looks at no segment twice.
 
 use super::{Rig, config, tenant};
+use crate::disk::Disk;
 use crate::engine::{EngineConfig, Retention, StreamRetention};
 use crate::lookup::{LookupLimits, Meter};
 use std::sync::mpsc;
@@ -99,4 +100,21 @@ fn a_segment_is_looked_through_once_for_the_age_of_its_streams() {
     restarted.engine.load_labels().unwrap();
     assert_eq!(restarted.engine.retain(&mut || true).unwrap(), 1);
     restarted.assert_index_is_exact();
+}
+
+#[test]
+fn a_start_removes_the_folders_of_days_that_are_gone() {
+    let retention = Retention { max_age_ns: DAY_NS, ..Retention::default() };
+    let rig = Rig::new(EngineConfig { retention, ..config() });
+    rig.flush(&[(r#"{a="old"}"#, 1, b"x")]);
+    rig.clock.advance(3 * DAY_NS);
+    rig.flush(&[(r#"{a="new"}"#, 3 * DAY_NS, b"x")]);
+    rig.engine.retain(&mut || true).unwrap();
+    let days = |rig: &Rig| rig.disk.list(&format!("tenants/{}", super::tenant())).unwrap();
+    assert_eq!(days(&rig), ["1970-01-01/", "1970-01-04/"]);
+    let config = rig.engine.config().clone();
+    let rig = rig.reopen(config);
+    assert_eq!(days(&rig), ["1970-01-04/"]);
+    rig.flush(&[(r#"{a="old"}"#, 2, b"x")]);
+    assert_eq!(days(&rig), ["1970-01-01/", "1970-01-04/"]);
 }
