@@ -7,7 +7,7 @@ use crate::error::ParseError;
 use crate::needle;
 use crate::pattern::{Groups, Pattern};
 use crate::patterns::{Extent, Patterns};
-use crate::pipeline::{IpRange, LineShape};
+use crate::pipeline::{IpRange, LineShape, Watch};
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
 use std::collections::HashSet;
@@ -161,6 +161,16 @@ impl LineFilters {
     /// Whether `line` passes.
     pub fn is_match(&self, line: &[u8]) -> bool {
         self.filters.iter().all(|filter| filter.is_match(line))
+    }
+
+    /// The same, but ends when `stop` says that nobody waits for it any more: then what is returned means nothing. It is
+    /// asked only where a line is much work.
+    pub fn is_match_until(&self, line: &[u8], stop: &dyn Fn() -> bool) -> bool {
+        self.is_match_watched(line, &Watch::new(stop))
+    }
+
+    pub(crate) fn is_match_watched(&self, line: &[u8], watch: &Watch<'_>) -> bool {
+        self.filters.iter().all(|filter| !watch.is_over_bytes(line.len()) && filter.is_match(line))
     }
 
     /// What every line that passes must contain, as far as an index can use it.

@@ -100,7 +100,7 @@ impl Pattern {
 
     /// The search with the groups that Go would name.
     pub(crate) fn grouped(&self, regex: Arc<Regex>) -> GroupRegex {
-        GroupRegex { regex, repeated: self.translated.repeated.clone() }
+        GroupRegex { regex, bytes: self.bytes, repeated: self.translated.repeated.clone() }
     }
 
     /// Bytes that it will take compiled.
@@ -150,6 +150,8 @@ impl Pattern {
 #[derive(Debug)]
 pub struct GroupRegex {
     regex: Arc<Regex>,
+    /// Bytes that it takes compiled, about.
+    bytes: u64,
     repeated: Vec<(String, Vec<usize>)>,
 }
 
@@ -157,6 +159,11 @@ impl GroupRegex {
     /// The search.
     pub fn regex(&self) -> &Regex {
         &self.regex
+    }
+
+    /// Bytes that it takes compiled, about: a search may look at all of them for each byte of a text.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// What the group of this name matched. Where several have the name, it is the first of them that took part, as in Go.

@@ -5,11 +5,15 @@
 
 use crate::engine::QueryEngine;
 use std::collections::BTreeSet;
-use strandline_logql::ast::Expr;
+use strandline_logql::ast::{Expr, Stage};
 use strandline_logql::{Needed, Patterns, Pipeline, Row, compile_matchers};
 use strandline_model::{Labels, Metadata, Selector, TenantId};
 pub use strandline_store::engine::DeleteError;
 use strandline_store::{DeleteFilter, DeleteLanguage};
+
+/// Most stages of a delete. It is asked about every line of its streams by the threads that flush and merge, which no
+/// deadline ends.
+const MAX_STAGES: usize = 100;
 
 /// LogQL, as the language of the store's deletes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,11 +23,25 @@ impl DeleteLanguage for LogQlDeletes {
     fn compile(&self, query: &str, now_ns: i64) -> Result<Box<dyn DeleteFilter>, String> {
         let parsed = strandline_logql::parse_query(query).map_err(|e| e.to_string())?;
         let Expr::Log(expr) = parsed else { return Err("only log queries say what to delete".to_owned()) };
+        if expr.stages.iter().map(cost).sum::<usize>() > MAX_STAGES {
+            return Err(format!("a delete can have at most {MAX_STAGES} stages, filters and formats"));
+        }
         let mut patterns = Patterns::default();
         let selector = compile_matchers(&expr.matchers, &mut patterns).map_err(|e| e.to_string())?;
         let needed = Needed::Only(BTreeSet::new());
         let pipeline = Pipeline::compile(&expr.stages, &needed, &mut patterns).map_err(|e| e.to_string())?;
         Ok(Box::new(Meant { selector, pipeline, now_ns }))
+    }
+}
+
+/// How many stages a stage counts for: what makes several labels is as many.
+fn cost(stage: &Stage) -> usize {
+    match stage {
+        Stage::LabelFormat(formats) => formats.len(),
+        Stage::Json(fields) | Stage::Logfmt { extractions: fields, .. } => fields.len().max(1),
+        Stage::Drop(choices) | Stage::Keep(choices) => choices.len(),
+        Stage::LineFilter(filter) => filter.operands.len(),
+        _ => 1,
     }
 }
 
@@ -115,6 +133,13 @@ mod tests {
         assert!(LogQlDeletes.compile("{}", 0).unwrap().takes_all());
         for wrong in ["{app=\"d\"", "rate({app=\"d\"}[1m])", "", "1"] {
             assert!(LogQlDeletes.compile(wrong, 0).is_err(), "{wrong}");
+        }
+        let formats = |n: usize| (0..n).map(|i| format!("l{i}=`x`")).collect::<Vec<_>>().join(", ");
+        for (stages, n) in [("| json ".repeat(97), 3), ("|= `x` ".repeat(60), 40)] {
+            let query = |n: usize| format!("{{}} {stages}| label_format {}", formats(n));
+            assert!(LogQlDeletes.compile(&query(n), 0).is_ok());
+            let error = LogQlDeletes.compile(&query(n + 1), 0).unwrap_err();
+            assert_eq!(error, "a delete can have at most 100 stages, filters and formats");
         }
     }
 }

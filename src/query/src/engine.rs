@@ -11,7 +11,7 @@ use crate::pool::{Pool, Work};
 use crate::reader::{Part, Reader};
 use crate::request::{CancelFlag, Direction, LogRequest};
 use crate::result::{Answer, LogResult, MetricResult};
-use crate::scope::Scope;
+use crate::scope::{Gathered, Scope};
 use crate::share::Flights;
 use crate::stats::{Counters, QueryStats, count};
 use crate::tail::{Hub, HubThread};
@@ -415,6 +415,7 @@ impl QueryEngine {
             memory: Arc::clone(memory),
             other_bytes: 0,
             copies: 1,
+            gathered: Gathered::default(),
         }
     }
 }

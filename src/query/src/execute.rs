@@ -121,7 +121,8 @@ impl<S: Sink> Run<S> {
     }
 
     fn reason_to_give_up(&self) -> Option<QueryError> {
-        self.sink.failure().or_else(|| self.scope.reason_to_give_up(self.sink.bytes()))
+        let failure = self.sink.failure().or_else(|| self.scope.take_failure());
+        failure.or_else(|| self.scope.reason_to_give_up(self.sink.bytes()))
     }
 
     /// Waits for the end. Returns what the answer lacks.
@@ -133,7 +134,7 @@ impl<S: Sink> Run<S> {
             }
             if frontier.is_done() {
                 // The last unit may have found it, or have collected what nobody has counted yet.
-                return match self.sink.failure() {
+                return match self.sink.failure().or_else(|| self.scope.take_failure()) {
                     Some(error) => Err(error),
                     None => self.scope.hold(self.sink.bytes()).map(|()| self.damage.take_warnings()),
                 };

@@ -242,9 +242,9 @@ impl LogQuery {
         self.inner.pipeline.keeps_all()
     }
 
-    /// Whether a line passes the line filters.
-    pub(crate) fn takes(&self, line: &[u8]) -> bool {
-        self.inner.pipeline.line_filters().is_match(line)
+    /// Whether a line passes the line filters. Means nothing once `stop` has said that nobody waits for it any more.
+    pub(crate) fn takes_until(&self, line: &[u8], stop: &dyn Fn() -> bool) -> bool {
+        self.inner.pipeline.line_filters().is_match_until(line, stop)
     }
 
     /// What every wanted line contains, for the text index.

@@ -25,7 +25,7 @@ pub(crate) const LINES: Columns =
 pub(crate) const METADATA: Columns =
     Columns { times: false, streams: false, lengths: false, lines: false, metadata: true };
 
-/// Bytes of lines that are searched between two looks at whether the query is still wanted.
+/// Bytes of lines that are searched between two looks at whether the query is still wanted, times the filters.
 const PIECE_BYTES: u32 = 64 << 10;
 
 /// Neighboring rows of one stream.
@@ -82,7 +82,11 @@ pub(crate) fn filtered<'p>(
     mut each: impl FnMut(&'p Arc<Labels>, usize),
 ) {
     let (mut n, mut bytes) = (0, 0);
-    for (part, rows) in rows.iter().flat_map(|part| pieces(lines, &part.rows).map(move |rows| (part, rows))) {
+    let filters = scope.query.pipeline().line_filters().filters().len();
+    let piece = PIECE_BYTES / u32::try_from(filters).unwrap_or(u32::MAX).max(1);
+    for (part, rows) in
+        rows.iter().flat_map(|part| pieces(lines, &part.rows, piece).map(move |rows| (part, rows)))
+    {
         if scope.is_over() {
             break;
         }
@@ -93,7 +97,7 @@ pub(crate) fn filtered<'p>(
         bytes += (span.len() - part.rows.len()) as u64;
         let text = lines.lines.get(span).unwrap_or_default();
         let mut judge = |row: usize| {
-            if scope.query.takes(lines.line(row)) {
+            if scope.takes(lines.line(row)) {
                 each(part.labels, row);
             }
         };
@@ -118,11 +122,11 @@ pub(crate) fn filtered<'p>(
 
 /// Cuts rows into pieces that are searched one after the other: an expensive pattern must not keep a query that nobody
 /// waits for any more.
-fn pieces(lines: &Block, rows: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
+fn pieces(lines: &Block, rows: &Range<usize>, bytes: u32) -> impl Iterator<Item = Range<usize>> {
     let (mut from, end) = (rows.start, rows.end);
     std::iter::from_fn(move || {
         let rest = lines.starts.get(from..end).filter(|rest| !rest.is_empty())?;
-        let until = rest.first()?.saturating_add(PIECE_BYTES);
+        let until = rest.first()?.saturating_add(bytes);
         let piece = from..from + rest.partition_point(|start| *start < until).max(1);
         from = piece.end;
         Some(piece)

@@ -7,10 +7,18 @@ use crate::pool;
 use crate::reader::Part;
 use crate::stats::Counters;
 use crate::turn::Deadline;
+use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use strandline_model::{Labels, TimeRange};
 use strandline_store::View;
 use strandline_store::head::{Head, HeadRows};
+
+/// A unit says what it holds whenever it has grown by this (bytes).
+const GATHERED_STEP_BYTES: usize = 1 << 20;
+/// Bytes of lines between two looks whether the query is still wanted, and what a line counts for besides its text.
+const BYTES_PER_LOOK: usize = 64 << 10;
+const BYTES_OF_LINE: usize = 16;
 
 /// What is read, for whom and until when.
 #[derive(Debug)]
@@ -37,6 +45,73 @@ pub(crate) struct Scope {
     pub(crate) other_bytes: usize,
     /// So many times what is collected is held at the end of it.
     pub(crate) copies: usize,
+    /// What is collected by units under way.
+    pub(crate) gathered: Gathered,
+}
+
+/// What units have collected that no sink counts yet, and why the query cannot go on with it.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    bytes: AtomicUsize,
+    failed: AtomicBool,
+    failure: Mutex<Option<QueryError>>,
+}
+
+/// What one unit has collected. It no longer counts when this is dropped: then the sink counts it, or it is gone.
+#[derive(Debug)]
+pub(crate) struct Gathering<'s> {
+    scope: &'s Scope,
+    counted: usize,
+}
+
+/// Looks whether a query is still wanted, so often as lines were read.
+#[derive(Debug)]
+pub(crate) struct Looks<'s> {
+    scope: &'s Scope,
+    bytes: usize,
+}
+
+impl<'s> Gathering<'s> {
+    pub(crate) fn new(scope: &'s Scope) -> Self {
+        Self { scope, counted: 0 }
+    }
+
+    /// Notes that the unit holds so many bytes now, beside what the sink holds. True: it must stop, for that is too much.
+    pub(crate) fn grown_to(&mut self, bytes: usize, in_sink: usize) -> bool {
+        if bytes < self.counted.saturating_add(GATHERED_STEP_BYTES) {
+            return false;
+        }
+        let gathered = &self.scope.gathered;
+        let more = bytes - self.counted;
+        let all = gathered.bytes.fetch_add(more, Ordering::Relaxed).saturating_add(more);
+        self.counted = bytes;
+        let Some(error) = self.scope.reason_to_give_up(all.saturating_add(in_sink)) else { return false };
+        gathered.failure.lock().get_or_insert(error);
+        gathered.failed.store(true, Ordering::Relaxed);
+        true
+    }
+}
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        self.scope.gathered.bytes.fetch_sub(self.counted, Ordering::Relaxed);
+    }
+}
+
+impl<'s> Looks<'s> {
+    pub(crate) fn new(scope: &'s Scope) -> Self {
+        Self { scope, bytes: 0 }
+    }
+
+    /// Whether the query is over, before a line of so many bytes is read.
+    pub(crate) fn is_over(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes + BYTES_OF_LINE;
+        if self.bytes < BYTES_PER_LOOK {
+            return false;
+        }
+        self.bytes = 0;
+        self.scope.is_over()
+    }
 }
 
 impl Scope {
@@ -69,6 +144,19 @@ impl Scope {
     /// moment to let others have their turn.
     pub(crate) fn is_over(&self) -> bool {
         pool::breathe(self.now_ns());
-        self.deadline.passed().is_some()
+        self.gathered.failed.load(Ordering::Relaxed) || self.deadline.passed().is_some()
+    }
+
+    /// Whether a line passes the query's line filters; means nothing once the query is over.
+    pub(crate) fn takes(&self, line: &[u8]) -> bool {
+        self.query.takes_until(line, &|| self.is_over())
+    }
+
+    /// Why units under way gave up, if they did.
+    pub(crate) fn take_failure(&self) -> Option<QueryError> {
+        match self.gathered.failed.load(Ordering::Relaxed) {
+            true => self.gathered.failure.lock().take(),
+            false => None,
+        }
     }
 }

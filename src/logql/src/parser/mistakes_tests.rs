@@ -3,6 +3,14 @@
 use super::*;
 
 #[test]
+fn stages_are_bounded() {
+    let query = |stages: usize| format!("{{a=\"b\"}} | c=1 {} |= \"x\"", "|json".repeat(stages));
+    assert!(parse_query(&query(1000)).is_ok());
+    let error = parse_query(&query(1001)).unwrap_err().to_string();
+    assert!(error.ends_with("at most 1000 stages are possible besides filters"), "{error}");
+}
+
+#[test]
 fn mistakes_are_named_with_their_place() {
     for (query, wanted) in [
         ("", "at line 1, col 1: syntax error: unexpected $end"),

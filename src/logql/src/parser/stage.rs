@@ -8,17 +8,27 @@ use crate::lexer::Token;
 use crate::pattern::Groups;
 use crate::patterns::Extent;
 
+/// Most stages that follow one selector. Filters are cheap, and bounded by the length of a query.
+const MAX_STAGES: usize = 1000;
+
 impl Parser {
     /// All stages that follow, and the height of the highest. An `unwrap` is none, and is left.
     pub(super) fn stages(&mut self, stages: &mut Vec<Stage>) -> Result<usize, ParseError> {
-        let mut height = 1;
+        let (mut height, mut count) = (1, 0);
         loop {
             if self.line_filter(stages)? {
                 continue;
             }
             if self.at_unwrap() || !self.eat("|") {
                 return Ok(height);
-            } else if matches!(self.peek(), Token::Keyword(_)) {
+            }
+            if matches!(self.peek(), Token::Keyword(_)) {
+                count += 1;
+                if count > MAX_STAGES {
+                    return Err(
+                        self.error(format!("at most {MAX_STAGES} stages are possible besides filters"))
+                    );
+                }
                 stages.push(self.stage()?);
             } else {
                 let filter = self.label_filter("")?;

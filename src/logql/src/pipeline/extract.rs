@@ -140,6 +140,10 @@ fn add_shown<'a>(
     if !wanted.shows(name) {
         return false;
     }
+    if row.left() == 0 {
+        row.note_overfull();
+        return false;
+    }
     if row.is_parsed(name) {
         if clash == Clash::Keep {
             return false;

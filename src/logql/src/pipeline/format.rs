@@ -1,6 +1,7 @@
 //! Which line and labels do templates make? (`| line_format` and `| label_format`, loki-surface 10.5)
 
 use super::row::{ERROR, ERROR_DETAILS, Row};
+use super::watch::{TEMPLATE_WORK, Watch};
 use crate::ast::{LabelFormatExpr, LabelFormatValue};
 use crate::patterns::Patterns;
 use crate::template::{Source, Template};
@@ -35,7 +36,10 @@ impl Source for RowSource<'_, '_> {
 }
 
 /// Makes the text of `template` the line; a template that fails leaves the line and marks the row.
-pub(super) fn format_line(template: &Template, row: &mut Row<'_>) {
+pub(super) fn format_line(template: &Template, row: &mut Row<'_>, watch: &Watch<'_>) {
+    if watch.is_over(TEMPLATE_WORK) {
+        return;
+    }
     let mut out = std::mem::take(&mut row.scratch.bytes);
     out.clear();
     match template.render(&RowSource(row), &mut out) {
@@ -95,7 +99,7 @@ impl LabelFormats {
 
     /// Sets the labels from left to right. All templates read the labels as they are in front of the first template: behind
     /// the renames that stand before it, and no others.
-    pub(super) fn apply(&self, row: &mut Row<'_>) {
+    pub(super) fn apply(&self, row: &mut Row<'_>, watch: &Watch<'_>) {
         let is_rename = |format: &&LabelFormat| matches!(format.value, FormatValue::Rename(_));
         let leading = self.formats.iter().take_while(is_rename).count();
         let (renames, formats) = self.formats.split_at_checked(leading).unwrap_or((&self.formats, &[]));
@@ -105,7 +109,7 @@ impl LabelFormats {
         }
         let mut out = std::mem::take(&mut row.scratch.bytes);
         let mut ends = std::mem::take(&mut row.scratch.ends);
-        let failure = render(formats, row, &mut out, &mut ends);
+        let failure = render(formats, row, watch, &mut out, &mut ends);
         let mut start = 0;
         for (format, end) in formats.iter().zip(&ends) {
             match &format.value {
@@ -142,6 +146,7 @@ impl LabelFormat {
 fn render(
     formats: &[LabelFormat],
     row: &Row<'_>,
+    watch: &Watch<'_>,
     out: &mut Vec<u8>,
     ends: &mut Vec<usize>,
 ) -> Option<String> {
@@ -154,7 +159,14 @@ fn render(
             ends.push(start);
             continue;
         };
-        match template.render(&RowSource(row), out) {
+        if watch.is_over(TEMPLATE_WORK) {
+            break;
+        }
+        let rendered = match out.len() < row.left() {
+            true => template.render(&RowSource(row), out),
+            false => Err(format!("the templates of the line make more than {} bytes", row.most())),
+        };
+        match rendered {
             Ok(()) => ends.push(out.len()),
             Err(details) => {
                 out.truncate(start);

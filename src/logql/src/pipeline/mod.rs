@@ -16,6 +16,7 @@ mod json_scan;
 mod label_filter;
 mod label_needle;
 mod logfmt;
+mod parsed;
 mod pattern;
 mod reads;
 mod regexp;
@@ -23,6 +24,7 @@ pub mod row;
 pub mod units;
 mod unpack;
 mod unwrap;
+mod watch;
 
 pub(crate) use ip::IpRange;
 pub use json_keys::json_keys;
@@ -46,6 +48,7 @@ use reads::Reads;
 use regexp::Regexp;
 use std::collections::BTreeSet;
 use strandline_model::{MatchOp, Needle};
+pub(crate) use watch::Watch;
 
 /// The labels that somebody looks at. Errors count as labels here ([`row::ERROR`], [`row::ERROR_DETAILS`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,16 +170,26 @@ impl Pipeline {
 
     /// Runs the stages over a row whose line has passed [`Self::line_filters`]. False: the row is dropped.
     pub fn process(&self, row: &mut Row<'_>) -> bool {
+        self.process_until(row, &|| false)
+    }
+
+    /// The same, but ends when `stop` says that nobody waits for the row any more: then what is returned means nothing. It
+    /// is asked only where a row is much work.
+    pub fn process_until(&self, row: &mut Row<'_>, stop: &dyn Fn() -> bool) -> bool {
+        self.run(row, &Watch::new(stop))
+    }
+
+    fn run(&self, row: &mut Row<'_>, watch: &Watch<'_>) -> bool {
         if !self.may_have_members(row) {
             return false;
         }
         if let (Some(probe), true) = (&self.probe, self.probes) {
-            if !probe.process(row) {
+            if !probe.run(row, watch) {
                 return false;
             }
             row.restart();
         }
-        self.steps.iter().all(|step| step.run(row))
+        self.steps.iter().all(|step| !watch.is_over(row.weight()) && step.run(row, watch))
     }
 
     /// Whether the line's JSON may have what label filters ask of it.
@@ -340,9 +353,9 @@ fn compile_stage(
 
 impl Step {
     /// False: the row is dropped.
-    fn run(&self, row: &mut Row<'_>) -> bool {
+    fn run(&self, row: &mut Row<'_>, watch: &Watch<'_>) -> bool {
         match self {
-            Self::LineFilter(filters) => return filters.is_match(row.line()),
+            Self::LineFilter(filters) => return filters.is_match_watched(row.line(), watch),
             Self::LabelFilter(filter) => return filter.takes(row),
             Self::Json(wanted) => json::extract(row, wanted),
             Self::JsonPlaces(places, wanted) => places.extract(row, wanted),
@@ -351,11 +364,12 @@ impl Step {
             Self::Pattern(shape, wanted) => shape.extract(row, wanted),
             Self::Unpack(wanted) => unpack::unpack(row, wanted),
             Self::Decolorize => decolorize::decolorize(row),
-            Self::LineFormat(template) => format::format_line(template, row),
-            Self::LabelFormat(formats) => formats.apply(row),
+            Self::LineFormat(template) => format::format_line(template, row, watch),
+            Self::LabelFormat(formats) => formats.apply(row, watch),
             Self::Drop(choices) => choices.drop_from(row),
             Self::Keep(choices) => choices.keep_of(row),
         }
+        row.mark_overfull();
         true
     }
 
@@ -379,6 +393,9 @@ impl Step {
     }
 }
 
+#[cfg(test)]
+#[path = "bounds_tests.rs"]
+mod bounds_tests;
 #[cfg(test)]
 #[path = "pipeline_tests.rs"]
 mod tests;

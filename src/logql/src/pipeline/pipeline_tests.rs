@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use strandline_model::{Labels, MatchOp, Metadata};
 
 /// A few words for building stages: `json`, `json a=b.c`, `logfmt --strict`, `drop a, b=c`.
-fn stage(text: &str) -> Stage {
+pub(super) fn stage(text: &str) -> Stage {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     let pairs = || rest.split(", ").filter(|p| !p.is_empty()).map(|p| p.split_once('=').unwrap_or((p, p)));
     let extractions = || {

@@ -149,7 +149,7 @@ proptest! {
         let mut row = Row::new(0, 0, &line, &stream, Metadata(&[]));
         // Nothing that is looked at beforehand changes what the steps themselves say.
         let mut again = Row::new(0, 0, &line, &stream, Metadata(&[]));
-        let by_steps = pipeline.line_filters().is_match(&line) && pipeline.steps.iter().all(|step| step.run(&mut again));
+        let by_steps = pipeline.line_filters().is_match(&line) && pipeline.steps.iter().all(|step| step.run(&mut again, &Watch::new(&|| false)));
         prop_assert_eq!(pipeline.process_all(&mut row), by_steps);
         if by_steps {
             prop_assert!(contains(&line, &pipeline.needle()));

@@ -3,6 +3,8 @@
 //! A row is used again for the next entry, so that the stages allocate nothing once the first lines are through.
 //! Values are borrowed from the line as long as it is the stored one and valid UTF-8; all else lies in one arena.
 
+use super::parsed::ParsedLabels;
+use super::watch::BYTES_PER_WORK;
 use regex::bytes::CaptureLocations;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -18,6 +20,14 @@ pub const FILTER_ERROR: &str = "LabelFilterErr";
 pub const EXTRACTED: &str = "_extracted";
 /// The first byte of U+FFFD, which few texts have.
 const REPLACEMENT_START: u8 = 0xef;
+/// Most bytes of names and values that stages make for one row, and how many times its line on top. The last one may lie
+/// beyond.
+const MAX_MADE_BYTES: usize = 4 << 20;
+const MADE_OF_LINE: usize = 4;
+/// The error of rows for which parsers would make more.
+const TOO_LARGE_ERROR: &str = "LabelsTooLargeErr";
+/// Labels that cost about as much as a piece of a line.
+const LABELS_PER_WORK: usize = 4;
 /// Most regexes whose capture positions are kept.
 const MAX_LOCATIONS: usize = 16;
 
@@ -52,6 +62,15 @@ pub(super) enum Text<'a> {
     Arena(usize, usize),
 }
 
+impl Text<'_> {
+    pub(super) fn len(self) -> usize {
+        match self {
+            Self::Borrowed(text) => text.len(),
+            Self::Arena(start, end) => end - start,
+        }
+    }
+}
+
 /// A label that the entry came with.
 #[derive(Debug)]
 struct Given<'a> {
@@ -61,12 +80,6 @@ struct Given<'a> {
     value: &'a str,
     category: Category,
     hidden: bool,
-}
-
-#[derive(Debug)]
-struct Parsed<'a> {
-    name: Text<'a>,
-    value: Text<'a>,
 }
 
 /// The line as it is now.
@@ -88,10 +101,12 @@ pub struct Row<'a> {
     given: Vec<Given<'a>>,
     /// How many of `given` are the stream's.
     stream_labels: usize,
-    parsed: Vec<Parsed<'a>>,
+    parsed: ParsedLabels<'a>,
     arena: String,
     /// So much of the arena is names of `given`.
     given_arena: usize,
+    /// Whether a label was left out because the row holds too much.
+    overfull: bool,
     error: Option<&'static str>,
     details: String,
     has_details: bool,
@@ -134,9 +149,10 @@ impl<'a> Row<'a> {
             stream,
             given: Vec::new(),
             stream_labels: 0,
-            parsed: Vec::new(),
+            parsed: ParsedLabels::default(),
             arena: String::new(),
             given_arena: 0,
+            overfull: false,
             error: None,
             details: String::new(),
             has_details: false,
@@ -159,6 +175,7 @@ impl<'a> Row<'a> {
         self.stored = line;
         self.current = Current::Stored;
         self.parsed.clear();
+        self.overfull = false;
         self.arena.clear();
         self.clear_error();
         self.clear_details();
@@ -175,6 +192,7 @@ impl<'a> Row<'a> {
     pub(super) fn restart(&mut self) {
         self.current = Current::Stored;
         self.parsed.clear();
+        self.overfull = false;
         self.arena.truncate(self.given_arena);
         self.clear_error();
         self.clear_details();
@@ -233,7 +251,7 @@ impl<'a> Row<'a> {
 
     /// Whether any stage changed the labels (or set an error): if not, the stream's and the metadata are all.
     pub fn has_changed_labels(&self) -> bool {
-        !self.parsed.is_empty()
+        self.parsed.iter().next().is_some()
             || self.error.is_some()
             || self.has_details
             || self.given.iter().any(|given| given.hidden)
@@ -253,8 +271,8 @@ impl<'a> Row<'a> {
 
     /// The value of the label `name`, which is no error: one of that name stands in the line or came with it.
     pub(super) fn get_label(&self, name: &str) -> Option<&str> {
-        if let Some(parsed) = self.parsed.iter().find(|parsed| self.text(parsed.name) == name) {
-            return Some(self.text(parsed.value));
+        if let Some(value) = self.parsed.get(&self.arena, name) {
+            return Some(self.text(value));
         }
         let given = self.given.iter().find(|given| !given.hidden && self.text(given.shown) == name)?;
         Some(given.value)
@@ -376,13 +394,41 @@ impl<'a> Row<'a> {
         done.map(|()| Text::Arena(start, self.arena.len()))
     }
 
+    /// How many bytes stages may still make.
+    pub(super) fn left(&self) -> usize {
+        self.most().saturating_sub(self.arena.len().max(self.parsed.bytes()))
+    }
+
+    /// Most bytes of names and values.
+    pub(super) fn most(&self) -> usize {
+        self.stored.len().saturating_mul(MADE_OF_LINE).saturating_add(MAX_MADE_BYTES)
+    }
+
+    /// Notes that a label was left out.
+    pub(super) fn note_overfull(&mut self) {
+        self.overfull = true;
+    }
+
+    /// Marks the row if a label was left out of it: what is shown must not pass for all.
+    pub(super) fn mark_overfull(&mut self) {
+        if std::mem::take(&mut self.overfull) {
+            self.set_error(TOO_LARGE_ERROR);
+            self.set_details(&format!("the labels of the line exceed {} bytes", self.most()));
+        }
+    }
+
+    /// What it costs to run a stage over the row, for a [`super::watch::Watch`].
+    pub(super) fn weight(&self) -> usize {
+        1 + self.line().len() / BYTES_PER_WORK + self.parsed.len() / LABELS_PER_WORK
+    }
+
     /// Whether the entry came with a label of this name, even if it was dropped since.
     pub(super) fn is_given(&self, name: &str) -> bool {
         self.given.iter().any(|given| given.name == name)
     }
 
     pub(super) fn is_parsed(&self, name: &str) -> bool {
-        self.parsed.iter().any(|parsed| self.text(parsed.name) == name)
+        self.parsed.find(&self.arena, name).is_some()
     }
 
     /// How many labels stages made so far.
@@ -404,14 +450,13 @@ impl<'a> Row<'a> {
             }
         }
         let name = self.keep(name);
-        self.parsed.push(Parsed { name, value });
+        self.parsed.push(&self.arena, name, value);
     }
 
     /// Sets a label, whatever it was before.
     pub(super) fn set(&mut self, name: &str, value: Text<'a>) {
-        let found = self.parsed.iter().position(|parsed| self.text(parsed.name) == name);
-        match found.and_then(|at| self.parsed.get_mut(at)) {
-            Some(parsed) => parsed.value = value,
+        match self.parsed.find(&self.arena, name) {
+            Some(at) => self.parsed.set_value(at, value),
             None => {
                 self.hide_given(name);
                 self.push(name, value);
@@ -431,16 +476,14 @@ impl<'a> Row<'a> {
 
     /// Removes a label, and no error.
     pub(super) fn remove_label(&mut self, name: &str) {
-        if let Some(at) = self.parsed.iter().position(|parsed| self.text(parsed.name) == name) {
-            self.parsed.remove(at);
-        }
+        self.parsed.remove(&self.arena, name);
         self.hide_given(name);
     }
 
     /// Removes the labels that `keeps` does not want; errors stay.
     pub(super) fn retain(&mut self, keeps: impl Fn(&str, &str) -> bool) {
         let arena = &self.arena;
-        self.parsed.retain(|parsed| keeps(resolve(arena, parsed.name), resolve(arena, parsed.value)));
+        self.parsed.retain(|label| keeps(resolve(arena, label.name), resolve(arena, label.value)));
         for given in &mut self.given {
             given.hidden |= !keeps(resolve(arena, given.shown), given.value);
         }
@@ -455,8 +498,8 @@ impl<'a> Row<'a> {
 
     /// The value of a label that is moved to another name.
     pub(super) fn value_of(&self, name: &str) -> Option<Text<'a>> {
-        if let Some(parsed) = self.parsed.iter().find(|parsed| self.text(parsed.name) == name) {
-            return Some(parsed.value);
+        if let Some(value) = self.parsed.get(&self.arena, name) {
+            return Some(value);
         }
         if let Some(given) = self.given.iter().find(|given| !given.hidden && self.text(given.shown) == name) {
             return Some(Text::Borrowed(given.value));
@@ -520,7 +563,7 @@ fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-fn resolve<'r>(arena: &'r str, text: Text<'r>) -> &'r str {
+pub(super) fn resolve<'r>(arena: &'r str, text: Text<'r>) -> &'r str {
     match text {
         Text::Borrowed(text) => text,
         Text::Arena(start, end) => arena.get(start..end).unwrap_or(""),

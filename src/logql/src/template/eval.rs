@@ -14,6 +14,8 @@ const MAX_STEPS: usize = 100_000;
 const BYTES_PER_STEP: usize = 256;
 /// A pattern that is compiled while the template runs counts as so many steps.
 const PATTERN_STEPS: usize = 500;
+/// So many bytes of a compiled pattern make a text count once more.
+const PATTERN_BYTES_PER_ROUND: u64 = 4 << 10;
 /// The most characters of a template that an error repeats.
 const MAX_SHOWN: usize = 200;
 /// Templates that call each other.
@@ -68,7 +70,7 @@ impl<'a> Run<'a, '_> {
     }
 
     fn step(&mut self, count: usize) -> Result<(), String> {
-        self.steps += count;
+        self.steps = self.steps.saturating_add(count);
         if self.steps > MAX_STEPS { Err("template runs too long".to_owned()) } else { Ok(()) }
     }
 
@@ -350,6 +352,11 @@ impl<'a> Run<'a, '_> {
             self.step(PATTERN_STEPS)?;
         }
         let pattern = command.pattern.as_deref().map(ConstantPattern::regex);
+        if let Some(Ok(pattern)) = pattern {
+            // A search may look at all of the pattern for each byte.
+            let rounds = usize::try_from(pattern.bytes() / PATTERN_BYTES_PER_ROUND).unwrap_or(usize::MAX);
+            self.step(rounds.saturating_mul(1 + size / BYTES_PER_STEP))?;
+        }
         self.invoke(function, &mut arguments, pattern, command.span)
     }
 

@@ -258,6 +258,7 @@ fn what_a_template_costs_is_bounded() {
         "{{$x := repeat 1000000 `x`}}{{replace `` $x $x}}",
         "{{$x := repeat 1000000 `x`}}{{regexReplaceAll `` $x $x}}",
         "{{$x := repeat 1000000 `x`}}{{range 10000}}{{if $x}}{{end}}{{end}}",
+        "{{repeat 100000 `a` | count `(?:\\pL{0,100}x){0,2}y`}}",
         "{{$p := `(a|b)*c`}}{{range 100000}}{{count $p `abc`}}{{end}}",
     ]);
     let nested = format!("{}{{{{.word}}}}{}", "{{if 1}}".repeat(97), "{{end}}".repeat(97));

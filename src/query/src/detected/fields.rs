@@ -72,14 +72,21 @@ impl Sample {
         })
     }
 
-    /// Takes the lines of a stream in.
-    pub(super) fn add(&mut self, stream: &ResultStream) -> Result<(), QueryError> {
+    /// Takes the lines of a stream in, as long as there is no reason to `stop`.
+    pub(super) fn add(
+        &mut self,
+        stream: &ResultStream,
+        stop: &dyn Fn() -> Option<QueryError>,
+    ) -> Result<(), QueryError> {
         // Stages may make names that no stream could have; they clash with nothing.
         let pairs: Vec<&(String, String)> =
             stream.labels.iter().filter(|(name, _)| strandline_model::labels::is_label_name(name)).collect();
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let labels = Labels::from_pairs(&pairs).unwrap_or_default();
         for entry in &stream.entries {
+            if let Some(error) = stop() {
+                return Err(error);
+            }
             self.add_entry(&labels, entry);
             if self.bytes > self.max_bytes {
                 return Err(QueryError::TooLarge(self.max_bytes));
@@ -200,7 +207,7 @@ mod tests {
     fn sample(limit: usize, entries: Vec<ResultEntry>) -> Sample {
         let labels = vec![("app".to_owned(), "x".to_owned()), ("no name".to_owned(), "y".to_owned())];
         let mut sample = Sample::new(limit, 1 << 20).unwrap();
-        sample.add(&ResultStream { labels, entries }).unwrap();
+        sample.add(&ResultStream { labels, entries }, &|| None).unwrap();
         sample
     }
 
@@ -261,10 +268,24 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_one_stream_are_not_read_on_when_time_is_over() {
+        let mut found = Sample::new(9, 1 << 20).unwrap();
+        let entries = (0..100).map(|i| entry(&format!("a={i}"), &[], &[])).collect();
+        let looks = std::cell::Cell::new(0);
+        let stop = || {
+            looks.set(looks.get() + 1);
+            (looks.get() > 3).then_some(QueryError::TimedOut)
+        };
+        let over = found.add(&ResultStream { labels: Vec::new(), entries }, &stop);
+        assert!(matches!(over, Err(QueryError::TimedOut)));
+        assert_eq!(found.values_of("a", 100), ["0", "1", "2"]);
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let mut found = Sample::new(9, 1000).unwrap();
         let entries = (0..100).map(|i| entry(&format!("a={i}"), &[], &[])).collect();
-        let error = found.add(&ResultStream { labels: Vec::new(), entries }).unwrap_err();
+        let error = found.add(&ResultStream { labels: Vec::new(), entries }, &|| None).unwrap_err();
         assert!(matches!(error, QueryError::TooLarge(1000)));
     }
 }

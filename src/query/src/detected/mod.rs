@@ -98,10 +98,7 @@ impl QueryEngine {
     fn sample(&self, lines: &LogResult, limit: usize, deadline: &Deadline) -> Result<Sample, QueryError> {
         let mut sample = Sample::new(limit, self.config().max_memory_bytes)?;
         for stream in &lines.streams {
-            if let Some(error) = deadline.passed() {
-                return Err(error);
-            }
-            sample.add(stream)?;
+            sample.add(stream, &|| deadline.passed())?;
         }
         Ok(sample)
     }

@@ -5,14 +5,11 @@ use super::best::Found;
 use super::staged::{self, Entry, Judge};
 use crate::execute::Sink;
 use crate::request::Direction;
-use crate::scope::Scope;
+use crate::scope::{Looks, Scope};
 use crate::stats::count;
 use std::sync::Arc;
 use strandline_model::Metadata;
 use strandline_store::head::{Head, HeadRows};
-
-/// Rows between two looks at whether the query is still wanted.
-const ROWS_PER_CHECK: usize = 4096;
 
 /// Looks through a head, stream by stream, each from its better end, and hands over what passes.
 pub(super) fn scan(sink: &LogSink, scope: &Scope, source: usize, head: &Arc<Head>) {
@@ -29,6 +26,7 @@ pub(super) fn scan(sink: &LogSink, scope: &Scope, source: usize, head: &Arc<Head
 
 fn scan_stream(sink: &LogSink, scope: &Scope, source: usize, rows: &HeadRows) -> Vec<Found> {
     let (mut n, mut bytes) = (0u64, 0u64);
+    let mut looks = Looks::new(scope);
     let entries = (0..rows.len()).map_while(|step| {
         let i = match sink.direction {
             Direction::Forward => step,
@@ -36,15 +34,18 @@ fn scan_stream(sink: &LogSink, scope: &Scope, source: usize, rows: &HeadRows) ->
         };
         let ts = rows.ts(i);
         let key = sink.direction.key(ts);
-        if key < sink.bound() || (step % ROWS_PER_CHECK == 0 && scope.is_over()) {
+        if key < sink.bound() {
             return None;
         }
         let (line, metadata) = rows.content(i);
+        if looks.is_over(line.len()) {
+            return None;
+        }
         n += 1;
         bytes += line.len() as u64;
         let arrival = (source as u64) << 40 | i as u64;
         let entry = Entry { key, ts, labels: &rows.labels, arrival, line, metadata };
-        Some(scope.query.takes(line).then_some(entry))
+        Some(scope.takes(line).then_some(entry))
     });
     let judge = Judge::new(scope);
     let found = match (scope.query.keeps_all(), scope.query.looks_at_labels_only()) {
@@ -53,7 +54,7 @@ fn scan_stream(sink: &LogSink, scope: &Scope, source: usize, rows: &HeadRows) ->
             let takes = |entry: &Entry<'_, _>| judge.takes(entry.labels, entry.metadata);
             plain(entries.flatten().filter(takes), sink.limit)
         }
-        (false, false) => staged::run(scope, entries.flatten(), sink.limit),
+        (false, false) => staged::run(scope, entries.flatten(), sink),
     };
     count(&scope.counters.head_lines, n);
     count(&scope.counters.head_bytes, bytes);

@@ -69,7 +69,7 @@ pub(super) fn scan(
             line: lines.line(p.row),
             metadata: metadata.metadata_of(p.row),
         });
-        staged::run(scope, entries, sink.limit)
+        staged::run(scope, entries, sink)
     };
     count(&scope.counters.lines_passed, found.len() as u64);
     Ok(found)

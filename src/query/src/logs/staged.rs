@@ -1,9 +1,11 @@
 //! What do the stages of a query make of the entries that passed its line filters?
 
+use super::LogSink;
 use super::best::{Found, Shown};
 use crate::error::QueryError;
+use crate::execute::Sink;
 use crate::request::Direction;
-use crate::scope::Scope;
+use crate::scope::{Gathering, Scope};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use strandline_logql::{Category, Label, Pipeline, Row};
@@ -23,21 +25,23 @@ pub(crate) struct Entry<'a, M> {
     pub(crate) metadata: M,
 }
 
-/// Runs the stages over `entries`, the better ones first, until `limit` have passed and no further one ties with the
+/// Runs the stages over `entries`, the better ones first, until as many as the sink takes have passed and no further one ties with the
 /// last of them.
 pub(super) fn run<'a, M>(
     scope: &Scope,
     entries: impl Iterator<Item = Entry<'a, M>>,
-    limit: usize,
+    sink: &LogSink,
 ) -> Vec<Found>
 where
     M: IntoIterator<Item = (&'a str, &'a str)> + Clone,
 {
     let pipeline = scope.query.pipeline();
     let mut found: Vec<Found> = Vec::new();
+    let mut gathering = Gathering::new(scope);
+    let mut bytes = 0;
     let mut row: Option<Row<'a>> = None;
     for (i, entry) in entries.enumerate() {
-        let enough = found.len() >= limit && found.last().is_some_and(|last| last.key != entry.key);
+        let enough = found.len() >= sink.limit && found.last().is_some_and(|last| last.key != entry.key);
         if enough || (i % ROWS_PER_CHECK == 0 && scope.is_over()) {
             break;
         }
@@ -49,8 +53,13 @@ where
             }
             none => none.insert(Row::new(entry.ts, scope.wall_ns, entry.line, entry.labels, metadata)),
         };
-        if pipeline.process(row) {
-            found.push(passed(entry, row, pipeline.changes_line()));
+        if pipeline.process_until(row, &|| scope.is_over()) {
+            let passed = passed(entry, row, pipeline.changes_line());
+            bytes += passed.bytes();
+            found.push(passed);
+            if gathering.grown_to(bytes, sink.bytes()) {
+                break;
+            }
         }
     }
     found
@@ -58,13 +67,13 @@ where
 
 /// Says whether labels pass stages that look at nothing else.
 pub(super) struct Judge<'s> {
+    scope: &'s Scope,
     stages: &'s Pipeline,
-    wall_ns: i64,
 }
 
 impl<'s> Judge<'s> {
     pub(super) fn new(scope: &'s Scope) -> Self {
-        Self { stages: scope.query.pipeline().decisive(), wall_ns: scope.wall_ns }
+        Self { scope, stages: scope.query.pipeline().decisive() }
     }
 
     pub(super) fn takes<'a>(
@@ -72,7 +81,8 @@ impl<'s> Judge<'s> {
         labels: &'a Labels,
         metadata: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> bool {
-        self.stages.process(&mut Row::new(0, self.wall_ns, &[], labels, metadata))
+        let mut row = Row::new(0, self.scope.wall_ns, &[], labels, metadata);
+        self.stages.process_until(&mut row, &|| self.scope.is_over())
     }
 }
 
@@ -94,13 +104,17 @@ pub(crate) fn apply(scope: &Scope, found: &mut [Found], direction: Direction) ->
             }
             none => none.insert(Row::new(ts, scope.wall_ns, &found.line, &found.labels, metadata)),
         };
-        pipeline.process(row);
+        pipeline.process_until(row, &|| scope.is_over());
         let line: Option<Box<[u8]>> = row.stored_line().is_none().then(|| row.line().into());
         let shown = row.has_changed_labels().then(|| Box::new(shown(row)));
         bytes += line.as_ref().map_or(0, |line| line.len()) + shown.as_deref().map_or(0, Shown::bytes);
         made.push((line, shown));
     }
     drop(row);
+    // The last row may have been left half done.
+    if let Some(error) = scope.reason_to_give_up(bytes) {
+        return Err(error);
+    }
     for (found, (line, shown)) in found.iter_mut().zip(made) {
         if let Some(line) = line {
             found.line = line;

@@ -4,7 +4,7 @@ use super::series::Table;
 use super::staged::{Line, Staging};
 use super::{Measure, SampleSink};
 use crate::fresh;
-use crate::scope::Scope;
+use crate::scope::{Looks, Scope};
 use crate::stats::count;
 use std::sync::Arc;
 use strandline_store::head::{Head, HeadRows};
@@ -26,12 +26,16 @@ fn read_stream(sink: &SampleSink, scope: &Scope, rows: &HeadRows) -> Table {
     let mut table = Table::default();
     let (mut bytes, mut passed) = (0, 0);
     let mut key = Vec::new();
+    let mut looks = Looks::new(scope);
     // Most lines of a stream have the metadata of the line before.
     let mut last: Option<(&[u8], usize)> = None;
     for i in 0..rows.len() {
         let (line, metadata) = rows.content(i);
         bytes += line.len() as u64;
-        if !scope.query.takes(line) {
+        if looks.is_over(line.len()) {
+            break;
+        }
+        if !scope.takes(line) {
             continue;
         }
         passed += 1;
@@ -59,11 +63,15 @@ fn read_stream(sink: &SampleSink, scope: &Scope, rows: &HeadRows) -> Table {
 
 fn read_stages(sink: &SampleSink, scope: &Scope, rows: &HeadRows) -> Table {
     let mut staging = Staging::new(sink, scope);
+    let mut looks = Looks::new(scope);
     let mut bytes = 0;
     for i in 0..rows.len() {
         let (line, metadata) = rows.content(i);
         bytes += line.len() as u64;
-        if scope.query.takes(line) {
+        if looks.is_over(line.len()) {
+            break;
+        }
+        if scope.takes(line) {
             staging.add(rows.ts(i), Line { text: line, len: line.len() }, &rows.labels, metadata);
         }
     }

@@ -149,7 +149,7 @@ impl<'a> Reading<'a> {
     fn staged_series(&mut self, stream: &StreamKeys<'a>, codes: &Codes) -> Outcome {
         let scope = self.scope;
         let row = self.row(stream, codes);
-        if !scope.query.pipeline().process(row) {
+        if !scope.query.pipeline().process_until(row, &|| scope.is_over()) {
             return Outcome::Dropped;
         }
         if fails(scope, row) {

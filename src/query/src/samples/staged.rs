@@ -4,10 +4,11 @@
 use super::series::Table;
 use super::{Measure, SampleSink};
 use crate::error::QueryError;
+use crate::execute::Sink;
 use crate::language::Search;
 use crate::plan::SegmentPlan;
 use crate::rows::{self, LENGTHS, LINES, PLACES};
-use crate::scope::Scope;
+use crate::scope::{Gathering, Scope};
 use crate::stats::count;
 use std::fmt::Write;
 use strandline_logql::{Label, Row};
@@ -79,6 +80,7 @@ pub(super) struct Staging<'s, 'a> {
     scope: &'s Scope,
     row: Option<Row<'a>>,
     table: Table,
+    gathering: Gathering<'s>,
     key: Vec<u8>,
     /// The key of the last row and its series.
     last: (Vec<u8>, usize),
@@ -95,6 +97,7 @@ impl<'s, 'a> Staging<'s, 'a> {
             scope,
             row: None,
             table: Table::default(),
+            gathering: Gathering::new(scope),
             key: Vec::new(),
             last: (Vec::new(), usize::MAX),
             seen: 0,
@@ -125,7 +128,8 @@ impl<'s, 'a> Staging<'s, 'a> {
             }
             none => none.insert(Row::new(ts, self.scope.wall_ns, line.text, labels, metadata)),
         };
-        if !self.scope.query.pipeline().process(row) {
+        let scope = self.scope;
+        if !scope.query.pipeline().process_until(row, &|| scope.is_over()) {
             return;
         }
         let value = match (self.scope.query.unwrapped(), self.sink.measure) {
@@ -150,6 +154,7 @@ impl<'s, 'a> Staging<'s, 'a> {
             let series = self.table.index(&self.sink.keeping, &self.key);
             std::mem::swap(&mut self.last.0, &mut self.key);
             self.last.1 = series;
+            self.over |= self.gathering.grown_to(self.table.bytes(), self.sink.bytes());
         }
         if let Some(samples) = self.table.get(self.last.1) {
             samples.add(&self.sink.keeping, ts, value);

@@ -26,6 +26,9 @@ use strandline_store::Engine;
 /// What a tail is told whose query broke the server's code.
 const BROKEN: &str = "the tail failed by an internal error";
 
+/// What a tail is told whose query keeps all others waiting.
+const SLOW: &str = "the tail's query takes too long for the lines that come in";
+
 /// All tails of the server.
 #[derive(Debug)]
 pub(crate) struct Hub {
@@ -201,12 +204,21 @@ impl Hub {
                 }
             }
         }
-        let now_ns = self.clock.now_ns();
-        for (matcher, pieces) in order {
-            let work = || matcher.deliver(matcher.run(&pieces, now_ns), &self.queued, self.max_queued);
-            if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                tracing::error!(query = matcher.query().text(), "a tail's query broke; its tails end");
-                matcher.each_queue(|queue| queue.fail(BROKEN));
+        for (matcher, pieces) in order.iter().filter(|(matcher, _)| !matcher.has_failed()) {
+            let deliver = |entries| matcher.deliver(entries, &self.queued, self.max_queued);
+            match catch_unwind(AssertUnwindSafe(|| matcher.run(pieces, &*self.clock, deliver))) {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::warn!(
+                        query = matcher.query().text(),
+                        "a tail's query took too long; its tails end"
+                    );
+                    matcher.fail(SLOW);
+                }
+                Err(_) => {
+                    tracing::error!(query = matcher.query().text(), "a tail's query broke; its tails end");
+                    matcher.fail(BROKEN);
+                }
             }
         }
     }
@@ -226,7 +238,8 @@ impl Registry {
     fn matcher(&mut self, query: &LogQuery, part: Part) -> Arc<Matcher> {
         let asked = self.tenants.entry(part.tenant.clone()).or_default();
         let key = Matcher::key(query, &part);
-        if let Some(known) = asked.by_key.get(&key) {
+        // One that failed shows nothing any more; its tails are on their way out.
+        if let Some(known) = asked.by_key.get(&key).filter(|known| !known.has_failed()) {
             return Arc::clone(known);
         }
         let matcher = Arc::new(Matcher::new(self.next, query.clone(), part));
@@ -242,11 +255,14 @@ impl Registry {
         let tenant = &part.tenant;
         let Some(asked) = self.tenants.get_mut(tenant) else { return };
         self.removals += 1;
-        asked.by_key.remove(&Matcher::key(query, part));
+        let key = Matcher::key(query, part);
+        if asked.by_key.get(&key).is_some_and(|known| known.number() == matcher.number()) {
+            asked.by_key.remove(&key);
+        }
         let listing = Arc::make_mut(&mut asked.listing);
         listing.matchers.retain(|other| other.number() != matcher.number());
         listing.removals = self.removals;
-        if asked.by_key.is_empty() {
+        if asked.listing.matchers.is_empty() {
             self.tenants.remove(tenant);
         }
         self.count(-1);
@@ -289,6 +305,12 @@ impl QueryEngine {
 }
 
 impl Tail {
+    /// Ends it as if its query had been too slow.
+    #[cfg(test)]
+    pub(crate) fn fail_as_slow(&self) {
+        self.matchers.iter().for_each(|matcher| matcher.fail(SLOW));
+    }
+
     /// Leaves out of the live entries what `history` has.
     pub fn begin_after(&mut self, history: &History) {
         self.seam = Some(history.seam.clone());

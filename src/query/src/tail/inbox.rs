@@ -24,8 +24,7 @@ pub(super) struct Inbox {
 struct State {
     waiting: VecDeque<(u64, Arc<Batch>)>,
     bytes: usize,
-    /// Tenants with tails, and how many.
-    tenants: HashMap<TenantId, usize>,
+    tenants: HashMap<TenantId, Listener>,
     /// What was not taken in, by tenant.
     missed: HashMap<TenantId, Missed>,
     /// The last commit that was told of.
@@ -33,6 +32,15 @@ struct State {
     /// Whether a round is under way.
     distributing: bool,
     closed: bool,
+}
+
+/// A tenant with tails.
+#[derive(Debug, Default)]
+struct Listener {
+    /// How many.
+    tails: usize,
+    /// Bytes of its batches that wait.
+    bytes: usize,
 }
 
 /// Entries that nobody looked at.
@@ -54,7 +62,7 @@ impl Inbox {
     /// From now on batches of `tenant` are taken in. Returns the last commit that was told of before.
     pub(super) fn listen(&self, tenant: &TenantId) -> u64 {
         let mut state = self.state.lock();
-        *state.tenants.entry(tenant.clone()).or_default() += 1;
+        state.tenants.entry(tenant.clone()).or_default().tails += 1;
         self.listening.store(true, Ordering::SeqCst);
         state.last_commit
     }
@@ -62,9 +70,9 @@ impl Inbox {
     /// One tail of `tenant` less.
     pub(super) fn leave(&self, tenant: &TenantId) {
         let mut state = self.state.lock();
-        if let Some(n) = state.tenants.get_mut(tenant) {
-            *n -= 1;
-            if *n == 0 {
+        if let Some(listener) = state.tenants.get_mut(tenant) {
+            listener.tails -= 1;
+            if listener.tails == 0 {
                 state.tenants.remove(tenant);
                 state.missed.remove(tenant);
             }
@@ -85,11 +93,15 @@ impl Inbox {
         let mut round = Round { missed: std::mem::take(&mut state.missed), ..Round::default() };
         let mut bytes = 0;
         while let Some((_, batch)) = state.waiting.front() {
-            let size = batch.memory_bytes();
+            let (size, tenant) = (batch.memory_bytes(), batch.tenant.clone());
             if bytes > 0 && bytes + size > MAX_ROUND_BYTES {
                 break;
             }
             bytes += size;
+            if let Some(listener) = state.tenants.get_mut(&tenant) {
+                // Its batches of before its last tail left may still come.
+                listener.bytes = listener.bytes.saturating_sub(size);
+            }
             round.batches.extend(state.waiting.pop_front());
         }
         state.bytes -= bytes;
@@ -119,15 +131,20 @@ impl CommitObserver for Inbox {
         let state = &mut *self.state.lock();
         state.last_commit = commit;
         let mut news = false;
-        for batch in batches.filter(|batch| state.tenants.contains_key(&batch.tenant)) {
+        for batch in batches {
+            let Some(listener) = state.tenants.get_mut(&batch.tenant) else { continue };
             news = true;
             let size = batch.memory_bytes();
-            if state.bytes > 0 && state.bytes + size > MAX_INBOX_BYTES {
+            // A tenant may hold as much as is left for others.
+            let is_full = state.bytes > 0 && state.bytes + size > MAX_INBOX_BYTES;
+            let left = MAX_INBOX_BYTES.saturating_sub(state.bytes);
+            if is_full || (listener.bytes > 0 && listener.bytes + size > left) {
                 let ts = batch.entries.first().map_or(0, |entry| entry.ts);
                 let missed = state.missed.entry(batch.tenant.clone()).or_insert(Missed { entries: 0, ts });
                 missed.entries += batch.entries.len() as u64;
                 continue;
             }
+            listener.bytes += size;
             state.bytes += size;
             state.waiting.push_back((commit, Arc::clone(batch)));
         }
@@ -168,6 +185,34 @@ mod tests {
         inbox.close();
         assert!(inbox.next_round().is_none());
         assert!(inbox.is_past(4) && !inbox.is_past(5));
+    }
+
+    #[test]
+    fn one_tenant_cannot_fill_it() {
+        let inbox = Inbox::default();
+        let (a, b) = (TenantId::new("a").unwrap(), TenantId::new("b").unwrap());
+        inbox.listen(&a);
+        inbox.listen(&b);
+        let (of_a, of_b) = (batch("a", 1 << 20), batch("b", 1 << 20));
+        for commit in 1..=64 {
+            inbox.committed(commit, &mut [Arc::clone(&of_a)].iter());
+        }
+        for commit in 65..=69 {
+            inbox.committed(commit, &mut [Arc::clone(&of_b)].iter());
+        }
+        let (mut seen, mut missed) = (HashMap::<TenantId, usize>::new(), HashMap::new());
+        while seen.values().sum::<usize>()
+            + missed.values().map(|m: &Missed| m.entries as usize).sum::<usize>()
+            < 69
+        {
+            let round = inbox.next_round().unwrap();
+            round.batches.iter().for_each(|(_, batch)| *seen.entry(batch.tenant.clone()).or_default() += 1);
+            missed.extend(round.missed);
+        }
+        assert_eq!(seen.get(&b), Some(&5), "b's lines come though a's do not fit");
+        assert!(seen[&a] >= 10 && missed.contains_key(&a) && !missed.contains_key(&b), "{seen:?}");
+        inbox.committed(70, &mut [of_a].iter());
+        assert_eq!(inbox.next_round().unwrap().batches.len(), 1, "what was shown does not count any more");
     }
 
     #[test]

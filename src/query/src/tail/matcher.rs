@@ -11,10 +11,17 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use strandline_logql::Row;
-use strandline_model::{Batch, BatchStream, Labels, Metadata};
+use strandline_model::{Batch, BatchStream, Clock, Labels, Metadata};
 
 /// Most bytes of frames in the queues of all tails together.
 pub(super) const MAX_QUEUED_BYTES: usize = 64 << 20;
+
+/// How long a query may work on one round while the others wait (ns).
+const MAX_RUN_NS: i64 = 2_000_000_000;
+/// Bytes of lines between two looks at the time.
+const BYTES_PER_LOOK: usize = 64 << 10;
+/// Bytes of entries that a query collects before it hands them over. A single tail's queue holds less.
+const MAX_PART_BYTES: usize = 4 << 20;
 
 /// A query and the tails that ask it.
 #[derive(Debug)]
@@ -24,6 +31,8 @@ pub(super) struct Matcher {
     part: Part,
     forms: Mutex<Vec<Form>>,
     over: AtomicBool,
+    /// Whether its tails have ended because of it.
+    failed: AtomicBool,
 }
 
 /// Tails that want entries written alike.
@@ -43,7 +52,14 @@ pub(super) struct Piece<'b> {
 
 impl Matcher {
     pub(super) fn new(number: u64, query: LogQuery, part: Part) -> Self {
-        Self { number, query, part, forms: Mutex::default(), over: AtomicBool::new(false) }
+        Self {
+            number,
+            query,
+            part,
+            forms: Mutex::default(),
+            over: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+        }
     }
 
     /// Grows from matcher to matcher.
@@ -70,6 +86,17 @@ impl Matcher {
         self.over.load(Ordering::Relaxed)
     }
 
+    /// Whether its tails have ended because of it.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Ends its tails.
+    pub(super) fn fail(&self, why: &'static str) {
+        self.failed.store(true, Ordering::Relaxed);
+        self.each_queue(|queue| queue.fail(why));
+    }
+
     /// Adds a tail.
     pub(super) fn join(&self, encoder: Encoder, queue: Arc<Queue>) {
         let mut forms = self.forms.lock();
@@ -89,13 +116,28 @@ impl Matcher {
         over
     }
 
-    /// What the query shows of these pieces, by time. `now_ns` is the time that templates are told.
-    pub(super) fn run(&self, pieces: &[Piece<'_>], now_ns: i64) -> Vec<TailEntry> {
-        let mut found = Vec::new();
-        pieces.iter().for_each(|piece| run_piece(self, piece, now_ns, &mut found));
-        // Those of one time stay in the order of their arrival.
-        found.sort_by_key(TailEntry::ts);
-        found
+    /// Hands over what the query shows of these pieces, by time; where that is much, in several parts. False: that takes
+    /// longer than one query may keep the others waiting.
+    pub(super) fn run(
+        &self,
+        pieces: &[Piece<'_>],
+        clock: &dyn Clock,
+        deliver: impl FnMut(Vec<TailEntry>),
+    ) -> bool {
+        let until_ns = clock.monotonic_ns().saturating_add(MAX_RUN_NS);
+        let stop = || clock.monotonic_ns() >= until_ns;
+        let mut showing = Showing {
+            found: Vec::new(),
+            bytes: 0,
+            deliver,
+            stop: &stop,
+            unseen_bytes: 0,
+            now_ns: clock.now_ns(),
+        };
+        let in_time = pieces.iter().all(|piece| showing.piece(self, piece));
+        showing.hand_over();
+        // Lines that were left half looked at count as late, too.
+        in_time && !stop()
     }
 
     /// Writes entries once for each form and puts them into the queues; `total` counts what waits in all of them.
@@ -122,30 +164,80 @@ impl Matcher {
     }
 }
 
-fn run_piece(matcher: &Matcher, piece: &Piece<'_>, now_ns: i64, found: &mut Vec<TailEntry>) {
-    let query = &matcher.query;
-    let (batch, labels) = (piece.batch, &matcher.part.shown(Arc::clone(&piece.stream.labels)));
-    let mut row: Option<Row<'_>> = None;
-    for entry in batch.stream_entries(piece.stream) {
-        let (line, metadata) = (batch.line(entry), batch.metadata(entry));
-        if !query.takes(line) {
-            continue;
-        }
-        if query.is_plain() {
-            found.push(TailEntry(plain(entry.ts, piece.commit, labels, line, metadata)));
-            continue;
-        }
-        let row = match &mut row {
-            Some(row) => {
-                row.reset(entry.ts, line, labels, metadata);
-                row
+/// A round of a matcher.
+struct Showing<'s, D> {
+    found: Vec<TailEntry>,
+    /// Bytes of these.
+    bytes: usize,
+    deliver: D,
+    stop: &'s dyn Fn() -> bool,
+    /// Bytes of lines since the last look at the time.
+    unseen_bytes: usize,
+    now_ns: i64,
+}
+
+impl<D: FnMut(Vec<TailEntry>)> Showing<'_, D> {
+    /// Shows a piece. False: there is no time left.
+    fn piece(&mut self, matcher: &Matcher, piece: &Piece<'_>) -> bool {
+        let query = &matcher.query;
+        let (batch, labels) = (piece.batch, &matcher.part.shown(Arc::clone(&piece.stream.labels)));
+        let mut row: Option<Row<'_>> = None;
+        for entry in batch.stream_entries(piece.stream) {
+            let (line, metadata) = (batch.line(entry), batch.metadata(entry));
+            if self.is_late(line.len()) {
+                return false;
             }
-            none => none.insert(Row::new(entry.ts, now_ns, line, labels, metadata)),
-        };
-        if query.pipeline().process(row) {
-            let entry = Entry { key: entry.ts, ts: entry.ts, labels, arrival: piece.commit, line, metadata };
-            found.push(TailEntry(staged::passed(entry, row, query.pipeline().changes_line())));
+            if !query.takes_until(line, self.stop) {
+                continue;
+            }
+            if query.is_plain() {
+                self.add(plain(entry.ts, piece.commit, labels, line, metadata));
+                continue;
+            }
+            let row = match &mut row {
+                Some(row) => {
+                    row.reset(entry.ts, line, labels, metadata);
+                    row
+                }
+                none => none.insert(Row::new(entry.ts, self.now_ns, line, labels, metadata)),
+            };
+            let passes = query.pipeline().process_until(row, self.stop);
+            // A row that took too long may be half done.
+            if (self.stop)() {
+                return false;
+            }
+            if passes {
+                let entry =
+                    Entry { key: entry.ts, ts: entry.ts, labels, arrival: piece.commit, line, metadata };
+                self.add(staged::passed(entry, row, query.pipeline().changes_line()));
+            }
         }
+        true
+    }
+
+    fn is_late(&mut self, line_bytes: usize) -> bool {
+        self.unseen_bytes += line_bytes;
+        if self.unseen_bytes < BYTES_PER_LOOK {
+            return false;
+        }
+        self.unseen_bytes = 0;
+        (self.stop)()
+    }
+
+    fn add(&mut self, found: Found) {
+        self.bytes += found.bytes();
+        self.found.push(TailEntry(found));
+        if self.bytes > MAX_PART_BYTES {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        self.bytes = 0;
+        let mut found = std::mem::take(&mut self.found);
+        // Those of one time stay in the order of their arrival.
+        found.sort_by_key(TailEntry::ts);
+        (self.deliver)(found);
     }
 }
 
@@ -158,5 +250,59 @@ fn plain(ts: i64, commit: u64, labels: &Arc<Labels>, line: &[u8], metadata: Meta
         metadata: metadata.0.into(),
         identity: 0,
         shown: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Reader;
+    use std::sync::atomic::AtomicI64;
+    use strandline_model::{BatchBuilder, ManualClock, TenantId};
+
+    /// A clock for which every look at it takes a tenth of a second.
+    #[derive(Debug, Default)]
+    struct Slow(AtomicI64);
+
+    impl Clock for Slow {
+        fn now_ns(&self) -> i64 {
+            0
+        }
+
+        fn monotonic_ns(&self) -> i64 {
+            self.0.fetch_add(100_000_000, Ordering::Relaxed)
+        }
+    }
+
+    /// How many entries come in each part of a round over so many lines, and whether it ended in time.
+    fn round(query: &str, lines: usize, clock: &dyn Clock) -> (Vec<usize>, bool) {
+        let tenant = TenantId::new("t").unwrap();
+        let query = LogQuery::parse(query).unwrap();
+        let part = Reader::of(tenant.clone()).parts(query.selector()).remove(0);
+        let mut batch = BatchBuilder::new(tenant, 0);
+        batch.begin_stream(Arc::new(Labels::parse("{a=\"b\"}").unwrap()));
+        (0..lines).for_each(|i| assert!(batch.push(i as i64, b"{\"x\":1}", &mut Vec::new())));
+        let batch = batch.finish();
+        let pieces: Vec<Piece<'_>> =
+            batch.streams.iter().map(|stream| Piece { commit: 1, batch: &batch, stream }).collect();
+        let mut parts = Vec::new();
+        let in_time = Matcher::new(0, query, part).run(&pieces, clock, |entries| parts.push(entries.len()));
+        (parts, in_time)
+    }
+
+    #[test]
+    fn much_of_few_lines_is_handed_over_in_parts() {
+        let query = "{a=\"b\"} | line_format `{{repeat 1000000 \"x\"}}` |= `x`";
+        let (parts, in_time) = round(query, 22, &ManualClock::at(0));
+        assert!(in_time);
+        assert_eq!(parts, [5, 5, 5, 5, 2]);
+    }
+
+    #[test]
+    fn a_query_that_keeps_others_waiting_ends() {
+        let (parts, in_time) = round("{a=\"b\"} | json", 1000, &Slow::default());
+        assert!(!in_time);
+        assert!(parts.iter().sum::<usize>() < 25, "{parts:?}");
+        assert!(round("{a=\"b\"} | json", 10, &Slow::default()).1);
     }
 }

@@ -1,5 +1,6 @@
 //! Are answers right, over stores in every state?
 
+mod bounds;
 mod damage;
 mod deletes;
 mod metrics;

@@ -354,3 +354,19 @@ fn a_tail_shows_what_its_reader_may_see_and_tells_tenants_apart() {
         assert_eq!(found, wanted);
     }
 }
+
+#[test]
+fn a_query_that_was_too_slow_ends_its_tails_and_can_be_asked_anew() {
+    let rig = Rig::new();
+    let mut slow = open(&rig, "{n=\"1\"}");
+    slow.fail_as_slow();
+    assert!(matches!(next(&mut slow), Delivery::Failed(_)));
+    let mut again = open(&rig, "{n=\"1\"}");
+    rig.push(&[row(1, 5, "x")]);
+    assert!(matches!(next(&mut again), Delivery::Frame(frame) if text(frame.bytes()) == ["1 5 x"]));
+    drop(slow);
+    rig.push(&[row(1, 6, "y")]);
+    assert!(matches!(next(&mut again), Delivery::Frame(frame) if text(frame.bytes()) == ["1 6 y"]));
+    drop(again);
+    assert_eq!(rig.query.hub().matchers(), 0);
+}
