@@ -15,22 +15,27 @@ mod server;
 mod slow_bodies;
 mod storm;
 mod streams;
+mod tenants;
 mod victim;
 
 use server::Server;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+/// The attack of one tenant on another.
+const TENANTS: &str = "tenants";
+
 /// An attack: runs against the server until it is told to stop, and says what came of it.
 type Attack = fn(&Server, &AtomicBool) -> String;
 
-const ATTACKS: [(&str, Attack); 6] = [
+const ATTACKS: [(&str, Attack); 7] = [
     ("slow-bodies", slow_bodies::attack),
     ("bombs", bombs::attack),
     ("storm", storm::attack),
     ("streams", streams::attack),
     ("silent-readers", readers::silent),
     ("heavy-queries", readers::heavy),
+    (TENANTS, tenants::attack),
 ];
 
 fn main() {
@@ -52,7 +57,7 @@ fn main() {
 }
 
 fn run(name: &str, attack: Attack, memory: &str, time: Duration) {
-    let server = Server::start(memory);
+    let server = Server::start(memory, name == TENANTS);
     let stop = AtomicBool::new(false);
     let (pushes, ready, came) = std::thread::scope(|scope| {
         let pushes = scope.spawn(|| victim::pushes(&server, &stop));

@@ -17,7 +17,7 @@ const LINE: usize = 8 << 10;
 
 /// Sockets that ask for a large answer each and never read.
 pub fn silent(server: &Server, stop: &AtomicBool) -> String {
-    fill(server);
+    fill(server, "attacker");
     let mut open: Vec<TcpStream> = Vec::new();
     let mut asked = 0;
     for n in 0..SOCKETS {
@@ -37,7 +37,7 @@ pub fn silent(server: &Server, stop: &AtomicBool) -> String {
 
 /// Clients that ask for all there is, again and again, and read it.
 pub fn heavy(server: &Server, stop: &AtomicBool) -> String {
-    fill(server);
+    fill(server, "attacker");
     let statuses = Mutex::new(BTreeMap::<String, usize>::new());
     std::thread::scope(|scope| {
         for n in 0..CLIENTS {
@@ -69,13 +69,15 @@ fn wait(stop: &AtomicBool) {
     }
 }
 
-fn path(query: &str, limit: usize) -> String {
+/// A question about the last hour.
+pub fn path(query: &str, limit: usize) -> String {
     let now = now_ns();
     let start = now.saturating_sub(3_600_000_000_000);
     format!("/loki/api/v1/query_range?query={query}&start={start}&end={}&limit={limit}", now + 1_000_000_000)
 }
 
-fn fill(server: &Server) {
+/// Stores lines for `tenant`.
+pub fn fill(server: &Server, tenant: &str) {
     let client = agent(Duration::from_secs(60));
     let (mut stored, mut tries) = (0, 0);
     while stored < STORED && tries < 500 {
@@ -88,6 +90,7 @@ fn fill(server: &Server) {
             .collect();
         let body = serde_json::json!({"streams": [{"stream": {"app": "big"}, "values": values}]}).to_string();
         let post = client.post(server.url("/loki/api/v1/push")).header("Content-Type", "application/json");
+        let post = post.header("X-Scope-OrgID", tenant);
         if post.send(&body).is_ok_and(|answer| answer.status() == 204) {
             stored += 100 * LINE;
         }

@@ -19,8 +19,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server with this `server.max_memory`; what concerns access and tails stays as it is by default.
-    pub fn start(max_memory: &str) -> Self {
+    /// A server with this `server.max_memory`, of one tenant or of those that requests name.
+    pub fn start(max_memory: &str, tenants: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = std::env::var_os("SERVER_LOG").map_or_else(Stdio::null, |path| {
@@ -35,6 +35,7 @@ impl Server {
             .args(["serve", "--http-listen", &format!("127.0.0.1:{port}"), "--data-dir"])
             .arg(folder.path().join("data"))
             .env("STRANDLINE_SERVER__OTLP_GRPC_LISTEN", "off")
+            .env("STRANDLINE_AUTH__ENABLED", tenants.to_string())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
