@@ -6,7 +6,7 @@ use crate::ast::{LineFilterExpr, LineFilterOp, LineOperand};
 use crate::error::ParseError;
 use crate::needle;
 use crate::pattern::{Groups, Pattern};
-use crate::patterns::{Extent, Patterns};
+use crate::patterns::{Extent, Patterns, search_weight};
 use crate::pipeline::{IpRange, LineShape, Watch};
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
@@ -40,6 +40,8 @@ impl Literal {
 #[derive(Debug, Clone)]
 pub struct LinePattern {
     regex: Arc<Regex>,
+    /// Bytes that it takes compiled, about.
+    bytes: u64,
     needle: Needle,
     looks_around: bool,
 }
@@ -118,6 +120,19 @@ impl LineFilter {
     }
 }
 
+impl LineFilter {
+    /// How many times as long as a search for a text it may take.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Contains(texts) | Self::NotContains(texts) => texts.len(),
+            Self::Regex(patterns) | Self::NotRegex(patterns) => {
+                patterns.iter().map(|pattern| search_weight(pattern.bytes)).fold(0, usize::saturating_add)
+            }
+            Self::Other(test) => test.texts.len() + test.ranges.len() + test.shapes.len(),
+        }
+    }
+}
+
 /// The line filters of a query, all of which must hold.
 #[derive(Debug, Clone, Default)]
 pub struct LineFilters {
@@ -148,6 +163,13 @@ impl LineFilters {
         Ok(Self { filters: filters.collect::<Result<_, _>>()? })
     }
 
+    /// How many times as long as a search for a text the patterns may take; at least 1.
+    pub fn weight(&self) -> usize {
+        let patterns =
+            self.filters.iter().filter(|f| matches!(f, LineFilter::Regex(_) | LineFilter::NotRegex(_)));
+        patterns.map(LineFilter::weight).fold(0, usize::saturating_add).max(1)
+    }
+
     /// The conditions, in the query's order.
     pub fn filters(&self) -> &[LineFilter] {
         &self.filters
@@ -170,7 +192,8 @@ impl LineFilters {
     }
 
     pub(crate) fn is_match_watched(&self, line: &[u8], watch: &Watch<'_>) -> bool {
-        self.filters.iter().all(|filter| !watch.is_over_bytes(line.len()) && filter.is_match(line))
+        let work = |filter: &LineFilter| filter.weight().saturating_mul(Watch::work_of(line.len()));
+        self.filters.iter().all(|filter| !watch.is_over(work(filter)) && filter.is_match(line))
     }
 
     /// What every line that passes must contain, as far as an index can use it.
@@ -243,6 +266,7 @@ fn pattern_filter(expr: &LineFilterExpr, patterns: &mut Patterns) -> Result<Line
     let compiled = parsed.iter().map(|pattern| {
         Ok(LinePattern {
             regex: patterns.compile(pattern, Extent::Part)?,
+            bytes: pattern.estimated_bytes(),
             needle: needle::of_pattern(&pattern.hir),
             looks_around: !pattern.hir.properties().look_set().is_empty(),
         })
@@ -293,6 +317,14 @@ mod tests {
         assert_eq!(shape(r#"|~ "abc" or "d.e""#), "matches 2 false");
         assert_eq!(shape(r#"|~ `\babc`"#), "matches 1 true");
         assert_eq!(shape(r#"!~ "(?i)abc""#), "fails 1");
+    }
+
+    #[test]
+    fn large_patterns_weigh_more() {
+        let weight = |query: &str| filters(query).weight();
+        assert_eq!(weight(r#"|= "a" != "b" |~ "plain""#), 1);
+        assert_eq!(weight(r#"|~ "a[0-9]+" !~ "b.c""#), 2);
+        assert!((500..1000).contains(&weight(r"|~ `\pL{40}`")));
     }
 
     #[test]

@@ -17,6 +17,15 @@ const CACHE_BYTES: usize = 32 << 20;
 const MAX_CACHE_BYTES: usize = 4 << 20;
 const MIN_CACHE_BYTES: usize = 64 << 10;
 
+/// So many bytes of a compiled pattern make the search for it slower by as much as a text takes.
+const BYTES_PER_WEIGHT: u64 = 4 << 10;
+
+/// How many times as long as a search for a text one for a pattern of this size may take: it may look at all of the pattern
+/// for each byte.
+pub(crate) fn search_weight(bytes: u64) -> usize {
+    usize::try_from(bytes / BYTES_PER_WEIGHT).unwrap_or(usize::MAX).saturating_add(1)
+}
+
 /// Where a pattern must match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Extent {
@@ -69,15 +78,22 @@ pub struct Patterns {
     compiled: HashMap<(String, Extent), Arc<Regex>>,
     /// Bytes that are left for caches.
     cache_bytes: usize,
+    /// Bytes that they take compiled, about.
+    bytes: u64,
 }
 
 impl Default for Patterns {
     fn default() -> Self {
-        Self { compiled: HashMap::new(), cache_bytes: CACHE_BYTES }
+        Self { compiled: HashMap::new(), cache_bytes: CACHE_BYTES, bytes: 0 }
     }
 }
 
 impl Patterns {
+    /// Bytes that they take compiled, about.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The search for `pattern`.
     pub(crate) fn compile(&mut self, pattern: &Pattern, extent: Extent) -> Result<Arc<Regex>, String> {
         let key = (pattern.translated().to_owned(), extent);
@@ -88,6 +104,7 @@ impl Patterns {
         let cache_bytes = (self.cache_bytes / 8).clamp(MIN_CACHE_BYTES, MAX_CACHE_BYTES);
         self.cache_bytes = self.cache_bytes.saturating_sub(cache_bytes);
         let regex = Arc::new(pattern.compile(extent, cache_bytes)?);
+        self.bytes = self.bytes.saturating_add(pattern.estimated_bytes());
         self.compiled.insert(key, Arc::clone(&regex));
         Ok(regex)
     }

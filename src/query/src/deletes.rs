@@ -14,6 +14,8 @@ use strandline_store::{DeleteFilter, DeleteLanguage};
 /// Most stages of a delete. It is asked about every line of its streams by the threads that flush and merge, which no
 /// deadline ends.
 const MAX_STAGES: usize = 100;
+/// Most bytes that its patterns may take compiled: a search may look at all of them for each byte of a line.
+const MAX_PATTERN_BYTES: u64 = 1 << 20;
 
 /// LogQL, as the language of the store's deletes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,6 +32,12 @@ impl DeleteLanguage for LogQlDeletes {
         let selector = compile_matchers(&expr.matchers, &mut patterns).map_err(|e| e.to_string())?;
         let needed = Needed::Only(BTreeSet::new());
         let pipeline = Pipeline::compile(&expr.stages, &needed, &mut patterns).map_err(|e| e.to_string())?;
+        if patterns.bytes() > MAX_PATTERN_BYTES {
+            return Err(format!(
+                "the regular expressions of a delete may take at most {} MiB compiled: make them shorter or fewer",
+                MAX_PATTERN_BYTES >> 20
+            ));
+        }
         Ok(Box::new(Meant { selector, pipeline, now_ns }))
     }
 }
@@ -134,6 +142,8 @@ mod tests {
         for wrong in ["{app=\"d\"", "rate({app=\"d\"}[1m])", "", "1"] {
             assert!(LogQlDeletes.compile(wrong, 0).is_err(), "{wrong}");
         }
+        let large = LogQlDeletes.compile(r"{} |~ `\pL{40}x`", 0).unwrap_err();
+        assert!(large.starts_with("the regular expressions of a delete may take at most 1 MiB"), "{large}");
         let formats = |n: usize| (0..n).map(|i| format!("l{i}=`x`")).collect::<Vec<_>>().join(", ");
         for (stages, n) in [("| json ".repeat(97), 3), ("|= `x` ".repeat(60), 40)] {
             let query = |n: usize| format!("{{}} {stages}| label_format {}", formats(n));

@@ -25,7 +25,8 @@ pub(crate) const LINES: Columns =
 pub(crate) const METADATA: Columns =
     Columns { times: false, streams: false, lengths: false, lines: false, metadata: true };
 
-/// Bytes of lines that are searched between two looks at whether the query is still wanted, times the filters.
+/// Bytes of lines that are searched between two looks at whether the query is still wanted, times the weight of
+/// their patterns.
 const PIECE_BYTES: u32 = 64 << 10;
 
 /// Neighboring rows of one stream.
@@ -82,8 +83,8 @@ pub(crate) fn filtered<'p>(
     mut each: impl FnMut(&'p Arc<Labels>, usize),
 ) {
     let (mut n, mut bytes) = (0, 0);
-    let filters = scope.query.pipeline().line_filters().filters().len();
-    let piece = PIECE_BYTES / u32::try_from(filters).unwrap_or(u32::MAX).max(1);
+    let weight = scope.query.pipeline().line_filters().weight();
+    let piece = PIECE_BYTES / u32::try_from(weight).unwrap_or(u32::MAX);
     for (part, rows) in
         rows.iter().flat_map(|part| pieces(lines, &part.rows, piece).map(move |rows| (part, rows)))
     {

@@ -69,6 +69,8 @@ pub(crate) struct Gathering<'s> {
 pub(crate) struct Looks<'s> {
     scope: &'s Scope,
     bytes: usize,
+    /// Bytes between two looks.
+    most: usize,
 }
 
 impl<'s> Gathering<'s> {
@@ -100,13 +102,14 @@ impl Drop for Gathering<'_> {
 
 impl<'s> Looks<'s> {
     pub(crate) fn new(scope: &'s Scope) -> Self {
-        Self { scope, bytes: 0 }
+        let weight = scope.query.pipeline().line_filters().weight();
+        Self { scope, bytes: 0, most: BYTES_PER_LOOK / weight }
     }
 
     /// Whether the query is over, before a line of so many bytes is read.
     pub(crate) fn is_over(&mut self, bytes: usize) -> bool {
         self.bytes += bytes + BYTES_OF_LINE;
-        if self.bytes < BYTES_PER_LOOK {
+        if self.bytes < self.most {
             return false;
         }
         self.bytes = 0;

@@ -189,7 +189,9 @@ impl Pipeline {
             }
             row.restart();
         }
-        self.steps.iter().all(|step| !watch.is_over(row.weight()) && step.run(row, watch))
+        self.steps
+            .iter()
+            .all(|step| !watch.is_over(step.weight().saturating_mul(row.weight())) && step.run(row, watch))
     }
 
     /// Whether the line's JSON may have what label filters ask of it.
@@ -371,6 +373,14 @@ impl Step {
         }
         row.mark_overfull();
         true
+    }
+
+    /// How many times as long as others it may take.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Regexp(regexp, _) => regexp.weight(),
+            _ => 1,
+        }
     }
 
     fn may_drop(&self) -> bool {

@@ -4,7 +4,7 @@ use super::extract::{Clash, Wanted, add};
 use super::row::{Row, Text};
 use crate::needle;
 use crate::pattern::{Groups, Pattern};
-use crate::patterns::{Extent, Patterns};
+use crate::patterns::{Extent, Patterns, search_weight};
 use regex::bytes::Regex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +20,7 @@ pub(super) struct Regexp {
     regex: Arc<Regex>,
     number: u64,
     groups: Vec<(usize, String)>,
+    weight: usize,
     needle: Needle,
 }
 
@@ -42,7 +43,13 @@ impl Regexp {
             return Err("at least one named capture must be supplied".to_owned());
         }
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { regex, number, groups, needle: needle::of_pattern(&parsed.hir) })
+        let weight = search_weight(parsed.estimated_bytes());
+        Ok(Self { regex, number, groups, weight, needle: needle::of_pattern(&parsed.hir) })
+    }
+
+    /// How many times as long as a search for a text it may take.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
     }
 
     /// What a line that any group matches must contain.

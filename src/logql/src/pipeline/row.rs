@@ -4,7 +4,7 @@
 //! Values are borrowed from the line as long as it is the stored one and valid UTF-8; all else lies in one arena.
 
 use super::parsed::ParsedLabels;
-use super::watch::BYTES_PER_WORK;
+use super::watch::Watch;
 use regex::bytes::CaptureLocations;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -419,7 +419,7 @@ impl<'a> Row<'a> {
 
     /// What it costs to run a stage over the row, for a [`super::watch::Watch`].
     pub(super) fn weight(&self) -> usize {
-        1 + self.line().len() / BYTES_PER_WORK + self.parsed.len() / LABELS_PER_WORK
+        Watch::work_of(self.line().len()) + self.parsed.len() / LABELS_PER_WORK
     }
 
     /// Whether the entry came with a label of this name, even if it was dropped since.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 /// Work between two questions. 256 bytes of a line that a stage reads are about one, as are a few labels.
 const WORK_PER_QUESTION: usize = 1024;
 /// Bytes of a line that count as one.
-pub(super) const BYTES_PER_WORK: usize = 256;
+const BYTES_PER_WORK: usize = 256;
 /// What a template counts for: it may run for a hundred thousand steps of its own.
 pub(super) const TEMPLATE_WORK: usize = 64;
 
@@ -34,8 +34,8 @@ impl<'w> Watch<'w> {
         self.over.get()
     }
 
-    /// The same for work on so many bytes.
-    pub(crate) fn is_over_bytes(&self, bytes: usize) -> bool {
-        self.is_over(1 + bytes / BYTES_PER_WORK)
+    /// The work that it is to look at so many bytes.
+    pub(crate) fn work_of(bytes: usize) -> usize {
+        1 + bytes / BYTES_PER_WORK
     }
 }

@@ -6,6 +6,7 @@ use super::pipes::ConstantPattern;
 use super::tree::{Choice, Command, List, Loop, Node, Operand, OperandKind, Pipe, Span, Tree};
 use super::value::{Map, Sink, Value};
 use crate::pattern::GroupRegex;
+use crate::patterns::search_weight;
 use std::rc::Rc;
 
 /// Nodes, commands, and pieces of text that functions work on.
@@ -14,8 +15,6 @@ const MAX_STEPS: usize = 100_000;
 const BYTES_PER_STEP: usize = 256;
 /// A pattern that is compiled while the template runs counts as so many steps.
 const PATTERN_STEPS: usize = 500;
-/// So many bytes of a compiled pattern make a text count once more.
-const PATTERN_BYTES_PER_ROUND: u64 = 4 << 10;
 /// The most characters of a template that an error repeats.
 const MAX_SHOWN: usize = 200;
 /// Templates that call each other.
@@ -354,8 +353,8 @@ impl<'a> Run<'a, '_> {
         let pattern = command.pattern.as_deref().map(ConstantPattern::regex);
         if let Some(Ok(pattern)) = pattern {
             // A search may look at all of the pattern for each byte.
-            let rounds = usize::try_from(pattern.bytes() / PATTERN_BYTES_PER_ROUND).unwrap_or(usize::MAX);
-            self.step(rounds.saturating_mul(1 + size / BYTES_PER_STEP))?;
+            let weight = search_weight(pattern.bytes()) - 1;
+            self.step(weight.saturating_mul(1 + size / BYTES_PER_STEP))?;
         }
         self.invoke(function, &mut arguments, pattern, command.span)
     }
