@@ -1,5 +1,6 @@
 //! Sets of log sequences, as runs of neighbors.
 
+use crate::invariant::debug_invariant;
 use crate::wire::{Reader, put_varint};
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -28,6 +29,10 @@ impl Runs {
             self.runs.remove(&first);
             (from, to) = (from.min(first), to.max(last));
         }
+        debug_invariant!(
+            from <= to && !self.contains(from) && !self.contains(to),
+            "runs overlap at {from} to {to}"
+        );
         self.runs.insert(from, to);
         if self.runs.len() > MAX_RUNS
             && let Some((first, _)) = self.runs.pop_first()

@@ -8,6 +8,7 @@ use crate::codec::{Codec, Compression, compress};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::frame::{Payload, Place, padded, put_frame};
+use crate::invariant::invariant;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -86,6 +87,8 @@ impl Manifest {
     /// Makes an edit durable. After an error it is not known whether the edit survives a crash, so nothing that it
     /// makes superfluous may be removed.
     pub(crate) fn commit(&mut self, edit: &Edit) -> Result<u64, StoreError> {
+        self.check(edit);
+        let before = self.state.generation;
         let payload = payload_of(KIND_EDIT, &edit.encode());
         let bytes = padded(payload.stored.len()) as u64;
         match &self.files {
@@ -110,7 +113,34 @@ impl Manifest {
                 self.state = next;
             }
         }
+        invariant!(
+            self.state.generation == before + 1,
+            "edit {} follows edit {before}",
+            self.state.generation
+        );
         Ok(self.state.generation)
+    }
+
+    /// States what every edit keeps to. What lies on the disk may not: that is damage. (An edit may drop what is not listed:
+    /// outputs of an edit of which nobody knows whether it arrived.)
+    fn check(&self, edit: &Edit) {
+        let State { segments, low_water, deletes, .. } = &self.state;
+        for meta in &edit.add {
+            let known = segments.contains_key(&meta.id) || self.state.dropped.contains(&meta.id);
+            invariant!(!known, "an edit adds segment {} again", meta.id);
+        }
+        invariant!(
+            edit.low_water.is_none_or(|new| *low_water <= new),
+            "the log's mark goes back from {low_water}"
+        );
+        let next = deletes.next_number();
+        invariant!(
+            edit.deletes.add.iter().all(|record| record.number >= next && !record.processed),
+            "a delete has a number below {next}"
+        );
+        let listed = |number: &u64| deletes.records().any(|record| record.number == *number);
+        let named = edit.deletes.processed.iter().chain(&edit.deletes.cancel);
+        invariant!(named.clone().all(listed), "an edit ends a delete that is not listed");
     }
 
     /// Writes `state` as the snapshot of new files, which replace the present ones.

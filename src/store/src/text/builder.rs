@@ -6,6 +6,7 @@ use super::interner::{Interner, Sorted, TermBytes};
 use super::metadata::Pairs;
 use super::postings;
 use super::terms::TermsWriter;
+use crate::invariant::{debug_invariant, invariant};
 
 /// The two parts of an index, as they lie in a segment file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,8 +120,15 @@ fn write_rare(writer: &mut TermsWriter, blocks: u32, terms: (&TermBytes, &Sorted
             .map(|(pair, _)| pairs.0[pair as usize])
             .collect();
         keys.sort_unstable();
+        debug_invariant!(
+            section.is_sorted_by(|&a, &b| terms.0.get(a) < terms.0.get(b)),
+            "the terms of block {block} are out of order"
+        );
         writer.section(section.iter().map(|&term| terms.0.get(term)), &keys);
     }
+    // An index that lacks one would hide lines.
+    invariant!(rare.next().is_none(), "terms are left that stand in none of {blocks} blocks");
+    invariant!(rare_pairs.next().is_none(), "pairs are left that stand in none of {blocks} blocks");
 }
 
 /// The terms in the order of their bytes.

@@ -7,6 +7,7 @@
 use super::TextError;
 use super::block_set::BlockSet;
 use super::sealed;
+use crate::invariant::debug_invariant;
 use std::path::PathBuf;
 use std::sync::Arc;
 use strandline_model::metadata::{put_varint, take_slice};
@@ -99,7 +100,12 @@ where
     let mut out = serializer.new_field(field, 0, None)?;
     for (rank, blocks) in (0u32..).zip(terms) {
         out.new_term_without_freq(&rank.to_be_bytes())?;
-        blocks.for_each(|block| out.write_doc(block, 1, &[]));
+        let mut last = None;
+        blocks.for_each(|block| {
+            debug_invariant!(last < Some(block), "block {block} follows {last:?}");
+            last = Some(block);
+            out.write_doc(block, 1, &[]);
+        });
         out.close_term()?;
     }
     Ok(out.close()?)
