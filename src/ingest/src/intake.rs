@@ -42,7 +42,9 @@ pub enum IntakeError {
     #[error("entry without a stream")]
     NoStream,
     /// The batch would pass 4 GiB, or what [`Intake::limit_bytes`] set.
-    #[error("push is too large: its lines and metadata take more than {0} bytes")]
+    #[error(
+        "push is too large: its lines and metadata take more than {0} bytes (server.max_decompressed_bytes)"
+    )]
     TooLarge(usize),
     /// There is no memory for it at the moment, or there never is.
     #[error("push needs more memory than there is: {0}")]

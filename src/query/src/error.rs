@@ -22,7 +22,7 @@ pub enum QueryError {
     /// The deadline passed.
     #[error(
         "request timed out, decrease the duration of the request or add more label matchers (prefer exact match \
-         over regex match) to reduce the amount of data processed"
+         over regex match) to reduce the amount of data processed (query.timeout, limits.query_timeout)"
     )]
     TimedOut,
     /// Too many queries of the tenant, or of all tenants, wait already.

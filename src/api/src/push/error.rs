@@ -16,7 +16,9 @@ pub enum PushError {
     #[error("Content-Encoding {0:?} not supported")]
     Encoding(String),
     /// The unpacked body would be larger than allowed.
-    #[error("request body too large: more than {0} bytes after decompression")]
+    #[error(
+        "request body too large: more than {0} bytes after decompression (server.max_decompressed_bytes)"
+    )]
     TooLarge(usize),
     /// The body grows on unpacking as no log does.
     #[error("request body too large: it grows more than {0}-fold on decompression")]

@@ -161,6 +161,7 @@ fn bombs_end_at_the_limit() {
             assert_eq!(error.status(), 413, "{error}");
             let bomb = matches!(error, PushError::Bomb(400));
             assert_eq!(bomb, limits == &ratio, "{error}");
+            assert_eq!(bomb, !error.to_string().contains("server.max_decompressed_bytes"), "{error}");
         }
     }
     assert_eq!(decode_with(&small, PROTOBUF, None, &snappy(&zeros)).unwrap_err().status(), 413);
