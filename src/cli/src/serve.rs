@@ -53,7 +53,7 @@ pub fn run(loaded: &Loaded, log_level: LogLevel) -> Result<(), ServeError> {
         let open_files = OpenFileShares::of_process();
         let mut api_config =
             wiring::api_config(config, &reload, &config.memory.budget()).map_err(ServeError::Part)?;
-        api_config.max_connections = api_config.max_connections.min(open_files.connections);
+        open_files.bound(&mut api_config, config.server.max_connections_per_address);
         for (_, warning) in memory::warnings(config) {
             tracing::warn!("{warning}");
         }

@@ -149,11 +149,8 @@ pub fn api_config(config: &Config, reload: &Reload, memory: &MemoryBudget) -> Re
         header_timeout: config.server.header_timeout,
         write_timeout: config.server.write_timeout,
         idle_timeout: config.server.idle_timeout,
+        // That of one address follows from the open files there are: `OpenFileShares::bound`.
         max_connections: config.server.max_connections,
-        max_connections_of_address: config
-            .server
-            .max_connections_per_address
-            .unwrap_or_else(|| config.server.max_connections.div_ceil(2)),
         auth_enabled: config.auth.enabled,
         multi_tenant_queries: config.auth.multi_tenant_queries,
         credentials: Arc::new(credentials(&config.auth)?),

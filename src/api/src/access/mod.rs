@@ -142,7 +142,8 @@ async fn granted(state: &Door, parts: &Parts, scope: Scope) -> Result<Arc<Grant>
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-fn peer(parts: &Parts) -> IpAddr {
+/// The address that a request comes from.
+pub(crate) fn peer(parts: &Parts) -> IpAddr {
     parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0)
 }
 

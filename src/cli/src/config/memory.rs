@@ -24,6 +24,12 @@ const LEAST_FOR_REQUESTS: u64 = 8 * MIB;
 /// are counted (two sets of hashes), rounded up.
 const STREAM_BYTES: u64 = 320;
 
+/// What a client that is unknown yet can make a connection hold: a head that does not end, and what came behind it. All
+/// connections together may take a part of what is set aside for waste.
+const CONNECTION_BYTES: u64 = 128 * KIB;
+/// Fewest connections that memory leaves.
+const LEAST_CONNECTIONS: usize = 64;
+
 /// What of `server.max_memory` goes where, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MemoryPlan {
@@ -69,6 +75,10 @@ pub fn divide(
     choose("storage.cache_bytes", &mut config.storage.cache_bytes, 16, 2 * MIB);
     // What a merge holds grows with what it writes.
     choose("settle.target_bytes", &mut config.settle.target_bytes, 12, 4 * MIB);
+    if !is_set("server.max_connections") {
+        let fit = usize::try_from(all / 16 / CONNECTION_BYTES).unwrap_or(usize::MAX);
+        config.server.max_connections = fit.clamp(LEAST_CONNECTIONS, config.server.max_connections);
+    }
     let label_cache = round(all / 32).clamp(MIB, 32 * MIB);
     // One that takes lines, one that is being flushed, and what is written of it.
     let heads = config.head.max_bytes.saturating_mul(2) + 4 * MIB;
@@ -265,6 +275,7 @@ mod tests {
         assert_eq!(config.settle, usual.settle);
         assert_eq!(config.memory.merge_index, 64 * MIB);
         assert_eq!(config.query, usual.query);
+        assert_eq!(config.server.max_connections, usual.server.max_connections);
         assert_eq!(config.server.max_body_bytes, usual.server.max_body_bytes);
         assert_eq!(config.server.max_decompressed_bytes, usual.server.max_decompressed_bytes);
         assert_eq!(config.memory.label_cache, 32 << 20);
@@ -277,6 +288,8 @@ mod tests {
             let config = divided(all);
             assert_eq!(super::super::check::check(&config), [], "{all}");
             assert_eq!(warnings(&config), [], "{all}");
+            let heads = config.server.max_connections as u64 * CONNECTION_BYTES;
+            assert!((64..=1024).contains(&config.server.max_connections) && heads <= all / 11, "{config:?}");
             let plan = config.memory;
             let parts = plan.requests + plan.label_cache + config.storage.label_index_bytes;
             assert!(

@@ -172,7 +172,8 @@ pub const SETTINGS: &[Setting] = &[
         "server.max_connections",
         count,
         server.max_connections,
-        "most connections at once; for more, idle ones are closed, and without these only /ready and /metrics are answered"
+        "most connections at once; for more, idle ones are closed, and without these only /ready and /metrics are answered. \
+         Fewer by default where memory is short"
     ),
     row!(
         "server.max_connections_per_address",
@@ -180,7 +181,12 @@ pub const SETTINGS: &[Setting] = &[
         server.max_connections_per_address,
         "the same for one client address (IPv6: one /64 network); 0 is half of server.max_connections"
     ),
-    row!("server.max_tails", count, server.max_tails, "most live tails of all tenants at once"),
+    row!(
+        "server.max_tails",
+        count,
+        server.max_tails,
+        "most live tails of all tenants at once; one client address may have half of them, and 64 in any case"
+    ),
     row!(
         "server.http_path_prefix",
         url_prefix,

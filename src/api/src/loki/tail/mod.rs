@@ -9,7 +9,7 @@ pub(crate) use room::TailRoom;
 use super::logs::{encoding_flags, limit};
 use super::streams::CATEGORIZE;
 use super::window;
-use crate::access::Asker;
+use crate::access::{self, Asker};
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
@@ -67,13 +67,12 @@ async fn open(state: Door, reader: Reader, request: Request, legacy: bool) -> Re
     // Before the query is read, which costs something.
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &());
     let upgrade = upgrade.await.map_err(|_| Failure::bad_request("Bad Request"))?;
+    let address = access::peer(&parts);
     let params = Params::from_query(parts.uri.query().unwrap_or(""));
     let (shared, asker, headers) = (state.clone(), reader.clone(), parts.headers);
     let reading = move |_turn| question(&shared, asker, &params, &headers, legacy);
     let question = blocking::in_turn(&state, Queue::Lookup, &reader, reading).await?;
-    let place = state.tails.enter().ok_or_else(|| {
-        Failure::busy(format!("too many tails are open (server.max_tails is {})", state.config.max_tails))
-    })?;
+    let place = state.tails.enter(address).map_err(Failure::busy)?;
     let upgrade = upgrade
         .max_message_size(MAX_CLIENT_BYTES)
         .max_frame_size(MAX_CLIENT_BYTES)

@@ -1,56 +1,85 @@
 //! How many tails are open, and how do all of them end?
 
+use crate::http::connections::client_network;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::Arc;
 use strandline_model::TenantId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// Room for the tails of all tenants.
+/// With fewer places than this, one client address may have all of them.
+const LEAST_OF_ADDRESS: usize = 64;
+
+/// Room for the tails of all tenants. A tail is no connection of the server's any more, so it has bounds of its own.
 #[derive(Debug)]
 pub(crate) struct TailRoom {
     max: u32,
+    max_of_address: usize,
     places: Arc<Semaphore>,
-    by_tenant: Arc<Mutex<HashMap<TenantId, usize>>>,
+    by_tenant: Counts<TenantId>,
+    by_address: Counts<IpAddr>,
     closing: watch::Sender<bool>,
 }
 
-/// A tail's share of its tenant's number; given back when dropped.
+/// How many tails each tenant, or each client address, has: those that have one.
+type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
+
+/// A tail's share of such a number; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Share {
-    by_tenant: Arc<Mutex<HashMap<TenantId, usize>>>,
-    tenant: TenantId,
+pub(super) struct Share<K: Hash + Eq> {
+    counts: Counts<K>,
+    of: K,
+}
+
+/// A tail's place; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _of_address: Share<IpAddr>,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Full {
+    #[error("too many tails are open (server.max_tails is {0})")]
+    All(u32),
+    #[error(
+        "too many tails of one client address are open ({of}; server.max_tails is {all}, of which one may have half)"
+    )]
+    Address { of: usize, all: u32 },
 }
 
 impl TailRoom {
-    /// Room for `max` tails.
+    /// Room for `max` tails, half of them for one client address.
     pub(crate) fn new(max: usize) -> Self {
         let max = u32::try_from(max).unwrap_or(u32::MAX).min(1 << 20);
         Self {
             max,
+            max_of_address: (max as usize).div_ceil(2).max(LEAST_OF_ADDRESS),
             places: Arc::new(Semaphore::new(max as usize)),
-            by_tenant: Arc::default(),
+            by_tenant: Counts::default(),
+            by_address: Counts::default(),
             closing: watch::channel(false).0,
         }
     }
 
-    /// A place for a tail, if there is one.
-    pub(super) fn enter(&self) -> Option<OwnedSemaphorePermit> {
+    /// A place for a tail of this client, if there is one.
+    pub(super) fn enter(&self, address: IpAddr) -> Result<Place, Full> {
+        let full = Full::All(self.max);
         if *self.closing.borrow() {
-            return None;
+            return Err(full);
         }
-        Arc::clone(&self.places).try_acquire_owned().ok()
+        let _permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| full)?;
+        let _of_address = Share::of(&self.by_address, client_network(address), self.max_of_address)
+            .map_err(|_| Full::Address { of: self.max_of_address, all: self.max })?;
+        Ok(Place { _permit, _of_address })
     }
 
     /// One more tail of `tenant`; with `max` of them open, an error with the number that it would have been.
-    pub(super) fn count(&self, tenant: &TenantId, max: usize) -> Result<Share, usize> {
-        let mut by_tenant = self.by_tenant.lock();
-        let open = by_tenant.get(tenant).copied().unwrap_or(0);
-        if open >= max {
-            return Err(open + 1);
-        }
-        by_tenant.insert(tenant.clone(), open + 1);
-        Ok(Share { by_tenant: Arc::clone(&self.by_tenant), tenant: tenant.clone() })
+    pub(super) fn count(&self, tenant: &TenantId, max: usize) -> Result<Share<TenantId>, usize> {
+        Share::of(&self.by_tenant, tenant.clone(), max)
     }
 
     /// Becomes true when the server stops.
@@ -75,13 +104,26 @@ impl TailRoom {
     }
 }
 
-impl Drop for Share {
+impl<K: Hash + Eq + Clone> Share<K> {
+    /// One more of `of`; with `max` of them, an error with the number that it would have been.
+    fn of(counts: &Counts<K>, of: K, max: usize) -> Result<Self, usize> {
+        let mut table = counts.lock();
+        let open = table.get(&of).copied().unwrap_or(0);
+        if open >= max {
+            return Err(open + 1);
+        }
+        table.insert(of.clone(), open + 1);
+        Ok(Self { counts: Arc::clone(counts), of })
+    }
+}
+
+impl<K: Hash + Eq> Drop for Share<K> {
     fn drop(&mut self) {
-        let mut by_tenant = self.by_tenant.lock();
-        if let Some(open) = by_tenant.get_mut(&self.tenant) {
+        let mut counts = self.counts.lock();
+        if let Some(open) = counts.get_mut(&self.of) {
             *open -= 1;
             if *open == 0 {
-                by_tenant.remove(&self.tenant);
+                counts.remove(&self.of);
             }
         }
     }
@@ -91,16 +133,32 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    #[test]
+    fn one_address_leaves_places_for_others() {
+        let room = TailRoom::new(200);
+        let mut greedy: Vec<Place> = (0..100).map(|_| room.enter(address(1)).unwrap()).collect();
+        assert_eq!(room.enter(address(1)).unwrap_err(), Full::Address { of: 100, all: 200 });
+        let _other = room.enter(address(2)).unwrap();
+        greedy.pop();
+        assert!(room.enter(address(1)).is_ok());
+        drop(greedy);
+        assert_eq!((room.open(), room.by_address.lock().len()), (1, 1));
+    }
+
     #[test]
     fn places_and_shares_come_back() {
         let room = TailRoom::new(2);
         let (a, b) = (TenantId::new("a").unwrap(), TenantId::new("b").unwrap());
-        let first = room.enter().unwrap();
-        let _second = room.enter().unwrap();
-        assert!(room.enter().is_none());
+        let first = room.enter(address(1)).unwrap();
+        let _second = room.enter(address(1)).unwrap();
+        assert_eq!(room.enter(address(1)).unwrap_err(), Full::All(2));
         assert_eq!(room.open(), 2);
         drop(first);
-        assert!(room.enter().is_some());
+        assert!(room.enter(address(1)).is_ok());
         let share = room.count(&a, 1).unwrap();
         assert_eq!(room.count(&a, 1).unwrap_err(), 2);
         assert!(room.count(&b, 1).is_ok());
@@ -108,6 +166,6 @@ mod tests {
         assert!(room.count(&a, 1).is_ok());
         assert!(room.by_tenant.lock().is_empty());
         room.close();
-        assert!(room.enter().is_none(), "a server that stops opens no tail");
+        assert!(room.enter(address(1)).is_err(), "a server that stops opens no tail");
     }
 }

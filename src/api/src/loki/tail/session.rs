@@ -13,9 +13,10 @@ use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
+use strandline_model::TenantId;
 use strandline_query::tail::{Delivery, History, Tail};
 use strandline_query::{LogQuery, Queue, Reader};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 
 /// How often the client is pinged, as Loki does.
@@ -57,7 +58,7 @@ struct Session {
 }
 
 /// Serves a tail to its end. `place` is held until then.
-pub(super) async fn run(state: Door, question: Question, socket: WebSocket, place: OwnedSemaphorePermit) {
+pub(super) async fn run(state: Door, question: Question, socket: WebSocket, place: room::Place) {
     polling::marked(serve(state, question, socket)).await;
     drop(place);
 }
@@ -191,7 +192,7 @@ fn ready<T>(poll: Poll<T>) -> Option<T> {
 }
 
 /// A place among the tails of each tenant.
-fn shares(state: &Door, reader: &Reader) -> Result<Vec<room::Share>, End> {
+fn shares(state: &Door, reader: &Reader) -> Result<Vec<room::Share<TenantId>>, End> {
     let max = reader.rules().limits.max_concurrent_tail_requests;
     let refused = |count| {
         End::refused(format!(
