@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use strandline_model::Limits;
+use strandline_model::{Limits, TenantId};
 use strandline_query::reader::go_duration;
 
 /// What the process around the door can be asked for.
@@ -42,7 +42,7 @@ pub(crate) async fn log_level(
     request: Request,
 ) -> Result<Response, Failure> {
     let method = request.method().clone();
-    let (params, _) = Params::of(&state, request).await?;
+    let (params, _) = Params::of(&state, &TenantId::default_tenant(), request).await?;
     let Some(process) = &state.process else { return Ok(respond::not_found()) };
     if method != Method::POST {
         let message = format!("Current log level is {}", process.log_level());
@@ -62,7 +62,7 @@ pub(crate) async fn config(
     _: Operator,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (params, _) = Params::of(&state, request).await?;
+    let (params, _) = Params::of(&state, &TenantId::default_tenant(), request).await?;
     let Some(process) = &state.process else { return Ok(respond::not_found()) };
     Ok(respond::text(StatusCode::OK, process.settings(params.get("mode") == Some("defaults"))))
 }

@@ -19,12 +19,12 @@ pub(crate) async fn explain(
     Asker(reader): Asker,
     request: Request,
 ) -> Result<Answer, Failure> {
-    let (params, headers) = Params::of(&state, request).await?;
+    let (params, headers) = Params::of(&state, reader.payer(), request).await?;
     let (shared, asker) = (state.clone(), reader.clone());
     blocking::in_turn(&state, Queue::Query, &reader, move |turn| {
         let question = match params.get("time") {
-            Some(_) => logs::at_time(&shared, asker, &params, &headers)?,
-            None => logs::over_range(&shared, asker, &params, &headers)?,
+            Some(_) => logs::at_time(&shared, asker, &params, &headers, &turn)?,
+            None => logs::over_range(&shared, asker, &params, &headers, &turn)?,
         };
         let account = match question {
             Question::Log(request) => {

@@ -176,7 +176,8 @@ fn undecodable(error: &PushError) -> Refused {
 }
 
 /// Decodes on a blocking thread; few do it at once, for an unpacked body can be large. Small bodies have turns of their own:
-/// they never wait for large ones. What is small only as sent begins again among the large.
+/// they never wait for large ones, nor for memory. What is small only as sent, or finds no memory at once, begins again
+/// among the large.
 async fn decoded(
     state: &Door,
     pusher: &Pusher,
@@ -194,11 +195,13 @@ async fn decoded(
         let turn = Arc::clone(turns).acquire_owned().await.map_err(|_| broken())?;
         let shared = Arc::clone(state);
         let decoding = tokio::task::spawn_blocking(move || {
-            let decoded = push.decoded(&shared, &limits);
+            let decoded = push.decoded(&shared, &limits, limits == full);
             // The thread is free only now, whether or not the client still waits.
             drop(turn);
             match decoded {
-                Err(error) if limits != full && error.is_too_large() => Err(Box::new(push)),
+                Err(error) if limits != full && (error.is_too_large() || error.is_for_want_of_memory()) => {
+                    Err(Box::new(push))
+                }
                 decoded => Ok(push.admitted(&shared, decoded)),
             }
         });
@@ -223,15 +226,16 @@ struct Push {
 }
 
 impl Push {
-    /// Reads the body within `limits`.
-    fn decoded(&self, state: &Door, limits: &BodyLimits) -> Result<Accepted, PushError> {
+    /// Reads the body within `limits`; `waits` says whether it may wait for memory.
+    fn decoded(&self, state: &Door, limits: &BodyLimits, waits: bool) -> Result<Accepted, PushError> {
         let clock = state.submitter.clock();
-        let wait_ns = i64::try_from(state.config.memory_wait.as_nanos()).unwrap_or(i64::MAX);
-        let (now_ns, until_ns) = (clock.now_ns(), clock.monotonic_ns().saturating_add(wait_ns));
         let lease = state.config.memory.lease(MemoryClass::Decode, self.pusher.tenant());
-        let memory = PushMemory::new(lease, Arc::clone(clock), until_ns);
+        let memory = match waits {
+            true => PushMemory::new(lease, Arc::clone(clock), wait_until_ns(state)),
+            false => PushMemory::of_what_is_there(lease, Arc::clone(clock)),
+        };
         state.active.age(clock.monotonic_ns());
-        let mut intake = self.pusher.intake(state, now_ns, memory);
+        let mut intake = self.pusher.intake(state, clock.now_ns(), memory);
         (self.decode)(&self.headers, &self.body.bytes, limits, &mut intake)?;
         Ok(intake.finish()?)
     }
@@ -242,11 +246,22 @@ impl Push {
         drop(body);
         let accepted = decoded.map_err(|error| undecodable(&error))?;
         state.counts.received(&accepted);
-        let Accepted { batch, rejected, memory, over_limit, over_limit_lines, .. } = accepted;
+        let Accepted { batch, rejected, memory, over_limit, over_limit_lines, new_streams, .. } = accepted;
         state.counts.over_limit(pusher.tenant(), "streams", over_limit_lines);
         let admitted = admit(state, &pusher, batch);
+        if let Some(new) = new_streams {
+            state.active.keep(new, admitted.as_ref().ok().map(|admitted| &admitted.batch));
+        }
+        // What it needs from here on it waits for without a turn.
+        let memory = memory.map(|memory| memory.waiting_until(wait_until_ns(state)));
         Ok(Decoded { rejected, over_limit, admitted, memory })
     }
+}
+
+/// How long a push waits for memory that it needs now, by the monotonic clock.
+fn wait_until_ns(state: &Door) -> i64 {
+    let wait_ns = i64::try_from(state.config.memory_wait.as_nanos()).unwrap_or(i64::MAX);
+    state.submitter.clock().monotonic_ns().saturating_add(wait_ns)
 }
 
 /// What a client is told whose batch the store does not take.

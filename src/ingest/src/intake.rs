@@ -2,7 +2,7 @@
 //!
 //! Decoders drive an [`Intake`] with borrowed data; a line is copied once, into the batch.
 
-use crate::active::ActiveStreams;
+use crate::active::{ActiveStreams, Counting, NewStreams};
 use crate::label_cache::{HashedAlready, KnownStream, LabelCache};
 use crate::level;
 use crate::metadata::{EntryMetadata, SharedMetadata, text_or_spaces};
@@ -64,6 +64,8 @@ pub struct Accepted {
     pub over_limit: Vec<String>,
     /// Lines of such streams.
     pub over_limit_lines: u64,
+    /// Streams that this push was the first to bring, if they are counted: for [`ActiveStreams::keep`].
+    pub new_streams: Option<NewStreams>,
     /// The memory that the batch holds, if any was given.
     pub memory: Option<PushMemory>,
 }
@@ -94,7 +96,7 @@ pub struct Intake<'c> {
     /// Which streams the sender may write, and how that is written.
     confined: Option<(Selector, String)>,
     /// Who counts the streams of the process.
-    active: Option<&'c ActiveStreams>,
+    active: Option<Counting<'c>>,
     over_limit: Vec<String>,
     over_limit_lines: u64,
     memory: Option<PushMemory>,
@@ -158,7 +160,7 @@ impl<'c> Intake<'c> {
     /// Refuses new streams where `active` has too many.
     #[must_use]
     pub fn counted_by(mut self, active: &'c ActiveStreams) -> Self {
-        self.active = Some(active);
+        self.active = Some(Counting::new(active, self.tenant.clone()));
         self
     }
 
@@ -348,8 +350,8 @@ impl<'c> Intake<'c> {
             return Ok(());
         }
         if self.last_begun != Some(known.id) {
-            if let Some(active) = self.active
-                && !active.take(&self.tenant, known)
+            if let Some(active) = &mut self.active
+                && !active.take(known)
             {
                 if self.over_limit.len() < MAX_NAMED {
                     self.over_limit.push(one_too_many(known, active.max(), &self.tenant));
@@ -402,6 +404,7 @@ impl<'c> Intake<'c> {
             replaced_lines: self.replaced_lines,
             over_limit: self.over_limit,
             over_limit_lines: self.over_limit_lines,
+            new_streams: self.active.map(Counting::finish),
             memory: self.memory,
         })
     }

@@ -15,7 +15,7 @@ pub mod rejections;
 pub mod submit;
 mod validate;
 
-pub use active::ActiveStreams;
+pub use active::{ActiveStreams, NewStreams};
 pub use counts::PushCounts;
 pub use intake::{Accepted, Intake, IntakeError};
 pub use label_cache::LabelCache;

@@ -35,9 +35,9 @@ pub(crate) enum Extent {
     Whole,
 }
 
-/// What is left for the regular expressions of a query that is being read.
+/// What is left for the regular expressions of a query, or of several that are compiled together, while they are read.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     bytes: u64,
     counted: HashSet<(String, Extent, Groups)>,
 }
@@ -49,6 +49,11 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// Bytes that what is counted will take compiled, as far as can be told before.
+    pub fn counted_bytes(&self) -> u64 {
+        MAX_COMPILED_BYTES.saturating_sub(self.bytes)
+    }
+
     /// Counts a pattern, unless an equal one is counted already. One that is no pattern is for others to refuse.
     pub(crate) fn count(&mut self, text: &str, extent: Extent, groups: Groups) -> Result<(), ParseError> {
         match self.counted.insert((text.to_owned(), extent, groups)) {

@@ -13,7 +13,7 @@ use crate::request::{CancelFlag, Direction, LogRequest};
 use crate::result::{Answer, LogResult, MetricResult};
 use crate::scope::{Gathered, Scope};
 use crate::share::Flights;
-use crate::stats::{Counters, QueryStats, count};
+use crate::stats::{self, Counters, QueryStats};
 use crate::tail::{Hub, HubThread};
 use crate::turn::{Deadline, Queue, Turn};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use strandline_store::{Engine, LookupLimits};
 const FEW_STREAMS: usize = 64;
 
 /// What a long answer takes while it is sent, beside itself.
-const WRITTEN_BYTES: usize = 768 << 10;
+pub(crate) const WRITTEN_BYTES: usize = 768 << 10;
 
 /// Lookups that run at once for each of the threads: they read what is in memory, mostly.
 const LOOKUPS_PER_THREAD: usize = 4;
@@ -175,7 +175,7 @@ impl QueryEngine {
         request: &LogRequest,
         begun: impl Fn(),
     ) -> Result<LogResult, QueryError> {
-        self.counted(turn, |stats| {
+        self.counted(turn, deadline, |stats| {
             begun();
             let whole = |error| match error {
                 QueryError::TooLarge(part) => QueryError::TooLarge(part.saturating_mul(LOG_ANSWER_COPIES)),
@@ -195,53 +195,54 @@ impl QueryEngine {
         })
     }
 
-    /// Runs a query in its turn, measures it and counts how it ends.
+    /// Runs a query in its turn, measures it and counts how it ends. `deadline` is that of all who want its answer.
     pub(crate) fn counted<A: Answer>(
         &self,
         turn: &Turn,
+        deadline: &Deadline,
         run: impl FnMut(&mut QueryStats) -> Result<A, QueryError>,
     ) -> Result<A, QueryError> {
-        let result = self.measured(turn, run);
+        let result = self.measured(turn, deadline, run);
         match &result {
-            Ok(found) if found.warnings().is_empty() => count_outcome("ok"),
-            Ok(_) => count_outcome("incomplete"),
-            Err(error) => self.count_outcome(error),
+            Ok(found) => count_answer(found),
+            Err(error) => count_outcome(error),
         }
         result
     }
 
-    /// Counts a query that has no answer.
+    /// Counts a query that has no answer and did not run.
     pub fn count_outcome(&self, error: &QueryError) {
-        count_outcome(match error {
-            QueryError::Cancelled => "cancelled",
-            QueryError::TimedOut => "timed_out",
-            QueryError::QueueFull(_) => "refused",
-            _ => "failed",
-        });
+        count_outcome(error);
     }
 
     fn measured<A: Answer>(
         &self,
         turn: &Turn,
+        deadline: &Deadline,
         mut run: impl FnMut(&mut QueryStats) -> Result<A, QueryError>,
     ) -> Result<A, QueryError> {
         let clock = self.engine.clock();
         let _running = Running::new();
         let begun = clock.monotonic_ns();
-        let mut stats = QueryStats { queue_ns: turn.queue_ns, ..QueryStats::default() };
+        let fresh = || QueryStats { queue_ns: turn.queue_ns, ..QueryStats::default() };
+        let mut stats = fresh();
         let mut result = run(&mut stats);
+        let mut bytes = stats.bytes();
         let most = self.config.memory.most(Class::Query);
         // Each time with twice as much in hand, so this ends.
         while let Err(QueryError::Memory(error)) = result {
-            if let Err(error) = turn.memory().start_over(error, most, turn.deadline()) {
+            if let Err(error) = turn.memory().start_over(error, most, deadline) {
                 result = Err(error);
                 break;
             }
+            // The answer tells of the run that it comes from.
+            stats = fresh();
             result = run(&mut stats);
+            bytes += stats.bytes();
         }
         stats.exec_ns = clock.monotonic_ns() - begun;
-        // Counted for failed queries too: their work was done.
-        metrics::counter!("strandline_query_bytes_total").increment(stats.bytes());
+        // Counted for failed queries and runs too: their work was done.
+        metrics::counter!("strandline_query_bytes_total").increment(bytes);
         metrics::counter!("strandline_query_exec_ns_total").increment(stats.exec_ns.max(0) as u64);
         result.map(|answer| answer.with_stats(stats))
     }
@@ -249,6 +250,11 @@ impl QueryEngine {
     /// Requests that make or wait for an answer that several may share.
     pub fn sharing(&self) -> usize {
         self.shared_logs.sharing() + self.shared_metrics.sharing()
+    }
+
+    /// Requests that wait for their turn.
+    pub fn waiting(&self, queue: Queue) -> usize {
+        self.gate(queue).waiting()
     }
 
     /// Where requests of a kind wait.
@@ -400,7 +406,7 @@ impl QueryEngine {
             few.into_iter().map(Arc::new).collect()
         });
         let counters = Counters::default();
-        count(&counters.segments_considered, view.segments.len() as u64);
+        stats::count(&counters.segments_considered, view.segments.len() as u64);
         Scope {
             part,
             query: query.clone(),
@@ -420,7 +426,22 @@ impl QueryEngine {
     }
 }
 
-fn count_outcome(outcome: &'static str) {
+/// Counts a query that has an answer.
+pub(crate) fn count_answer(answer: &impl Answer) {
+    count(if answer.warnings().is_empty() { "ok" } else { "incomplete" });
+}
+
+/// Counts a query that has none.
+pub(crate) fn count_outcome(error: &QueryError) {
+    count(match error {
+        QueryError::Cancelled => "cancelled",
+        QueryError::TimedOut => "timed_out",
+        QueryError::QueueFull(_) => "refused",
+        _ => "failed",
+    });
+}
+
+fn count(outcome: &'static str) {
     metrics::counter!("strandline_queries_total", "outcome" => outcome).increment(1);
 }
 

@@ -51,6 +51,8 @@ struct State {
     /// The tenants that have something waiting; the first is next.
     order: VecDeque<TenantId>,
     waiting: usize,
+    /// Those beside the queue.
+    beside: usize,
     next_ticket: u64,
 }
 
@@ -58,6 +60,8 @@ struct State {
 struct Tenant {
     running: usize,
     waiting: VecDeque<Arc<Place>>,
+    /// Those beside the queue: they count as waiting, but no turn of their own comes.
+    beside: usize,
 }
 
 /// One place in the queue. Its lock is taken inside that of the state, if both are.
@@ -80,6 +84,13 @@ pub(crate) struct Ticket {
     gate: Gate,
     tenant: TenantId,
     place: Option<Arc<Place>>,
+}
+
+/// A place beside the queue, for who waits for another one's answer.
+#[derive(Debug)]
+pub struct Beside {
+    gate: Gate,
+    tenant: TenantId,
 }
 
 /// Held while a query runs.
@@ -109,12 +120,7 @@ impl Gate {
         let waits = state.tenants.get(tenant).map_or(0, |tenant| tenant.waiting.len());
         let at_once = waits == 0 && state.may_run(tenant, rules);
         if !at_once {
-            if waits >= rules.waiting_of_tenant {
-                return Err(Full { bound: rules.waiting_of_tenant });
-            }
-            if state.waiting >= rules.waiting {
-                return Err(Full { bound: rules.waiting });
-            }
+            state.check_room(tenant, rules)?;
         }
         let entry = state.tenants.entry(tenant.clone()).or_default();
         let granted = if at_once { PlaceState::Granted } else { PlaceState::Waiting(None) };
@@ -130,6 +136,20 @@ impl Gate {
             }
         }
         Ok(Ticket { gate: self.clone(), tenant: tenant.clone(), place: Some(place) })
+    }
+
+    /// Takes a place beside the queue of `tenant`.
+    pub(crate) fn beside(&self, tenant: &TenantId) -> Result<Beside, Full> {
+        let mut state = self.0.state.lock();
+        state.check_room(tenant, &self.0.rules)?;
+        state.beside += 1;
+        state.tenants.entry(tenant.clone()).or_default().beside += 1;
+        Ok(Beside { gate: self.clone(), tenant: tenant.clone() })
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.state.lock().waiting
     }
 
     /// Gives back the place of one that ran, and lets others in.
@@ -150,6 +170,19 @@ impl State {
     fn may_run(&self, tenant: &TenantId, rules: &GateRules) -> bool {
         let idle = || self.tenants.get(tenant).is_none_or(|tenant| tenant.running == 0);
         self.running < rules.running || (self.running < rules.running_of_idle_tenants && idle())
+    }
+
+    /// Whether one more may wait for `tenant`.
+    fn check_room(&self, tenant: &TenantId, rules: &GateRules) -> Result<(), Full> {
+        let waiting = self.tenants.get(tenant).map_or(0, |tenant| tenant.waiting.len() + tenant.beside);
+        for (waiting, bound) in
+            [(waiting, rules.waiting_of_tenant), (self.waiting + self.beside, rules.waiting)]
+        {
+            if waiting >= bound {
+                return Err(Full { bound });
+            }
+        }
+        Ok(())
     }
 
     /// Lets in as many as may run, tenant by tenant. Returns who is to be woken once the lock is free.
@@ -183,7 +216,7 @@ impl State {
 
     /// Tenants are as many as clients care to name: none is kept that has nothing here.
     fn forget_if_unused(&mut self, tenant: &TenantId) {
-        let unused = |tenant: &Tenant| tenant.running == 0 && tenant.waiting.is_empty();
+        let unused = |tenant: &Tenant| tenant.running == 0 && tenant.waiting.is_empty() && tenant.beside == 0;
         if self.tenants.get(tenant).is_some_and(unused) {
             self.tenants.remove(tenant);
         }
@@ -227,6 +260,17 @@ impl Drop for Ticket {
             state.order.retain(|tenant| *tenant != self.tenant);
             state.forget_if_unused(&self.tenant);
         }
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let mut state = self.gate.0.state.lock();
+        state.beside -= 1;
+        if let Some(entry) = state.tenants.get_mut(&self.tenant) {
+            entry.beside -= 1;
+        }
+        state.forget_if_unused(&self.tenant);
     }
 }
 
@@ -299,6 +343,11 @@ mod tests {
         assert_eq!(gate.enter(&tenant("c")).unwrap_err(), Full { bound: 3 });
         drop(other);
         assert!(gate.enter(&tenant("c")).is_ok(), "who leaves makes room");
+        let beside = gate.beside(&tenant("c")).unwrap();
+        assert_eq!(gate.enter(&tenant("d")).unwrap_err(), Full { bound: 3 }, "they count");
+        assert_eq!(gate.beside(&tenant("a")).unwrap_err(), Full { bound: 2 });
+        drop(beside);
+        assert!(gate.enter(&tenant("d")).is_ok());
         drop(all);
         assert!(gate.0.state.lock().tenants.is_empty(), "tenants that are gone are forgotten");
     }

@@ -1,6 +1,7 @@
 //! What does a query ask for, in the words that the executor understands?
 
 use crate::error::QueryError;
+use crate::memory::RegexMemory;
 use crate::metric::{self, Leaf, NeededLabels};
 use memchr::memmem::Finder;
 use regex::bytes::Regex;
@@ -11,7 +12,7 @@ use strandline_logql::ast::{
     Expr, LabelFilterExpr, LogExpr, MatcherExpr, MetricExpr, RangeAggregation, RangeOp, Stage,
 };
 use strandline_logql::{
-    LabelNeedle, LineFilter, LineFilters, Needed, ParseError, Patterns, Pipeline, Unwrapped,
+    LabelNeedle, LineFilter, LineFilters, Needed, ParseError, PatternBudget, Patterns, Pipeline, Unwrapped,
     compile_matchers, require_non_empty_matcher, row,
 };
 use strandline_model::{Needle, Selector};
@@ -25,12 +26,45 @@ pub enum Query {
     Metric(MetricQuery),
 }
 
+/// What the parts of one query, or of several, share while they are compiled.
+struct Compiling {
+    patterns: Patterns,
+    regexes: Arc<RegexMemory>,
+}
+
+impl Compiling {
+    /// Takes memory for all that `counted` has counted.
+    fn new(counted: &PatternBudget, regexes: &Arc<RegexMemory>) -> Result<Self, QueryError> {
+        regexes.take(counted.counted_bytes())?;
+        Ok(Self { patterns: Patterns::default(), regexes: Arc::clone(regexes) })
+    }
+}
+
 impl Query {
-    /// Reads LogQL.
+    /// Reads LogQL, with memory that is always there.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
-        match strandline_logql::parse_query(text)? {
-            Expr::Log(expr) => LogQuery::new(&expr).map(Self::Log),
-            Expr::Metric(expr) => MetricQuery::new(expr).map(Self::Metric),
+        Self::parse_in(text, &RegexMemory::unlimited())
+    }
+
+    /// Reads LogQL. What it compiles takes memory of `regexes`, which it holds as long as it lives.
+    pub fn parse_in(text: &str, regexes: &Arc<RegexMemory>) -> Result<Self, QueryError> {
+        let mut counted = PatternBudget::default();
+        let expr = strandline_logql::parse_query_within(text, &mut counted)?;
+        Self::compile(expr, &counted, regexes)
+    }
+
+    /// Reads a query's canonical form again.
+    pub(crate) fn again(text: &str, regexes: &Arc<RegexMemory>) -> Result<Self, QueryError> {
+        let mut counted = PatternBudget::default();
+        let expr = strandline_logql::parse_printed(text, &mut counted)?;
+        Self::compile(expr, &counted, regexes)
+    }
+
+    fn compile(expr: Expr, counted: &PatternBudget, regexes: &Arc<RegexMemory>) -> Result<Self, QueryError> {
+        let mut compiling = Compiling::new(counted, regexes)?;
+        match expr {
+            Expr::Log(expr) => LogQuery::new(&expr, &mut compiling).map(Self::Log),
+            Expr::Metric(expr) => MetricQuery::new(expr, &mut compiling).map(Self::Metric),
         }
     }
 }
@@ -47,11 +81,10 @@ struct Metric {
 }
 
 impl MetricQuery {
-    fn new(expr: MetricExpr) -> Result<Self, QueryError> {
-        let mut patterns = Patterns::default();
+    fn new(expr: MetricExpr, compiling: &mut Compiling) -> Result<Self, QueryError> {
         let leaves = metric::leaves(&expr);
         let leaves =
-            leaves.iter().map(|leaf| LogQuery::of_leaf(leaf, &mut patterns)).collect::<Result<_, _>>()?;
+            leaves.iter().map(|leaf| LogQuery::of_leaf(leaf, compiling)).collect::<Result<_, _>>()?;
         Ok(Self(Arc::new(Metric { expr, leaves })))
     }
 
@@ -93,6 +126,8 @@ struct Inner {
     search: Search,
     /// The same for where these labels can only come from the lines.
     search_of_lines: Search,
+    /// What its regular expressions hold.
+    _regexes: Option<Arc<RegexMemory>>,
 }
 
 /// How the rows that may pass are found in a whole column of lines.
@@ -116,20 +151,26 @@ const ESCAPE: &[u8] = b"\\u";
 impl LogQuery {
     /// Reads a log query.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
-        match Query::parse(text)? {
+        Self::parse_in(text, &RegexMemory::unlimited())
+    }
+
+    /// Reads a log query; see [`Query::parse_in`].
+    pub fn parse_in(text: &str, regexes: &Arc<RegexMemory>) -> Result<Self, QueryError> {
+        match Query::parse_in(text, regexes)? {
             Query::Log(query) => Ok(query),
             Query::Metric(_) => Err(QueryError::Unsupported("only log selector is supported".to_owned())),
         }
     }
 
-    fn new(expr: &LogExpr) -> Result<Self, QueryError> {
-        Self::compile(expr, &Needed::All, None, &mut Patterns::default())
+    fn new(expr: &LogExpr, compiling: &mut Compiling) -> Result<Self, QueryError> {
+        Self::compile(expr, &Needed::All, None, compiling)
     }
 
     /// What the range aggregation of a metric query reads.
-    fn of_leaf(leaf: &Leaf<'_>, patterns: &mut Patterns) -> Result<Self, QueryError> {
+    fn of_leaf(leaf: &Leaf<'_>, compiling: &mut Compiling) -> Result<Self, QueryError> {
         let unwrap = leaf.aggregation.unwrap.as_ref();
-        let unwrapped = unwrap.map(|unwrap| Unwrapped::compile(unwrap, patterns)).transpose()?;
+        let unwrapped =
+            unwrap.map(|unwrap| Unwrapped::compile(unwrap, &mut compiling.patterns)).transpose()?;
         let errors = Errors::of_leaf(leaf);
         let needed = match metric::needed_labels(leaf) {
             NeededLabels::All => Needed::All,
@@ -146,15 +187,16 @@ impl LogQuery {
             }
         };
         let log = without_idle_formats(leaf.aggregation);
-        Self::compile(&log, &needed, unwrapped, patterns).map(|query| Self { errors, ..query })
+        Self::compile(&log, &needed, unwrapped, compiling).map(|query| Self { errors, ..query })
     }
 
     fn compile(
         expr: &LogExpr,
         needed: &Needed,
         unwrapped: Option<Unwrapped>,
-        patterns: &mut Patterns,
+        compiling: &mut Compiling,
     ) -> Result<Self, QueryError> {
+        let Compiling { patterns, regexes } = compiling;
         let selector = compile_matchers(&expr.matchers, patterns)?;
         let pipeline = Pipeline::compile(&expr.stages, needed, patterns)?;
         let needle = pipeline.needle();
@@ -172,18 +214,29 @@ impl LogQuery {
             entry_needle,
             search,
             search_of_lines,
+            _regexes: Some(Arc::clone(regexes)),
         };
         Ok(Self { inner: Arc::new(inner), errors: Errors::None })
     }
 
-    /// All lines of the selected streams; unlike a query that is read, it may select every stream.
+    /// All lines of the selected streams; unlike a query that is read, it may select every stream. Who compiled the
+    /// selector holds its memory.
     pub(crate) fn of_streams(selector: Selector) -> Result<Self, QueryError> {
         let pipeline = Pipeline::compile(&[], &Needed::All, &mut Patterns::default())?;
         let (text, unwrapped) = (String::new(), None);
         let (needle, entry_needle) = (Needle::Any, Needle::Any);
         let (search, search_of_lines) = (Search::All, Search::All);
-        let inner =
-            Inner { text, selector, pipeline, unwrapped, needle, entry_needle, search, search_of_lines };
+        let inner = Inner {
+            text,
+            selector,
+            pipeline,
+            unwrapped,
+            needle,
+            entry_needle,
+            search,
+            search_of_lines,
+            _regexes: None,
+        };
         Ok(Self { inner: Arc::new(inner), errors: Errors::None })
     }
 
@@ -364,12 +417,29 @@ pub fn pretty(text: &str, strict: bool) -> Result<String, QueryError> {
     Ok(strandline_logql::pretty(&expr))
 }
 
-/// Reads a bare stream selector, as parameters hold it.
+/// Reads a bare stream selector that the operator wrote.
 pub fn parse_selector(text: &str) -> Result<Selector, QueryError> {
-    match Query::parse(text)? {
-        Query::Log(query) if query.is_bare() => Ok(query.inner.selector.clone()),
-        _ => Err(QueryError::Unsupported("only label matchers are supported".to_owned())),
-    }
+    let mut all = parse_selectors(&[text], &RegexMemory::unlimited())?;
+    all.pop().ok_or(QueryError::Internal)
+}
+
+/// Reads the bare stream selectors of one request. They share one budget and what is compiled for them, in memory of
+/// `regexes`: whoever holds the selectors has to hold that, too.
+pub(crate) fn parse_selectors(
+    texts: &[&str],
+    regexes: &Arc<RegexMemory>,
+) -> Result<Vec<Selector>, QueryError> {
+    let mut counted = PatternBudget::default();
+    let read = texts.iter().map(|text| strandline_logql::parse_query_within(text, &mut counted));
+    let read: Vec<Expr> = read.collect::<Result<_, _>>()?;
+    let mut compiling = Compiling::new(&counted, regexes)?;
+    let selector = |expr: Expr| {
+        let other = || QueryError::Unsupported("only label matchers are supported".to_owned());
+        let Expr::Log(expr) = expr else { return Err(other()) };
+        let query = LogQuery::new(&expr, &mut compiling)?;
+        if query.is_bare() { Ok(query.inner.selector.clone()) } else { Err(other()) }
+    };
+    read.into_iter().map(selector).collect()
 }
 
 impl From<ParseError> for QueryError {

@@ -7,9 +7,12 @@
 
 use crate::error::QueryError;
 use crate::turn::Deadline;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use strandline_model::memory::{Exhausted, Lease};
+use strandline_model::MemoryBudget;
+use strandline_model::TenantId;
+use strandline_model::memory::{Class, Exhausted, Lease};
 
 /// Memory is taken in steps of this size (bytes).
 const STEP_BYTES: usize = 64 << 10;
@@ -20,9 +23,11 @@ const MIN_PROMISE_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct QueryMemory {
     lease: Lease,
+    /// Read without the lock, changed under it only: threads of an attempt that was given up may still come with a growth
+    /// while what it held is given back.
     held: AtomicUsize,
     /// Most that was asked for.
-    wanted: AtomicUsize,
+    wanted: Mutex<usize>,
 }
 
 /// Memory that an answer keeps until it is dropped.
@@ -42,33 +47,31 @@ impl Held {
 
 impl QueryMemory {
     pub(crate) fn new(lease: Lease) -> Self {
-        Self { lease, held: AtomicUsize::new(0), wanted: AtomicUsize::new(0) }
+        Self { lease, held: AtomicUsize::new(0), wanted: Mutex::new(0) }
     }
 
     /// Makes sure of at least `bytes` in all.
     pub fn hold(&self, bytes: usize) -> Result<(), QueryError> {
-        loop {
-            let held = self.held.load(Ordering::Relaxed);
-            if bytes <= held {
-                return Ok(());
-            }
-            let target = bytes.div_ceil(STEP_BYTES).saturating_mul(STEP_BYTES);
-            self.wanted.fetch_max(target, Ordering::Relaxed);
-            let raised = self.held.compare_exchange(held, target, Ordering::Relaxed, Ordering::Relaxed);
-            if raised.is_err() {
-                continue;
-            }
-            return self.lease.try_grow(target - held).map_err(|error| {
-                self.held.fetch_sub(target - held, Ordering::Relaxed);
-                QueryError::Memory(error)
-            });
+        if bytes <= self.bytes() {
+            return Ok(());
         }
+        let mut wanted = self.wanted.lock();
+        let (held, target) = (self.bytes(), bytes.div_ceil(STEP_BYTES).saturating_mul(STEP_BYTES));
+        if bytes <= held {
+            return Ok(());
+        }
+        *wanted = target.max(*wanted);
+        self.lease.try_grow(target - held).map_err(QueryError::Memory)?;
+        self.held.store(target, Ordering::Relaxed);
+        Ok(())
     }
 
-    /// Gives back what is above `bytes`. Not while others grow it.
+    /// Gives back what is above `bytes`.
     pub(crate) fn keep(&self, bytes: usize) {
-        let before = self.held.fetch_min(bytes, Ordering::Relaxed);
-        self.lease.shrink(before.saturating_sub(bytes));
+        let _changing = self.wanted.lock();
+        let less = self.bytes().saturating_sub(bytes);
+        self.held.fetch_sub(less, Ordering::Relaxed);
+        self.lease.shrink(less);
     }
 
     /// Bytes held.
@@ -84,28 +87,63 @@ impl QueryMemory {
         deadline: &Deadline,
     ) -> Result<(), QueryError> {
         self.keep(0);
-        let wanted = self.wanted.load(Ordering::Relaxed);
+        let wanted = *self.wanted.lock();
         if !error.is_temporary() || wanted > most {
             return Err(QueryError::Memory(error));
         }
         let promise = wanted.saturating_mul(2).max(MIN_PROMISE_BYTES).min(most);
         metrics::counter!("strandline_queries_restarted_total").increment(1);
-        let grown = self.lease.grow_blocking(promise, || deadline.passed().is_some());
-        grown.map_err(|error| match deadline.cancel.is_cancelled() {
-            true => QueryError::Cancelled,
-            false => QueryError::Memory(error),
-        })?;
+        waited_for(&self.lease, promise, deadline)?;
+        let _changing = self.wanted.lock();
         self.held.fetch_add(promise, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Memory of compiled regular expressions: taken before they are compiled, held as long as they are.
+#[derive(Debug)]
+pub struct RegexMemory {
+    lease: Lease,
+    /// Until when it is waited for, if it is.
+    deadline: Option<Deadline>,
+}
+
+impl RegexMemory {
+    pub(crate) fn new(lease: Lease, deadline: Option<Deadline>) -> Self {
+        Self { lease, deadline }
+    }
+
+    /// Memory that is always there, for tests and for what the operator wrote.
+    pub fn unlimited() -> Arc<Self> {
+        let lease = MemoryBudget::unlimited().lease(Class::Query, &TenantId::default_tenant());
+        Arc::new(Self::new(lease, None))
+    }
+
+    /// Takes `bytes` more. With a deadline it waits for them on this thread, which should hold nothing else then.
+    pub(crate) fn take(&self, bytes: u64) -> Result<(), QueryError> {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let Err(error) = self.lease.try_grow(bytes) else { return Ok(()) };
+        let Some(deadline) = self.deadline.as_ref().filter(|_| error.is_temporary()) else {
+            return Err(QueryError::Memory(error));
+        };
+        waited_for(&self.lease, bytes, deadline)
+    }
+}
+
+/// Waits on this thread for `bytes` more.
+fn waited_for(lease: &Lease, bytes: usize, deadline: &Deadline) -> Result<(), QueryError> {
+    let grown = lease.grow_blocking(bytes, || deadline.passed().is_some());
+    grown.map_err(|error| match deadline.cancel.is_cancelled() {
+        true => QueryError::Cancelled,
+        false => QueryError::Memory(error),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::request::CancelFlag;
-    use strandline_model::memory::{Class, MemoryBudget};
-    use strandline_model::{ManualClock, TenantId};
+    use strandline_model::ManualClock;
 
     const MIB: usize = 1 << 20;
 
@@ -137,6 +175,30 @@ mod tests {
         assert!(used(&budget) >= MIB, "the answer keeps it");
         drop(held);
         assert_eq!(used(&budget), 0);
+    }
+
+    #[test]
+    fn threads_that_are_late_do_not_disturb_the_next_attempt() {
+        let budget = MemoryBudget::new(4 * MIB, &[]);
+        let own = memory(&budget);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        let _ = own.hold(5 * MIB);
+                        let _ = own.hold(MIB);
+                    }
+                });
+            }
+            for _ in 0..20_000 {
+                own.keep(0);
+                let bytes = own.bytes();
+                assert!(bytes <= 5 * MIB, "{bytes}");
+            }
+        });
+        own.keep(0);
+        own.hold(2 * MIB).unwrap();
+        assert!(used(&budget) >= 2 * MIB, "what it holds is taken");
     }
 
     #[test]

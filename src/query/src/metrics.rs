@@ -1,12 +1,12 @@
 //! Metric queries: each leaf of the expression is read by a run of its own, the rest is computed from what comes back.
 
-use crate::engine::QueryEngine;
+use crate::engine::{QueryEngine, WRITTEN_BYTES};
 use crate::error::QueryError;
 use crate::execute::Run;
 use crate::explain::Read;
 use crate::language::MetricQuery;
 use crate::memory::{Held, QueryMemory};
-use crate::metric::{Budget, Leaf, Matrix, Steps, Value, evaluate};
+use crate::metric::{Budget, EvalError, Leaf, Matrix, Steps, Value, evaluate};
 use crate::pool::{self, Work};
 use crate::reader::Reader;
 use crate::request::{CancelFlag, MetricRequest};
@@ -48,7 +48,7 @@ impl QueryEngine {
         request: &MetricRequest,
         begun: impl Fn(),
     ) -> Result<MetricResult, QueryError> {
-        self.counted(turn, |stats| {
+        self.counted(turn, deadline, |stats| {
             begun();
             let series = request.max_series.filter(|_| !request.cut_series);
             let budget = Budget { bytes: self.config().max_memory_bytes, series };
@@ -64,7 +64,8 @@ impl QueryEngine {
             };
             let steps = request.steps;
             let mut read = |leaf: &Leaf<'_>, bytes: usize| evaluation.read(leaf, steps, bytes);
-            let go_on = || deadline.passed().map_or(Ok(()), Err);
+            let memory = turn.memory();
+            let go_on = |bytes| memory.hold(bytes).and(deadline.passed().map_or(Ok(()), Err));
             let mut value = evaluate(request.query.expr(), &steps, &budget, &go_on, &mut read)?;
             let (mut warnings, reads) = (evaluation.warnings, evaluation.reads);
             warnings.extend(cut(&mut value, request.max_series));
@@ -74,7 +75,9 @@ impl QueryEngine {
                 Value::Scalar(_) => 1,
                 Value::Matrix(matrix) => matrix.series.iter().map(|s| s.points.len() as u64).sum(),
             };
-            let held = Held::of(turn.memory());
+            // What the answer was made from is gone; what is written of a long one needs some.
+            memory.keep(memory.bytes().min(value.bytes().saturating_add(WRITTEN_BYTES)));
+            let held = Held::of(memory);
             Ok(MetricResult { value, stats: QueryStats::default(), warnings, reads, held })
         })
     }
@@ -97,11 +100,12 @@ impl Evaluation<'_> {
             return Ok(Matrix::default());
         };
         let mut read = Read::for_numbers(query, range);
+        let other_bytes = self.engine.config().max_memory_bytes.saturating_sub(bytes);
         // All tenants' samples go into one table: what is summed over tenants is summed here.
         for part in self.reader.parts(query.selector()) {
             let mut scope = self.engine.scope(part, query, range, self.deadline.clone(), self.memory);
             scope.max_bytes = bytes;
-            scope.other_bytes = self.engine.config().max_memory_bytes.saturating_sub(bytes);
+            scope.other_bytes = other_bytes;
             let run = Arc::new(Run::new(scope, Arc::clone(&sink)));
             self.engine.pool().offer(Arc::clone(&run) as Arc<dyn Work>);
             self.warnings.extend(run.wait()?);
@@ -113,7 +117,11 @@ impl Evaluation<'_> {
             pool::breathe(self.deadline.clock.monotonic_ns());
             self.deadline.passed().is_some()
         };
-        let matrix = sink.finish(bytes, &over)?;
+        let hold = |series: usize| match series > bytes {
+            true => Err(EvalError::TooManyBytes(bytes).into()),
+            false => self.memory.hold(series.saturating_add(other_bytes)),
+        };
+        let matrix = sink.finish(&hold, &over)?;
         self.deadline.passed().map_or(Ok(matrix), Err)
     }
 }

@@ -17,6 +17,8 @@ use strandline_model::TenantId;
 const SLICE_NS: i64 = 10_000_000;
 /// Threads for each turn: so many long units can be under way while short ones get theirs.
 const THREADS_PER_TURN: usize = 5;
+/// So many threads are for tenants that are in none, however many tenants are in the others.
+const RESERVED_THREADS: usize = 1;
 
 /// Something that can be done in units by many threads.
 pub(crate) trait Work: Send + Sync {
@@ -164,7 +166,10 @@ impl State {
         for _ in 0..self.order.len() {
             let tenant = self.order.pop_front()?;
             let Some(share) = self.tenants.get_mut(&tenant) else { continue };
-            let may_begin = !self.stopping && self.resting > 0 && share.threads < threads_of_tenant;
+            let is_in_none = share.threads == 0;
+            let resting =
+                if is_in_none { self.resting } else { self.resting.saturating_sub(RESERVED_THREADS) };
+            let may_begin = !self.stopping && resting > 0 && share.threads < threads_of_tenant;
             let ready = |waiting: &Waiting| may_begin || matches!(waiting, Waiting::Paused(_));
             let at = share.waiting.iter().position(ready);
             let next = at.and_then(|at| share.waiting.remove(at));
@@ -385,6 +390,33 @@ mod tests {
     fn a_tenant_with_long_units_on_all_its_threads_leaves_one_for_others() {
         // More long units than there are threads: without a bound by tenant they would have them all.
         assert_eq!(begun_before(THREADS_PER_TURN * 2, THREADS_PER_TURN - 1, "b"), THREADS_PER_TURN - 1);
+    }
+
+    #[test]
+    fn two_tenants_with_long_units_leave_a_thread_for_a_third() {
+        let queue = Queue::new(1, THREADS_PER_TURN);
+        let done = Arc::new(AtomicUsize::new(0));
+        let work = |name: &str| {
+            let (left, done) = (AtomicUsize::new(1), Arc::clone(&done));
+            Arc::new(Countdown { tenant: tenant(name), left, done }) as Arc<dyn Work>
+        };
+        (0..20).for_each(|_| queue.offer(work("a")));
+        (0..20).for_each(|_| queue.offer(work("b")));
+        let mut state = queue.state.lock();
+        state.resting = THREADS_PER_TURN;
+        // Each unit gets a thread and keeps it.
+        let mut begun = Vec::new();
+        while let Some(Waiting::New(work)) = state.next(queue.threads_of_tenant) {
+            state.resting -= 1;
+            begun.push(work.tenant().as_str().to_owned());
+        }
+        assert_eq!(state.resting, 1, "{begun:?}");
+        state.free_turns = 0;
+        drop(state);
+        queue.offer(work("c"));
+        let mut state = queue.state.lock();
+        let next = state.next(queue.threads_of_tenant);
+        assert!(matches!(next, Some(Waiting::New(work)) if work.tenant().as_str() == "c"));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! filter's matchers join those of each selector, below the language.
 
 use crate::error::QueryError;
-use crate::language::{LogQuery, MetricQuery, Query, parse_selector};
+use crate::language::{LogQuery, MetricQuery, Query, parse_selector, parse_selectors};
+use crate::memory::RegexMemory;
 use crate::metric;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -91,7 +92,7 @@ impl Reader {
     }
 
     /// The tenant in whose queue the reader waits: with several, the first, so that naming many is no way to more turns.
-    pub(crate) fn payer(&self) -> &TenantId {
+    pub fn payer(&self) -> &TenantId {
         static NOBODY: LazyLock<TenantId> = LazyLock::new(TenantId::default_tenant);
         self.tenants.first().unwrap_or_else(|| &NOBODY)
     }
@@ -111,9 +112,9 @@ impl Reader {
         self.tenants.len() > 1
     }
 
-    /// Reads LogQL, and checks it against the rules.
-    pub fn query(&self, text: &str) -> Result<Query, QueryError> {
-        let query = Query::parse(text)?;
+    /// Reads LogQL, and checks it against the rules. What it compiles takes memory of `regexes`, and holds it.
+    pub fn query(&self, text: &str, regexes: &Arc<RegexMemory>) -> Result<Query, QueryError> {
+        let query = Query::parse_in(text, regexes)?;
         match &query {
             Query::Log(log) => self.check_log(log)?,
             Query::Metric(numbers) => self.check_metric(numbers)?,
@@ -122,17 +123,23 @@ impl Reader {
     }
 
     /// As [`Self::query`] where only a log query makes sense.
-    pub fn log_query(&self, text: &str) -> Result<LogQuery, QueryError> {
-        let query = LogQuery::parse(text)?;
+    pub fn log_query(&self, text: &str, regexes: &Arc<RegexMemory>) -> Result<LogQuery, QueryError> {
+        let query = LogQuery::parse_in(text, regexes)?;
         self.check_log(&query)?;
         Ok(query)
     }
 
-    /// Reads a bare selector, as parameters hold it.
-    pub fn selector(&self, text: &str) -> Result<Selector, QueryError> {
-        let selector = parse_selector(text)?;
-        self.check_empty(&selector)?;
-        Ok(selector)
+    /// Reads the bare selectors of a request, as parameters hold them, into memory of `regexes`, which the caller holds as
+    /// long as them.
+    pub fn selectors(&self, texts: &[&str], regexes: &Arc<RegexMemory>) -> Result<Vec<Selector>, QueryError> {
+        let selectors = parse_selectors(texts, regexes)?;
+        selectors.iter().try_for_each(|selector| self.check_empty(selector))?;
+        Ok(selectors)
+    }
+
+    /// As [`Self::selectors`] for one.
+    pub fn selector(&self, text: &str, regexes: &Arc<RegexMemory>) -> Result<Selector, QueryError> {
+        self.selectors(&[text], regexes)?.pop().ok_or(QueryError::Internal)
     }
 
     fn check_log(&self, query: &LogQuery) -> Result<(), QueryError> {
@@ -364,7 +371,8 @@ mod tests {
         };
         let rules = ReadRules { strict: true, limits: Arc::new(limits) };
         let reader = Reader::granted(tenants(&["a"]), None, rules);
-        let refused = |text: &str| reader.query(text).map(|_| ()).unwrap_err().to_string();
+        let refused =
+            |text: &str| reader.query(text, &RegexMemory::unlimited()).map(|_| ()).unwrap_err().to_string();
         assert!(refused("{}").contains("queries require at least one regexp or equality matcher"));
         assert!(
             refused("{a=\"1\", b=\"2\"}")
@@ -376,8 +384,8 @@ mod tests {
             refused("rate({a=\"1\", team=\"2\"}[6h30m])"),
             "[interval] value exceeds limit: [6h30m] > [1h] (limits.max_query_range)"
         );
-        assert!(reader.query("rate({a=\"1\", team=\"2\"}[1h])").is_ok());
-        assert!(reader.selector("{a=~\".*\"}").is_err());
-        assert!(Reader::of(TenantId::default_tenant()).selector("{}").is_ok());
+        assert!(reader.query("rate({a=\"1\", team=\"2\"}[1h])", &RegexMemory::unlimited()).is_ok());
+        assert!(reader.selector("{a=~\".*\"}", &RegexMemory::unlimited()).is_err());
+        assert!(Reader::of(TenantId::default_tenant()).selector("{}", &RegexMemory::unlimited()).is_ok());
     }
 }

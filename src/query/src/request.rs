@@ -1,13 +1,8 @@
 //! What is asked?
 
-use crate::engine::QueryEngine;
-use crate::error::QueryError;
 use crate::language::{LogQuery, MetricQuery};
 use crate::metric::Steps;
 use crate::reader::Reader;
-use crate::result::{LogResult, MetricResult};
-use crate::share::{Maker, Shared};
-use crate::turn::{Deadline, Turn};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -151,83 +146,6 @@ impl MetricRequest {
         let Self { reader, query, steps, max_series, cut_series } = self;
         let text = query.expr();
         format!("{}\n{steps:?} {max_series:?} {cut_series}\n{text}", reader.key())
-    }
-}
-
-/// A question whose answer those who ask it at the same time can share.
-pub trait Shareable: Send + Sync + 'static {
-    /// What comes back.
-    type Answer: Send + Sync + 'static;
-
-    /// Who asks.
-    fn reader(&self) -> &Reader;
-
-    /// Joins those who ask the same, if the answer that is being made serves.
-    fn board(&self, engine: &QueryEngine, deadline: &Deadline) -> Shared<Self::Answer>;
-
-    /// Makes the answer for all who joined. Blocks the calling thread.
-    fn make(
-        &self,
-        engine: &QueryEngine,
-        maker: Maker<Self::Answer>,
-        turn: &Turn,
-    ) -> Result<Arc<Self::Answer>, QueryError>;
-
-    /// Makes the answer for this one alone. Blocks the calling thread.
-    fn make_alone(&self, engine: &QueryEngine, turn: &Turn) -> Result<Arc<Self::Answer>, QueryError>;
-}
-
-impl Shareable for LogRequest {
-    type Answer = LogResult;
-
-    fn reader(&self) -> &Reader {
-        &self.reader
-    }
-
-    fn board(&self, engine: &QueryEngine, deadline: &Deadline) -> Shared<LogResult> {
-        engine.shared_logs.board(self.key(), &deadline.cancel, engine.store().commits())
-    }
-
-    fn make(
-        &self,
-        engine: &QueryEngine,
-        maker: Maker<LogResult>,
-        turn: &Turn,
-    ) -> Result<Arc<LogResult>, QueryError> {
-        maker.make(turn.deadline(), |deadline, begun| {
-            engine.logs_begun(turn, deadline, self, || begun(engine.store().commits()))
-        })
-    }
-
-    fn make_alone(&self, engine: &QueryEngine, turn: &Turn) -> Result<Arc<LogResult>, QueryError> {
-        engine.logs_in(turn, self).map(Arc::new)
-    }
-}
-
-impl Shareable for MetricRequest {
-    type Answer = MetricResult;
-
-    fn reader(&self) -> &Reader {
-        &self.reader
-    }
-
-    fn board(&self, engine: &QueryEngine, deadline: &Deadline) -> Shared<MetricResult> {
-        engine.shared_metrics.board(self.key(), &deadline.cancel, engine.store().commits())
-    }
-
-    fn make(
-        &self,
-        engine: &QueryEngine,
-        maker: Maker<MetricResult>,
-        turn: &Turn,
-    ) -> Result<Arc<MetricResult>, QueryError> {
-        maker.make(turn.deadline(), |deadline, begun| {
-            engine.metrics_begun(turn, deadline, self, || begun(engine.store().commits()))
-        })
-    }
-
-    fn make_alone(&self, engine: &QueryEngine, turn: &Turn) -> Result<Arc<MetricResult>, QueryError> {
-        engine.metrics_in(turn, self).map(Arc::new)
     }
 }
 

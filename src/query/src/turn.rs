@@ -3,10 +3,10 @@
 //! A request waits in one of two queues: queries in one, lookups of labels, streams and counts, which cost little, in the
 //! other, so that they need not wait for queries. Its time begins when it takes its place, so waiting counts.
 
-use crate::engine::QueryEngine;
+use crate::engine::{QueryEngine, count_outcome};
 use crate::error::QueryError;
-use crate::gate::{Permit, Ticket};
-use crate::memory::{Held, QueryMemory};
+use crate::gate::{Beside, Permit, Ticket};
+use crate::memory::{Held, QueryMemory, RegexMemory};
 use crate::reader::Reader;
 use crate::request::CancelFlag;
 use std::pin::Pin;
@@ -64,6 +64,9 @@ pub struct Waiting {
     deadline: Deadline,
     since_ns: i64,
     memory: Arc<QueryMemory>,
+    regexes: Arc<RegexMemory>,
+    /// Whether it is known how the waiting ended.
+    has_ended: bool,
 }
 
 /// Held while a request runs.
@@ -73,6 +76,7 @@ pub struct Turn {
     /// Time waited for it.
     pub(crate) queue_ns: i64,
     memory: Arc<QueryMemory>,
+    regexes: Arc<RegexMemory>,
     _permit: Permit,
 }
 
@@ -90,6 +94,13 @@ impl Waiting {
         }
     }
 
+    /// Counts the request as one that ended by `error`.
+    pub fn given_up(mut self, error: QueryError) -> QueryError {
+        self.has_ended = true;
+        count_outcome(&error);
+        error
+    }
+
     /// Waits on this thread.
     pub(crate) fn wait(mut self) -> Result<Turn, QueryError> {
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
@@ -98,7 +109,7 @@ impl Waiting {
                 return Ok(turn);
             }
             if let Some(error) = self.deadline.passed() {
-                return Err(error);
+                return Err(self.given_up(error));
             }
             std::thread::park_timeout(TICK);
         }
@@ -112,7 +123,18 @@ impl Future for Waiting {
         let Poll::Ready(permit) = Pin::new(&mut self.ticket).poll(context) else { return Poll::Pending };
         let deadline = self.deadline.clone();
         let queue_ns = deadline.clock.monotonic_ns().saturating_sub(self.since_ns);
-        Poll::Ready(Turn { deadline, queue_ns, memory: Arc::clone(&self.memory), _permit: permit })
+        self.has_ended = true;
+        let (memory, regexes) = (Arc::clone(&self.memory), Arc::clone(&self.regexes));
+        Poll::Ready(Turn { deadline, queue_ns, memory, regexes, _permit: permit })
+    }
+}
+
+impl Drop for Waiting {
+    /// Nobody waits any more: the client has gone.
+    fn drop(&mut self) {
+        if !self.has_ended {
+            count_outcome(&QueryError::Cancelled);
+        }
     }
 }
 
@@ -120,6 +142,11 @@ impl Turn {
     /// What the request holds of the process's memory.
     pub fn memory(&self) -> &Arc<QueryMemory> {
         &self.memory
+    }
+
+    /// What its compiled regular expressions hold. They may be held longer than the turn.
+    pub fn regexes(&self) -> &Arc<RegexMemory> {
+        &self.regexes
     }
 
     /// Whether to go on: an error says why not.
@@ -149,6 +176,12 @@ impl Wake for Unpark {
     }
 }
 
+fn refused(bound: usize) -> QueryError {
+    let error = QueryError::QueueFull(bound);
+    count_outcome(&error);
+    error
+}
+
 impl QueryEngine {
     /// Takes a place in a queue; the request's time begins. An error says that the queue is full.
     pub fn queue(&self, queue: Queue, reader: &Reader, cancel: &CancelFlag) -> Result<Waiting, QueryError> {
@@ -168,12 +201,21 @@ impl QueryEngine {
         deadline: Deadline,
     ) -> Result<Waiting, QueryError> {
         let since_ns = self.clock().monotonic_ns();
-        let ticket = self.gate(queue).enter(reader.payer()).map_err(|full| {
-            self.count_outcome(&QueryError::QueueFull(full.bound));
-            QueryError::QueueFull(full.bound)
-        })?;
-        let lease = self.config().memory.lease(Class::Query, reader.payer());
-        Ok(Waiting { ticket, deadline, since_ns, memory: Arc::new(QueryMemory::new(lease)) })
+        let ticket = self.gate(queue).enter(reader.payer()).map_err(|full| refused(full.bound))?;
+        let lease = || self.config().memory.lease(Class::Query, reader.payer());
+        let regexes = Arc::new(RegexMemory::new(lease(), Some(deadline.clone())));
+        let memory = Arc::new(QueryMemory::new(lease()));
+        Ok(Waiting { ticket, deadline, since_ns, memory, regexes, has_ended: false })
+    }
+
+    /// Memory for the regular expressions of a tail, which has them as long as it is open.
+    pub fn tail_regexes(&self, reader: &Reader) -> Arc<RegexMemory> {
+        Arc::new(RegexMemory::new(self.config().memory.lease(Class::Tail, reader.payer()), None))
+    }
+
+    /// Takes a place beside a queue, for a request that waits for another one's answer.
+    pub fn wait_beside(&self, queue: Queue, reader: &Reader) -> Result<Beside, QueryError> {
+        self.gate(queue).beside(reader.payer()).map_err(|full| refused(full.bound))
     }
 
     /// Waits on this thread for a turn of a query.

@@ -33,21 +33,21 @@ pub(crate) async fn in_turn<T: Send + 'static>(
 ) -> Result<T, Failure> {
     let cancel = CancelFlag::default();
     let _guard = CancelOnDrop::new(&cancel);
-    let turn = turn(state, state.query.queue(queue, reader, &cancel)?).await?;
+    let turn = turn(state.query.queue(queue, reader, &cancel)?).await?;
     on_thread(move || work(turn)).await
 }
 
 /// Waits until the turn comes or the time is over.
-pub(crate) async fn turn(state: &Door, waiting: Waiting) -> Result<Turn, Failure> {
-    let waiting = match waiting.at_once() {
+pub(crate) async fn turn(waiting: Waiting) -> Result<Turn, Failure> {
+    let mut waiting = match waiting.at_once() {
         Ok(turn) => return Ok(turn),
         Err(waiting) => waiting,
     };
     let left = waiting.deadline().left();
-    tokio::time::timeout(left, waiting).await.map_err(|_| {
-        state.query.count_outcome(&QueryError::TimedOut);
-        QueryError::TimedOut.into()
-    })
+    match tokio::time::timeout(left, &mut waiting).await {
+        Ok(turn) => Ok(turn),
+        Err(_) => Err(waiting.given_up(QueryError::TimedOut).into()),
+    }
 }
 
 /// Runs what belongs to no tenant, costs little and needs no credentials.

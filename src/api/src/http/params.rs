@@ -7,7 +7,7 @@ use crate::state::Door;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode};
-use strandline_model::{MemoryClass, TenantId};
+use strandline_model::{Lease, MemoryClass, TenantId};
 
 /// Largest form.
 const MAX_FORM_BYTES: usize = 4 << 20;
@@ -16,19 +16,29 @@ const MAX_INLINE_BYTES: usize = 64 << 10;
 /// Most parameters of one request: each takes more memory than it takes bytes of a form.
 const MAX_PARAMS: usize = 10_000;
 
+/// What a parameter takes beside its bytes.
+const PARAM_BYTES: usize = size_of::<(String, String)>();
+
 /// Names and values, those of the body before those of the URL.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Params(Vec<(String, String)>);
+#[derive(Debug, Default)]
+pub(crate) struct Params {
+    all: Vec<(String, String)>,
+    /// What those of a body hold.
+    _lease: Option<Lease>,
+}
 
 impl Params {
-    /// Reads the parameters of `request`; its headers come back with them.
-    pub(crate) async fn of(state: &Door, request: Request) -> Result<(Self, HeaderMap), Failure> {
+    /// Reads the parameters of a request of `tenant`; its headers come back with them.
+    pub(crate) async fn of(
+        state: &Door,
+        tenant: &TenantId,
+        request: Request,
+    ) -> Result<(Self, HeaderMap), Failure> {
         let (parts, body) = request.into_parts();
         let mut params = Self::default();
         if parts.method == Method::POST && is_form(&parts.headers) {
             let rules = BodyRules { max_bytes: MAX_FORM_BYTES, setting: None, ..body_rules(state) };
-            // Whose it is shows only later; forms are small.
-            let lease = state.config.memory.lease(MemoryClass::Query, &TenantId::default_tenant());
+            let lease = state.config.memory.lease(MemoryClass::Query, tenant);
             let crowded = || state.config.memory.is_waited_for(MemoryClass::Query);
             let clock = state.submitter.clock().as_ref();
             let form = body::read(body, &parts.headers, &rules, &lease, clock, crowded).await;
@@ -37,6 +47,8 @@ impl Params {
                 0..=MAX_INLINE_BYTES => params.with(&form)?,
                 _ => blocking::read(state, move |_| params.with(&form)).await?,
             };
+            lease.try_grow(params.all.len() * PARAM_BYTES).map_err(Failure::busy)?;
+            params._lease = Some(lease);
         }
         let params = params.with(parts.uri.query().unwrap_or("").as_bytes())?;
         Ok((params, parts.headers))
@@ -44,7 +56,7 @@ impl Params {
 
     fn with(mut self, encoded: &[u8]) -> Result<Self, Failure> {
         self.add(encoded);
-        match self.0.len() {
+        match self.all.len() {
             0..=MAX_PARAMS => Ok(self),
             _ => Err(Failure::bad_request(format_args!("more than {MAX_PARAMS} parameters"))),
         }
@@ -52,24 +64,24 @@ impl Params {
 
     /// Adds what is encoded; one more than the most, so that the excess shows.
     fn add(&mut self, encoded: &[u8]) {
-        let left = (MAX_PARAMS + 1).saturating_sub(self.0.len());
+        let left = (MAX_PARAMS + 1).saturating_sub(self.all.len());
         for pair in encoded.split(|b| *b == b'&').filter(|pair| !pair.is_empty()).take(left) {
             let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
             let value = pair.get(at + 1..).unwrap_or_default();
-            self.0.push((decoded(pair.get(..at).unwrap_or_default()), decoded(value)));
+            self.all.push((decoded(pair.get(..at).unwrap_or_default()), decoded(value)));
         }
     }
 
     /// The first value of `name`; an empty one counts as none.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let value = self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        let value = self.all.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
         value.filter(|v| !v.is_empty())
     }
 
     /// Makes `value` the only one of `name`.
     pub(crate) fn set(&mut self, name: &str, value: String) {
-        self.0.retain(|(n, _)| n != name);
-        self.0.push((name.to_owned(), value));
+        self.all.retain(|(n, _)| n != name);
+        self.all.push((name.to_owned(), value));
     }
 
     /// The whole number in the parameter `name`, if there is one; the error is in Go's words.
@@ -85,7 +97,7 @@ impl Params {
 
     /// All values of any of `names`.
     pub(crate) fn all<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(|(n, _)| names.contains(&n.as_str())).map(|(_, v)| v.as_str())
+        self.all.iter().filter(|(n, _)| names.contains(&n.as_str())).map(|(_, v)| v.as_str())
     }
 
     /// Reads the parameters of a URL.
@@ -144,7 +156,7 @@ mod tests {
 
     #[test]
     fn parameters_are_bounded_in_number() {
-        let all = |n: usize| Params::default().with("a&".repeat(n).as_bytes()).map(|params| params.0.len());
+        let all = |n: usize| Params::default().with("a&".repeat(n).as_bytes()).map(|params| params.all.len());
         assert_eq!(all(MAX_PARAMS), Ok(MAX_PARAMS));
         assert_eq!(all(2 * MAX_PARAMS).unwrap_err().text(), "more than 10000 parameters");
         let first = Params::default().with("a&".repeat(MAX_PARAMS).as_bytes()).unwrap();

@@ -25,7 +25,8 @@ pub(crate) async fn add(
     deleter: Deleter,
     request: Request,
 ) -> Result<Response, Failure> {
-    let ((params, _), tenant) = (Params::of(&state, request).await?, deleter.tenant());
+    let tenant = deleter.tenant();
+    let (params, _) = Params::of(&state, &tenant, request).await?;
     let query = params.get("query").ok_or_else(|| Failure::bad_request("query not set"))?.to_owned();
     let range = range(&params, state.query.clock().now_ns())?;
     let engine = state.query.clone();
@@ -78,7 +79,8 @@ pub(crate) async fn list(
     deleter: Deleter,
     request: Request,
 ) -> Result<Answer, Failure> {
-    let ((params, headers), tenant) = (Params::of(&state, request).await?, deleter.tenant());
+    let tenant = deleter.tenant();
+    let (params, headers) = Params::of(&state, &tenant, request).await?;
     let bound = |name: &str| {
         let wrong = |_| Failure::bad_request(format!("invalid {name} time"));
         params.get(name).map(|text| parse_timestamp(text).map_err(wrong)).transpose()
@@ -128,7 +130,8 @@ pub(crate) async fn cancel(
     deleter: Deleter,
     request: Request,
 ) -> Result<StatusCode, Failure> {
-    let ((params, _), tenant) = (Params::of(&state, request).await?, deleter.tenant());
+    let tenant = deleter.tenant();
+    let (params, _) = Params::of(&state, &tenant, request).await?;
     let number = params.get("request_id").and_then(|id| u64::from_str_radix(id, 16).ok());
     let number = number.ok_or_else(|| refused(DeleteError::Unknown))?;
     let engine = state.query.clone();

@@ -10,6 +10,7 @@ use crate::state::Door;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use strandline_model::TenantId;
 
 /// `GET|POST /loki/api/v1/format_query`. Unlike everywhere else, a mistake in the query is told in JSON (loki-surface 3.7).
 pub(crate) async fn format_query(
@@ -17,7 +18,7 @@ pub(crate) async fn format_query(
     _: Known,
     request: Request,
 ) -> Result<Response, Failure> {
-    let (params, headers) = Params::of(&state, request).await?;
+    let (params, headers) = Params::of(&state, &TenantId::default_tenant(), request).await?;
     let strict = state.config.strict;
     blocking::read(&state, move |_| {
         match strandline_query::pretty(params.get("query").unwrap_or(""), strict) {

@@ -25,7 +25,7 @@ pub(super) struct Question {
 
 impl Question {
     pub(super) async fn of(state: &Door, reader: Reader, request: Request) -> Result<Self, Failure> {
-        let (params, headers) = Params::of(state, request).await?;
+        let (params, headers) = Params::of(state, reader.payer(), request).await?;
         let Window { start, end } = window::allowed(state, &reader, &params)?;
         if end < start {
             return Err(Failure::bad_request(
@@ -44,7 +44,7 @@ pub(crate) async fn names(
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
     texts(&state, question, |engine, turn, q| {
-        let selector = selector::optional(&q.reader, &q.params)?;
+        let selector = selector::optional(&q.reader, &q.params, turn.regexes())?;
         Ok(engine.label_names(turn, &q.reader, q.range, &selector)?)
     })
     .await
@@ -59,7 +59,7 @@ pub(crate) async fn values(
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
     texts(&state, question, move |engine, turn, q| {
-        let selector = selector::optional(&q.reader, &q.params)?;
+        let selector = selector::optional(&q.reader, &q.params, turn.regexes())?;
         Ok(engine.label_values(turn, &q.reader, &name, q.range, &selector)?)
     })
     .await
@@ -133,7 +133,7 @@ pub(crate) async fn series(
     let question = Question::of(&state, reader, request).await?;
     let (engine, reader) = (state.query.clone(), question.reader.clone());
     blocking::in_turn(&state, Queue::Lookup, &reader, move |turn| {
-        let selectors = selector::all_of_match(&question.reader, &question.params)?;
+        let selectors = selector::all_of_match(&question.reader, &question.params, turn.regexes())?;
         let found = engine.series(&turn, &question.reader, question.range, &selectors)?;
         let held = Held::from(turn);
         let Looked { found, warnings } = found;

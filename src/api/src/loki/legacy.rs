@@ -22,7 +22,7 @@ pub(crate) async fn query(
     Asker(reader): Asker,
     request: Request,
 ) -> Result<Answer, Failure> {
-    let (mut params, headers) = Params::of(&state, request).await?;
+    let (mut params, headers) = Params::of(&state, reader.payer(), request).await?;
     if let Some(regexp) = params.get("regexp") {
         let mut text = format!("{} |~ ", params.get("query").unwrap_or(""));
         // Writing into a string does not fail.
@@ -31,10 +31,11 @@ pub(crate) async fn query(
     }
     let (door, asker) = (state.clone(), reader.clone());
     shared::query(&state, &reader, move |reading| {
-        let Question::Log(request) = logs::over_range(&door, asker, &params, &headers)? else {
+        let Question::Log(request) = logs::over_range(&door, asker, &params, &headers, reading.turn())?
+        else {
             return Err(Failure::bad_request("legacy endpoints only support streams result type"));
         };
-        reading.run(request, move |_, found, _| Ok(encode(found, takes_gzip(&headers))))
+        reading.run(request, move |found, _| Ok(encode(found, takes_gzip(&headers))))
     })
     .await
 }

@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use strandline_model::TimeRange;
 use strandline_query::metric::Steps;
-use strandline_query::{Direction, LogQuery, LogRequest, MetricQuery, MetricRequest, Query, Reader};
+use strandline_query::{Direction, LogQuery, LogRequest, MetricQuery, MetricRequest, Query, Reader, Turn};
 
 const ENCODING_FLAGS: &str = "x-loki-response-encoding-flags";
 const QUERY_TAGS: &str = "x-query-tags";
@@ -33,9 +33,11 @@ pub(crate) async fn query_range(
     Asker(reader): Asker,
     request: Request,
 ) -> Result<Answer, Failure> {
-    let (params, headers) = Params::of(&state, request).await?;
-    answer(&state, reader, headers, move |state, reader, headers| over_range(state, reader, &params, headers))
-        .await
+    let (params, headers) = Params::of(&state, reader.payer(), request).await?;
+    answer(&state, reader, headers, move |state, reader, headers, turn| {
+        over_range(state, reader, &params, headers, turn)
+    })
+    .await
 }
 
 /// `GET|POST /loki/api/v1/query`: numbers at `time`, or the newest lines up to it.
@@ -44,9 +46,11 @@ pub(crate) async fn query(
     Asker(reader): Asker,
     request: Request,
 ) -> Result<Answer, Failure> {
-    let (params, headers) = Params::of(&state, request).await?;
-    answer(&state, reader, headers, move |state, reader, headers| at_time(state, reader, &params, headers))
-        .await
+    let (params, headers) = Params::of(&state, reader.payer(), request).await?;
+    answer(&state, reader, headers, move |state, reader, headers, turn| {
+        at_time(state, reader, &params, headers, turn)
+    })
+    .await
 }
 
 /// A question with `start`, `end` and `step`.
@@ -55,6 +59,7 @@ pub(crate) fn over_range(
     reader: Reader,
     params: &Params,
     headers: &HeaderMap,
+    turn: &Turn,
 ) -> Result<Question, Failure> {
     let window = window::ordered(state, &reader, params)?;
     let step_ns = window::step(params, window)?;
@@ -62,7 +67,7 @@ pub(crate) fn over_range(
     limit(params, usize::MAX)?;
     direction(params)?;
     window::interval(params)?;
-    Ok(match reader.query(params.get("query").unwrap_or(""))? {
+    Ok(match reader.query(params.get("query").unwrap_or(""), turn.regexes())? {
         Query::Log(query) => {
             let range = TimeRange::new(window.start, window.end);
             Question::Log(log_request(params, reader, query, range)?)
@@ -80,11 +85,12 @@ pub(crate) fn at_time(
     reader: Reader,
     params: &Params,
     headers: &HeaderMap,
+    turn: &Turn,
 ) -> Result<Question, Failure> {
     let time = window::timestamp(params, "time")?.unwrap_or_else(|| state.query.clock().now_ns());
     limit(params, usize::MAX)?;
     direction(params)?;
-    Ok(match reader.query(params.get("query").unwrap_or(""))? {
+    Ok(match reader.query(params.get("query").unwrap_or(""), turn.regexes())? {
         Query::Log(_) if reader.rules().strict => {
             return Err(Failure::bad_request(
                 "log queries are not supported as an instant query type, please change your query to a range query \
@@ -106,20 +112,20 @@ async fn answer(
     state: &Door,
     reader: Reader,
     headers: HeaderMap,
-    read: impl FnOnce(&Door, Reader, &HeaderMap) -> Result<Question, Failure> + Send + 'static,
+    read: impl FnOnce(&Door, Reader, &HeaderMap, &Turn) -> Result<Question, Failure> + Send + 'static,
 ) -> Result<Answer, Failure> {
     let (door, asker) = (state.clone(), reader.clone());
-    shared::query(state, &reader, move |reading| match read(&door, asker, &headers)? {
+    shared::query(state, &reader, move |reading| match read(&door, asker, &headers, reading.turn())? {
         Question::Log(request) => {
             let (flags, gzip) = (encoding_flags(&headers), takes_gzip(&headers));
             let categorize = flags.iter().any(|flag| flag == CATEGORIZE);
-            reading.run(LogRequest { categorize, ..request }, move |_, found, _| {
+            reading.run(LogRequest { categorize, ..request }, move |found, _| {
                 Ok(streams::answer(found, &flags, gzip))
             })
         }
         Question::Metric(request) => {
-            let gzip = takes_gzip(&headers);
-            reading.run(request, move |request, found, _| Ok(metrics::answer(found, request.steps, gzip)))
+            let (gzip, steps) = (takes_gzip(&headers), request.steps);
+            reading.run(request, move |found, _| Ok(metrics::answer(found, steps, gzip)))
         }
     })
     .await

@@ -19,13 +19,13 @@ pub(crate) async fn patterns(
     Asker(reader): Asker,
     request: Request,
 ) -> Result<Answer, Failure> {
-    let (params, headers) = Params::of(&state, request).await?;
+    let (params, headers) = Params::of(&state, reader.payer(), request).await?;
     let window = window::ordered(&state, &reader, &params)?;
     let step_ns = window::step(&params, window)?;
     let range = TimeRange::new(window.start, window.end.saturating_add(1));
     let (engine, gzip, asker) = (state.query.clone(), takes_gzip(&headers), reader.clone());
     blocking::in_turn(&state, Queue::Query, &reader, move |turn| {
-        let selector = selector::required(&asker, &params)?;
+        let selector = selector::required(&asker, &params, turn.regexes())?;
         let found = engine.patterns(&turn, &PatternRequest { reader: asker, selector, range, step_ns })?;
         Ok(encode(found, Held::from(turn), gzip))
     })

@@ -3,34 +3,58 @@
 
 use crate::http::failure::Failure;
 use crate::http::params::Params;
+use std::sync::Arc;
 use strandline_model::Selector;
-use strandline_query::Reader;
+use strandline_query::{Reader, RegexMemory};
 
-/// The selector in `query`, which must be there and select something.
-pub(crate) fn required(reader: &Reader, params: &Params) -> Result<Selector, Failure> {
-    Ok(reader.selector(params.get("query").unwrap_or(""))?)
+/// Most selectors of one request.
+const MAX_SELECTORS: usize = 100;
+
+/// The selector in `query`, which must be there and select something. As with the others here, what is compiled for it
+/// takes memory of `regexes`.
+pub(crate) fn required(
+    reader: &Reader,
+    params: &Params,
+    regexes: &Arc<RegexMemory>,
+) -> Result<Selector, Failure> {
+    Ok(reader.selector(params.get("query").unwrap_or(""), regexes)?)
 }
 
 /// The selector in `query`; none means all streams.
-pub(crate) fn optional(reader: &Reader, params: &Params) -> Result<Selector, Failure> {
-    params.get("query").map_or_else(|| Ok(Selector::all()), |text| Ok(reader.selector(text)?))
+pub(crate) fn optional(
+    reader: &Reader,
+    params: &Params,
+    regexes: &Arc<RegexMemory>,
+) -> Result<Selector, Failure> {
+    params.get("query").map_or_else(|| Ok(Selector::all()), |text| Ok(reader.selector(text, regexes)?))
 }
 
 /// The selector in `query`, which must be there; `{}` means all streams.
-pub(crate) fn even_empty(reader: &Reader, params: &Params) -> Result<Selector, Failure> {
+pub(crate) fn even_empty(
+    reader: &Reader,
+    params: &Params,
+    regexes: &Arc<RegexMemory>,
+) -> Result<Selector, Failure> {
     match params.get("query") {
         Some(text) if is_empty(text) => Ok(Selector::all()),
-        _ => required(reader, params),
+        _ => required(reader, params, regexes),
     }
 }
 
 /// The selectors of `match`; none, or a single empty one, means all streams.
-pub(crate) fn all_of_match(reader: &Reader, params: &Params) -> Result<Vec<Selector>, Failure> {
-    let texts: Vec<&str> = params.all(&["match[]", "match"]).collect();
+pub(crate) fn all_of_match(
+    reader: &Reader,
+    params: &Params,
+    regexes: &Arc<RegexMemory>,
+) -> Result<Vec<Selector>, Failure> {
+    let texts: Vec<&str> = params.all(&["match[]", "match"]).take(MAX_SELECTORS + 1).collect();
     match texts.as_slice() {
         [] => Ok(vec![Selector::all()]),
         [one] if is_empty(one) => Ok(vec![Selector::all()]),
-        _ => texts.into_iter().map(|text| reader.selector(text).map_err(Failure::from)).collect(),
+        some if some.len() > MAX_SELECTORS => {
+            Err(Failure::bad_request(format_args!("more than {MAX_SELECTORS} selectors in match[]")))
+        }
+        some => Ok(reader.selectors(some, regexes)?),
     }
 }
 
@@ -51,9 +75,10 @@ mod tests {
 
     #[test]
     fn only_some_endpoints_take_everything_where_rules_are_strict() {
-        type Read = fn(&Reader, &Params) -> Result<Selector, Failure>;
+        type Read = fn(&Reader, &Params, &Arc<RegexMemory>) -> Result<Selector, Failure>;
+        let regexes = RegexMemory::unlimited();
         let count = |read: Read, query: &str| {
-            read(&reader(true), &Params::from_query(query)).map(|s| s.matchers.len()).ok()
+            read(&reader(true), &Params::from_query(query), &regexes).map(|s| s.matchers.len()).ok()
         };
         for (query, needs, may_lack, may_be_empty) in [
             ("query={a=\"b\"}", Some(1), Some(1), Some(1)),
@@ -66,11 +91,12 @@ mod tests {
             assert_eq!(count(optional, query), may_lack, "{query}");
             assert_eq!(count(even_empty, query), may_be_empty, "{query}");
         }
-        assert!(required(&reader(false), &Params::from_query("query={}")).is_ok());
-        let missing = required(&reader(false), &Params::from_query("")).unwrap_err();
+        assert!(required(&reader(false), &Params::from_query("query={}"), &regexes).is_ok());
+        let missing = required(&reader(false), &Params::from_query(""), &regexes).unwrap_err();
         assert!(missing.text().starts_with("parse error at line 1, col 1"));
-        let matches =
-            |query: &str| all_of_match(&reader(true), &Params::from_query(query)).map(|all| all.len());
+        let matches = |query: &str| {
+            all_of_match(&reader(true), &Params::from_query(query), &regexes).map(|all| all.len())
+        };
         assert_eq!(matches("match={a=\"b\"}&match[]={c=\"d\"}"), Ok(2));
         assert_eq!((matches(""), matches("match[]={}")), (Ok(1), Ok(1)));
         assert!(matches("match={a=\"b\"}&match={}").is_err());

@@ -16,10 +16,12 @@ use axum::http::{HeaderMap, StatusCode};
 use strandline_model::TimeRange;
 
 use strandline_query::volume::{Count, Volume, VolumeBy, VolumeRequest, VolumeResult};
-use strandline_query::{Held, Queue, Reader, StreamStats};
+use strandline_query::{Held, Queue, Reader, StreamStats, Turn};
 
 /// Volumes in an answer if the client does not say how many.
 const DEFAULT_LIMIT: usize = 100;
+/// Most labels that volumes are grouped by.
+const MAX_TARGETS: usize = 100;
 const MILLISECOND_NS: i64 = 1_000_000;
 
 /// Whose streams, in which window.
@@ -32,7 +34,7 @@ struct Question {
 
 impl Question {
     async fn of(state: &Door, reader: Reader, request: Request) -> Result<Self, Failure> {
-        let (params, headers) = Params::of(state, request).await?;
+        let (params, headers) = Params::of(state, reader.payer(), request).await?;
         let window = window::ordered(state, &reader, &params)?;
         Ok(Self { params, headers, reader, window })
     }
@@ -54,7 +56,7 @@ pub(crate) async fn index_stats(
     let (query, gzip) = (state.query.clone(), takes_gzip(&question.headers));
     let reader = question.reader.clone();
     blocking::in_turn(&state, Queue::Lookup, &reader, move |turn| {
-        let selector = selector::required(&question.reader, &question.params)?;
+        let selector = selector::required(&question.reader, &question.params, turn.regexes())?;
         let found = query.stream_stats(&turn, &question.reader, &selector, question.range())?;
         Ok(Answer::json(encode_stats(&found)).packed_if(gzip))
     })
@@ -85,7 +87,7 @@ pub(crate) async fn index_volume_range(
 }
 
 /// What is asked, and how many of the largest are wanted.
-fn volumes(question: &Question) -> Result<(VolumeRequest, usize), Failure> {
+fn volumes(question: &Question, turn: &Turn) -> Result<(VolumeRequest, usize), Failure> {
     let (params, limits) = (&question.params, &question.reader.rules().limits);
     if !limits.volume_enabled {
         return Err(Failure::new(StatusCode::NOT_FOUND, "not found"));
@@ -96,7 +98,11 @@ fn volumes(question: &Question) -> Result<(VolumeRequest, usize), Failure> {
         Some(_) => return Err(Failure::bad_request("invalid aggregation option")),
     };
     let targets = params.get("targetLabels").unwrap_or("").split(',').map(str::trim);
-    let targets = targets.filter(|target| !target.is_empty()).map(str::to_owned).collect();
+    let targets = targets.filter(|target| !target.is_empty()).take(MAX_TARGETS + 1);
+    let targets: Vec<String> = targets.map(str::to_owned).collect();
+    if targets.len() > MAX_TARGETS {
+        return Err(Failure::bad_request(format_args!("more than {MAX_TARGETS} targetLabels")));
+    }
     let limit = match params.whole_number("limit")?.map(usize::try_from) {
         None | Some(Ok(0)) => DEFAULT_LIMIT,
         Some(Ok(limit)) => limit,
@@ -104,7 +110,7 @@ fn volumes(question: &Question) -> Result<(VolumeRequest, usize), Failure> {
     };
     let request = VolumeRequest {
         reader: question.reader.clone(),
-        selector: selector::even_empty(&question.reader, params)?,
+        selector: selector::even_empty(&question.reader, params, turn.regexes())?,
         range: question.range(),
         step_ns: None,
         by,
@@ -122,7 +128,7 @@ async fn answer(
 ) -> Result<Answer, Failure> {
     let (query, reader) = (state.query.clone(), question.reader.clone());
     blocking::in_turn(state, Queue::Lookup, &reader, move |turn| {
-        let (request, limit) = volumes(&question)?;
+        let (request, limit) = volumes(&question, &turn)?;
         let found = query.volume(&turn, &VolumeRequest { step_ns, ..request })?;
         Ok(encode(found, Held::from(turn), limit, form, takes_gzip(&question.headers)))
     })

@@ -87,6 +87,11 @@ impl PushError {
         matches!(self, Self::TooLarge(_) | Self::Bomb(_) | Self::Intake(IntakeError::TooLarge(_)))
     }
 
+    /// Whether there is no memory for it at the moment.
+    pub(crate) fn is_for_want_of_memory(&self) -> bool {
+        matches!(self, Self::Intake(IntakeError::NoMemory(exhausted)) if exhausted.is_temporary())
+    }
+
     /// The error in one line of bounded length: it may quote what the client sent.
     pub fn message(&self) -> String {
         shortened(self.to_string().replace(char::is_control, " "))

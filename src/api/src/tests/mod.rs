@@ -3,6 +3,7 @@
 mod ask;
 mod heads;
 mod hosts;
+mod leases;
 mod limits;
 mod rig;
 mod routes;

@@ -10,7 +10,7 @@ mod stage;
 use crate::ast::{Expr, LogExpr, MetricExpr};
 use crate::check;
 use crate::error::{ParseError, Place};
-use crate::lexer::{Token, tokens};
+use crate::lexer::{Token, check_length, tokens};
 use crate::pattern::Groups;
 use crate::patterns::{Budget, Extent};
 use crate::template::Template;
@@ -26,9 +26,22 @@ const MAX_DEPTH: usize = 2 * MAX_HEIGHT + 8;
 
 /// Reads any query.
 pub fn parse_query(text: &str) -> Result<Expr, ParseError> {
+    parse_query_within(text, &mut Budget::default())
+}
+
+/// As [`parse_query`], with what is left of a budget for regular expressions.
+pub fn parse_query_within(text: &str, patterns: &mut Budget) -> Result<Expr, ParseError> {
+    check_length(text)?;
+    parse_printed(text, patterns)
+}
+
+/// Reads a query as it was printed, which may be longer than what its client wrote.
+pub fn parse_printed(text: &str, patterns: &mut Budget) -> Result<Expr, ParseError> {
     polling::assert_none("parsing a query");
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0, patterns: Budget::default() };
-    let expr = parser.expr()?;
+    let mut parser = Parser { tokens: tokens(text), at: 0, depth: 0, patterns: std::mem::take(patterns) };
+    let expr = parser.expr();
+    *patterns = std::mem::take(&mut parser.patterns);
+    let expr = expr?;
     match parser.peek() {
         Token::End => Ok(expr),
         _ => Err(parser.unexpected("")),

@@ -220,6 +220,10 @@ impl Future for Growing<'_> {
         }
         match state.waiters.enter(lease.class, &lease.tenant, self.more, context.waker().clone()) {
             Ok(ticket) => {
+                // What was set aside beyond `used` counts as held: with it the growth might fit never.
+                let spare = lease.reserved.load(Ordering::Relaxed).saturating_sub(lease.bytes());
+                lease.reserved.fetch_sub(spare, Ordering::Relaxed);
+                lease.give_back(state, spare);
                 self.ticket = Some(ticket);
                 Poll::Pending
             }

@@ -153,6 +153,27 @@ fn a_lease_is_in_the_way_of_its_own_tenant_and_of_those_who_hold_less() {
 }
 
 #[test]
+fn a_growth_up_to_the_tenant_s_share_is_granted_though_its_lease_has_some_to_spare() {
+    let budget = MemoryBudget::new(64 * MIB, &[]);
+    let mut context = Context::from_waker(Waker::noop());
+    let [own, other] = [0, 1].map(|n| budget.lease(Class::Query, &tenant(n)));
+    own.try_grow(32 * MIB).unwrap();
+    assert!(used(&budget, Class::Query) > 32 * MIB, "more is set aside than it asked for");
+    other.try_grow(8 * MIB).unwrap();
+    let mut growth = Box::pin(own.grow(16 * MIB));
+    assert!(growth.as_mut().poll(&mut context).is_pending());
+    // What it has set aside is its own all the same.
+    own.shrink(1);
+    own.try_grow(1).unwrap();
+    drop(other);
+    assert_eq!(growth.as_mut().poll(&mut context), Poll::Ready(Ok(())));
+    assert_eq!((own.bytes(), used(&budget, Class::Query)), (48 * MIB, 48 * MIB));
+    drop(growth);
+    drop(own);
+    assert_eq!(used(&budget, Class::Query), 0);
+}
+
+#[test]
 fn threads_that_wait_all_get_through_and_never_hold_too_much() {
     let budget = MemoryBudget::new(8 * MIB, &[]);
     let (held, worst) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -31,7 +31,8 @@ impl Value {
         }
     }
 
-    fn bytes(&self) -> usize {
+    /// Memory in bytes.
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Scalar(_) => 0,
             Self::Matrix(matrix) => matrix.bytes(),
@@ -52,13 +53,14 @@ pub struct Budget {
 /// around here, there must be a point wherever there are lines.
 pub type ReadLeaf<'r, E> = dyn FnMut(&Leaf<'_>, usize) -> Result<Matrix, E> + 'r;
 
-/// Evaluates `expr`. `go_on` is asked at every node whether the answer is still wanted; `read` is asked once for each of its [`leaves`](super::leaf::leaves), in their order. The series of
+/// Evaluates `expr`. `go_on` is asked at every node, with the bytes of all series at hand, whether the answer is still wanted
+/// and may take so much; `read` is asked once for each of its [`leaves`](super::leaf::leaves), in their order. The series of
 /// the answer are in order of their labels, or as an instant query orders them.
 pub fn evaluate<E: From<EvalError>>(
     expr: &MetricExpr,
     steps: &Steps,
     budget: &Budget,
-    go_on: &dyn Fn() -> Result<(), E>,
+    go_on: &dyn Fn(usize) -> Result<(), E>,
     read: &mut ReadLeaf<'_, E>,
 ) -> Result<Value, E> {
     let leaves = uses(expr).into_iter().map(|(leaf, uses)| Known { leaf, uses, matrix: None }).collect();
@@ -86,7 +88,7 @@ struct Known<'a> {
 struct Evaluation<'a, 'r, E> {
     steps: &'a Steps,
     budget: &'a Budget,
-    go_on: &'a dyn Fn() -> Result<(), E>,
+    go_on: &'a dyn Fn(usize) -> Result<(), E>,
     read: &'a mut ReadLeaf<'r, E>,
     leaves: Vec<Known<'a>>,
     /// Bytes of all series at hand.
@@ -95,7 +97,7 @@ struct Evaluation<'a, 'r, E> {
 
 impl<'a, E: From<EvalError>> Evaluation<'a, '_, E> {
     fn value(&mut self, expr: &'a MetricExpr) -> Result<Value, E> {
-        (self.go_on)()?;
+        (self.go_on)(self.alive)?;
         match expr {
             MetricExpr::Literal(number) => Ok(Value::Scalar(*number)),
             MetricExpr::VectorLiteral(number) => {
@@ -204,6 +206,7 @@ impl<'a, E: From<EvalError>> Evaluation<'a, '_, E> {
         if self.alive > self.budget.bytes {
             return Err(EvalError::TooManyBytes(self.budget.bytes).into());
         }
+        (self.go_on)(self.alive)?;
         self.forget(used);
         Ok(())
     }

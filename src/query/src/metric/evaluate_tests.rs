@@ -33,7 +33,8 @@ fn read(leaf: &Leaf<'_>, lines: &[Line], steps: &Steps) -> Matrix {
 
 fn run(expr: &MetricExpr, lines: &[Line], steps: &Steps, budget: Budget) -> Result<Matrix, EvalError> {
     let mut reader = |leaf: &Leaf<'_>, _| Ok(read(leaf, lines, steps));
-    evaluate::<EvalError>(expr, steps, &budget, &|| Ok(()), &mut reader).map(|value| value.into_matrix(steps))
+    evaluate::<EvalError>(expr, steps, &budget, &|_| Ok(()), &mut reader)
+        .map(|value| value.into_matrix(steps))
 }
 
 /// Shards a, b of app x, shard a of app y; a line a nanosecond with its time as value.
@@ -161,7 +162,7 @@ fn ordered(expr: &MetricExpr, steps: Steps, values: &[(&str, &str)]) -> String {
         true => Ok(matrix(&[("", "1")])),
         false => Ok(matrix(values)),
     };
-    let got = evaluate::<EvalError>(expr, &steps, &ENOUGH, &|| Ok(()), &mut { read }).expect("a value");
+    let got = evaluate::<EvalError>(expr, &steps, &ENOUGH, &|_| Ok(()), &mut { read }).expect("a value");
     let keys = got.into_matrix(&steps).series.into_iter().map(|s| s.labels.get("k").map(str::to_owned));
     keys.collect::<Option<String>>().expect("labels")
 }
@@ -180,7 +181,7 @@ fn each_leaf_is_read_once_and_in_order() {
     );
     let steps = Steps::range(50, 10, 3);
     let (mut asked, mut rooms) = (Vec::new(), Vec::new());
-    let value = evaluate::<EvalError>(&expr, &steps, &ENOUGH, &|| Ok(()), &mut |leaf, room| {
+    let value = evaluate::<EvalError>(&expr, &steps, &ENOUGH, &|_| Ok(()), &mut |leaf, room| {
         asked.push(leaf.aggregation.log.matchers[0].value.clone());
         rooms.push(room);
         Ok(Matrix::constant(2.0, 3))
@@ -225,10 +226,10 @@ fn errors_of_the_reader_come_through() {
         }
     }
     let steps = Steps::instant(5);
-    let got = evaluate(&count("x", 1), &steps, &ENOUGH, &|| Ok(()), &mut |_, _| Err(Failed::Reading));
+    let got = evaluate(&count("x", 1), &steps, &ENOUGH, &|_| Ok(()), &mut |_, _| Err(Failed::Reading));
     assert_eq!(got, Err(Failed::Reading));
     let set = binary(BinaryOp::And, None, MetricExpr::Literal(1.0), count("x", 1));
-    let got = evaluate(&set, &steps, &ENOUGH, &|| Ok(()), &mut |_, _| Ok::<_, Failed>(Matrix::default()));
+    let got = evaluate(&set, &steps, &ENOUGH, &|_| Ok(()), &mut |_, _| Ok::<_, Failed>(Matrix::default()));
     assert_eq!(got, Err(Failed::Evaluating(EvalError::LiteralInSet("and"))));
 }
 

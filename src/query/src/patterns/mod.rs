@@ -60,7 +60,7 @@ impl QueryEngine {
     /// Finds the patterns of lines, most frequent first. Blocks the calling thread.
     pub fn patterns(&self, turn: &Turn, request: &PatternRequest) -> Result<PatternResult, QueryError> {
         let deadline = turn.deadline();
-        self.counted(turn, |stats| {
+        self.counted(turn, turn.deadline(), |stats| {
             let query = LogQuery::of_streams(request.selector.clone())?;
             let weighed = self.weigh(request, &query, turn)?;
             let every = Every::of(&weighed);

@@ -9,7 +9,7 @@ mod staged;
 use crate::error::QueryError;
 use crate::execute::Sink;
 use crate::metric::steps::{Buckets, Steps, Windows};
-use crate::metric::{EvalError, Leaf, Matrix};
+use crate::metric::{Leaf, Matrix};
 use crate::plan::SegmentPlan;
 use crate::scope::Scope;
 use keys::Kept;
@@ -95,10 +95,14 @@ impl SampleSink {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// The points of all series; `over` says that nobody waits for them any more.
-    pub(crate) fn finish(&self, max_bytes: usize, over: &dyn Fn() -> bool) -> Result<Matrix, EvalError> {
+    /// The points of all series; `over` says that nobody waits for them any more, `hold` takes memory for them.
+    pub(crate) fn finish(
+        &self,
+        hold: &dyn Fn(usize) -> Result<(), QueryError>,
+        over: &dyn Fn() -> bool,
+    ) -> Result<Matrix, QueryError> {
         let table = std::mem::take(&mut *self.table.lock());
-        table.into_matrix(&self.keeping, &self.aggregation, max_bytes, over)
+        table.into_matrix(&self.keeping, &self.aggregation, hold, over)
     }
 }
 

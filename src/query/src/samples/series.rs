@@ -1,9 +1,10 @@
 //! Where do samples go while they are read? Into series, found by their labels, and in each into buckets of time, or kept
 //! as they are where an operation needs all of them.
 
+use crate::error::QueryError;
 use crate::metric::sliding::Merge;
 use crate::metric::steps::Buckets;
-use crate::metric::{EvalError, Matrix, Partial, Reduction, Series, SeriesLabels, window};
+use crate::metric::{Matrix, Partial, Reduction, Series, SeriesLabels, window};
 use hashbrown::HashMap;
 use strandline_logql::ast::RangeAggregation;
 
@@ -212,15 +213,15 @@ impl Table {
         self.bytes
     }
 
-    /// The points of all series; only some of them once nobody waits any more, or once they need more than `max_bytes`
-    /// together with what they are made from.
+    /// The points of all series; only some of them once nobody waits any more. `hold` is asked for what they need together
+    /// with what they are made from, as that grows.
     pub(crate) fn into_matrix(
         mut self,
         keeping: &Keeping,
         aggregation: &RangeAggregation,
-        max_bytes: usize,
+        hold: &dyn Fn(usize) -> Result<(), QueryError>,
         over: &dyn Fn() -> bool,
-    ) -> Result<Matrix, EvalError> {
+    ) -> Result<Matrix, QueryError> {
         let mut matrix = Matrix::default();
         let mut bytes = self.bytes;
         for (key, at) in std::mem::take(&mut self.by_key) {
@@ -237,9 +238,7 @@ impl Table {
             }
             matrix.push(labels, points);
             bytes += matrix.series.last().map_or(0, Series::bytes);
-            if bytes > max_bytes {
-                return Err(EvalError::TooManyBytes(max_bytes));
-            }
+            hold(bytes)?;
         }
         Ok(matrix)
     }

@@ -107,7 +107,7 @@ impl QueryEngine {
         encoder: Encoder,
         since: u64,
     ) -> Result<History, QueryError> {
-        self.counted(turn, |stats| {
+        self.counted(turn, turn.deadline(), |stats| {
             let (mut found, warnings, seam) = self.past_entries(request, since, turn, stats)?;
             found.sort_by_key(|found| (found.key, found.arrival));
             let total = Arc::new(AtomicUsize::new(0));

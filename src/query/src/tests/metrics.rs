@@ -2,7 +2,9 @@
 
 use super::rig::{Rig, row, tenant};
 use crate::metric::{Steps, Value};
-use crate::{MetricRequest, Query, QueryError, Reader};
+use crate::{MetricRequest, Query, QueryConfig, QueryError, Reader};
+use strandline_model::MemoryBudget;
+use strandline_simdisk::SimDisk;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -125,4 +127,32 @@ fn lines_that_stages_cannot_read_are_not_counted_silently() {
         let query = r#"count_over_time({n=~".+"} | logfmt | drop __error__, __error_details__ [1m])"#;
         assert!(error(query).contains("limits.max_series_per_query"), "{}", error(query));
     }
+}
+
+#[test]
+fn series_are_leased_as_they_are_made() {
+    let memory = MemoryBudget::new(1 << 30, &[]);
+    let config = QueryConfig { threads: 2, memory: memory.clone(), ..QueryConfig::default() };
+    let rig = Rig::on(&SimDisk::new(3), config);
+    rig.push(&(0..100).map(|n| row(n, 50 * SECOND, "x")).collect::<Vec<_>>());
+    let peak = || memory.usage().iter().map(|usage| usage.peak).sum::<usize>();
+    let held = |text: &str| {
+        let before = memory.usage().iter().map(|usage| usage.used).sum::<usize>();
+        assert_eq!(before, 0);
+        let Query::Metric(query) = Query::parse(text).unwrap() else { panic!("{text}") };
+        let reader = Reader::of(tenant());
+        // A hundred series of a thousand points: 1.6 MB.
+        let steps = Steps::range(50 * SECOND, SECOND, 1000);
+        let request = MetricRequest { reader, query, steps, max_series: None, cut_series: false };
+        rig.query.metrics(&request).unwrap().held.bytes()
+    };
+    let series = r#"count_over_time({n=~".+"}[1h])"#;
+    assert!(held(&format!("sum({series})")) < 1 << 20);
+    assert!(peak() < 1 << 20, "{}", peak());
+    let one = held(&format!("avg({series} > 0)"));
+    assert!(peak() > 1_600_000, "{}", peak());
+    assert!(one < 1 << 20, "one series is left: {one}");
+    assert!(held(series) > 1_600_000, "the answer keeps what it takes");
+    assert!(held(&format!("{series} + on (n) {series}")) > 1_600_000);
+    assert!(peak() > 3_200_000, "{}", peak());
 }

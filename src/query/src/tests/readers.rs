@@ -42,7 +42,9 @@ fn lines(rig: &Rig, reader: Reader, query: &str, limit: usize) -> Vec<String> {
 }
 
 fn numbers(rig: &Rig, reader: Reader, query: &str) -> String {
-    let Query::Metric(query) = reader.query(query).unwrap() else { panic!("{query}") };
+    let Query::Metric(query) = reader.query(query, &crate::RegexMemory::unlimited()).unwrap() else {
+        panic!("{query}")
+    };
     let request = MetricRequest {
         reader,
         query,
@@ -159,7 +161,8 @@ fn a_reader_looks_back_as_far_as_its_limits_say_whatever_the_query_asks_for() {
     let reader = Reader::granted(vec![tenant()], None, rules);
     let seen = lines(&rig, reader.clone(), "{}", 10);
     assert_eq!(seen, [format!("env=even,n=2 {} new", NOW - 10 * SECOND)]);
-    let Query::Metric(query) = reader.query("sum(count_over_time({}[1h]))").unwrap() else { panic!() };
+    let asked = reader.query("sum(count_over_time({}[1h]))", &crate::RegexMemory::unlimited());
+    let Query::Metric(query) = asked.unwrap() else { panic!() };
     let steps = Steps::instant(NOW);
     let request = MetricRequest { reader, query, steps, max_series: None, cut_series: false };
     let Value::Matrix(matrix) = rig.query.metrics(&request).unwrap().value else { panic!() };

@@ -1,8 +1,9 @@
 //! Do queries end when they should, and look at no more than they must?
 
 use super::rig::{Rig, Row, request, row, shown, turn};
-use crate::{CancelFlag, Direction, LogRequest, QueryConfig, QueryError};
-use strandline_model::TimeRange;
+use crate::{CancelFlag, Deadline, Direction, LogRequest, LogResult, QueryConfig, QueryError};
+use strandline_model::memory::{Bound, Class, Exhausted};
+use strandline_model::{MemoryBudget, TimeRange};
 use strandline_simdisk::SimDisk;
 
 fn many(rig: &Rig) {
@@ -155,4 +156,61 @@ fn lookups_end_when_told_and_are_bounded() {
     assert!(matches!(names, Err(QueryError::Cancelled)), "{names:?}");
     let sets = rig.query.detected_labels(&gone, &reader, TimeRange::ALL, &all);
     assert!(matches!(sets, Err(QueryError::Cancelled)), "{sets:?}");
+}
+
+/// The error of a query that finds no memory at the moment.
+fn no_memory() -> QueryError {
+    QueryError::Memory(Exhausted { class: Class::Query, wanted: 1, bound: Bound::Class })
+}
+
+#[test]
+fn a_query_that_starts_over_tells_of_the_run_that_it_answers_from() {
+    let config =
+        QueryConfig { threads: 1, memory: MemoryBudget::new(64 << 20, &[]), ..QueryConfig::default() };
+    let rig = Rig::on(&SimDisk::new(6), config);
+    let turn = turn(&rig.query);
+    let mut runs = 0;
+    let found = rig.query.counted(&turn, turn.deadline(), |stats| {
+        runs += 1;
+        stats.duplicates += 5;
+        if runs == 1 { Err(no_memory()) } else { Ok(LogResult::default()) }
+    });
+    assert_eq!((runs, found.unwrap().stats.duplicates), (2, 5));
+}
+
+#[test]
+fn a_query_starts_over_as_long_as_anybody_wants_its_answer() {
+    let config =
+        QueryConfig { threads: 1, memory: MemoryBudget::new(64 << 20, &[]), ..QueryConfig::default() };
+    let rig = Rig::on(&SimDisk::new(6), config.clone());
+    let cancel = CancelFlag::default();
+    let own = rig.query.turn(&crate::Reader::of(super::rig::tenant()), &cancel).unwrap();
+    // The first client has gone, another one joined.
+    let (joint, other) = (CancelFlag::of_all(&cancel), CancelFlag::default());
+    assert!(joint.join(&other));
+    cancel.cancel();
+    let deadline = Deadline { cancel: joint, ..own.deadline().clone() };
+    // Others hold all that there is until it waits.
+    let all: Vec<_> = (0..20)
+        .map(|n| strandline_model::TenantId::new(&format!("t{n}")).unwrap())
+        .map(|tenant| config.memory.lease(Class::Query, &tenant))
+        .inspect(|lease| while lease.try_grow(4 << 10).is_ok() {})
+        .collect();
+    let waiting = || config.memory.usage().iter().any(|usage| usage.waiting > 0);
+    let mut runs = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let begun = std::time::Instant::now();
+            while !waiting() && begun.elapsed().as_secs() < 60 {
+                std::thread::yield_now();
+            }
+            drop(all);
+        });
+        let found = rig.query.counted(&own, &deadline, |_| {
+            runs += 1;
+            if runs == 1 { Err(no_memory()) } else { Ok(LogResult::default()) }
+        });
+        assert!(found.is_ok(), "{found:?}");
+    });
+    assert_eq!(runs, 2);
 }

@@ -126,7 +126,7 @@ impl Answer for StreamStats {
 impl QueryEngine {
     /// Counts entries and line bytes. Blocks the calling thread; the work is done by the engine's own threads.
     pub fn volume(&self, turn: &Turn, request: &VolumeRequest) -> Result<VolumeResult, QueryError> {
-        self.counted(turn, |stats| {
+        self.counted(turn, turn.deadline(), |stats| {
             let Some((sink, warnings)) = self.count_volume(
                 request,
                 Keys::new(request.by, &request.selector, &request.targets),
@@ -159,7 +159,7 @@ impl QueryEngine {
             targets: Vec::new(),
             max_series: usize::MAX,
         };
-        self.counted(turn, |stats| {
+        self.counted(turn, turn.deadline(), |stats| {
             let Some((sink, warnings)) = self.count_volume(&request, Keys::of_streams(), turn, stats)? else {
                 return Ok(StreamStats::default());
             };

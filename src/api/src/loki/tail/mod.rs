@@ -89,7 +89,7 @@ fn question(
     headers: &HeaderMap,
     legacy: bool,
 ) -> Result<Question, Failure> {
-    let query = match reader.query(params.get("query").unwrap_or(""))? {
+    let query = match reader.query(params.get("query").unwrap_or(""), &state.query.tail_regexes(&reader))? {
         Query::Log(query) => Some(query),
         Query::Metric(_) => None,
     };
