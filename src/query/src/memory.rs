@@ -43,6 +43,11 @@ impl Held {
     pub fn bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |memory| memory.bytes())
     }
+
+    /// Makes sure of at least `bytes`, for what is made of the answer.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<(), QueryError> {
+        self.0.as_ref().map_or(Ok(()), |memory| memory.hold(bytes))
+    }
 }
 
 impl QueryMemory {

@@ -107,9 +107,12 @@ impl<'a> ParsedLabels<'a> {
         for at in self.indexed..self.labels.len() {
             let Some(label) = self.labels.get(at).filter(|label| !label.removed) else { continue };
             let name = resolve(arena, label.name);
-            let before = self.index.insert(self.hasher.hash_one(name), at as u32);
+            let hash = self.hasher.hash_one(name);
+            let before = self.index.insert(hash, at as u32);
             let other = before.and_then(|before| self.labels.get(before as usize));
-            self.collided |= other.is_some_and(|other| !other.removed && resolve(arena, other.name) != name);
+            let other = other.filter(|other| !other.removed).map(|other| resolve(arena, other.name));
+            // Where a label was taken back, its place may be another one's by now.
+            self.collided |= other.is_some_and(|other| other != name && self.hasher.hash_one(other) == hash);
         }
         self.indexed = self.labels.len();
     }

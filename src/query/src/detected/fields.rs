@@ -72,11 +72,11 @@ impl Sample {
         })
     }
 
-    /// Takes the lines of a stream in, as long as there is no reason to `stop`.
+    /// Takes the lines of a stream in, as long as there is no reason to `stop` with so many bytes held.
     pub(super) fn add(
         &mut self,
         stream: &ResultStream,
-        stop: &dyn Fn() -> Option<QueryError>,
+        stop: &dyn Fn(usize) -> Option<QueryError>,
     ) -> Result<(), QueryError> {
         // Stages may make names that no stream could have; they clash with nothing.
         let pairs: Vec<&(String, String)> =
@@ -84,7 +84,7 @@ impl Sample {
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let labels = Labels::from_pairs(&pairs).unwrap_or_default();
         for entry in &stream.entries {
-            if let Some(error) = stop() {
+            if let Some(error) = stop(self.bytes) {
                 return Err(error);
             }
             self.add_entry(&labels, entry);
@@ -207,7 +207,7 @@ mod tests {
     fn sample(limit: usize, entries: Vec<ResultEntry>) -> Sample {
         let labels = vec![("app".to_owned(), "x".to_owned()), ("no name".to_owned(), "y".to_owned())];
         let mut sample = Sample::new(limit, 1 << 20).unwrap();
-        sample.add(&ResultStream { labels, entries }, &|| None).unwrap();
+        sample.add(&ResultStream { labels, entries }, &|_| None).unwrap();
         sample
     }
 
@@ -272,7 +272,7 @@ mod tests {
         let mut found = Sample::new(9, 1 << 20).unwrap();
         let entries = (0..100).map(|i| entry(&format!("a={i}"), &[], &[])).collect();
         let looks = std::cell::Cell::new(0);
-        let stop = || {
+        let stop = |_| {
             looks.set(looks.get() + 1);
             (looks.get() > 3).then_some(QueryError::TimedOut)
         };
@@ -285,7 +285,7 @@ mod tests {
     fn memory_is_bounded() {
         let mut found = Sample::new(9, 1000).unwrap();
         let entries = (0..100).map(|i| entry(&format!("a={i}"), &[], &[])).collect();
-        let error = found.add(&ResultStream { labels: Vec::new(), entries }, &|| None).unwrap_err();
+        let error = found.add(&ResultStream { labels: Vec::new(), entries }, &|_| None).unwrap_err();
         assert!(matches!(error, QueryError::TooLarge(1000)));
     }
 }

@@ -97,8 +97,14 @@ impl QueryEngine {
 
     fn sample(&self, lines: &LogResult, limit: usize, deadline: &Deadline) -> Result<Sample, QueryError> {
         let mut sample = Sample::new(limit, self.config().max_memory_bytes)?;
+        // What the fields take lives beside the lines, and as long.
+        let of_lines = lines.held.bytes();
+        let stop = |bytes: usize| {
+            let held = lines.held.hold(of_lines.saturating_add(bytes));
+            held.err().or_else(|| deadline.passed())
+        };
         for stream in &lines.streams {
-            sample.add(stream, &|| deadline.passed())?;
+            sample.add(stream, &stop)?;
         }
         Ok(sample)
     }

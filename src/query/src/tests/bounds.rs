@@ -1,6 +1,6 @@
 //! Does a query whose stages make much of few lines end before it holds more than it may?
 
-use super::rig::{NOW, Rig, row, tenant, turn};
+use super::rig::{NOW, Rig, request, row, tenant, turn};
 use crate::execute::Sink;
 use crate::language::{LogQuery, Query};
 use crate::logs::LogSink;
@@ -10,7 +10,7 @@ use crate::scope::Scope;
 use crate::{Direction, QueryConfig, QueryError, Reader};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use strandline_model::TimeRange;
+use strandline_model::{MemoryBudget, TimeRange};
 use strandline_simdisk::SimDisk;
 
 const LINES: i64 = 40;
@@ -54,4 +54,19 @@ fn long_labels_of_series_are_counted_as_they_are_made() {
     let sink = SampleSink::new(&rig.engine, &metric::leaves(query.expr())[0], Steps::range(NOW, 1, 1));
     let passed = looked_through(&rig, query.leaf(0).unwrap(), &sink);
     assert!((3..8).contains(&passed), "{passed}");
+}
+
+#[test]
+fn fields_of_lines_are_held_beside_these() {
+    let memory = MemoryBudget::new(64 << 20, &[]);
+    let rig = Rig::on(&SimDisk::new(4), QueryConfig { memory: memory.clone(), ..QueryConfig::default() });
+    let line = |i: i64| format!("{{\"a\":\"{}{i}\"}}", "x".repeat(2_000));
+    rig.push(&(0..200).map(|i| row(1, NOW - i, &line(i))).collect::<Vec<_>>());
+    let found = rig.query.logs(&request("{n=\"1\"}", TimeRange::ALL, 1000, Direction::Backward)).unwrap();
+    let used = || memory.usage().iter().map(|usage| usage.used).sum::<usize>();
+    let before = used();
+    let turn = turn(&rig.query);
+    let values = rig.query.detected_values(&found, "a", 1000, turn.deadline()).unwrap();
+    assert_eq!(values.found.len(), 200);
+    assert!(used() >= before + 200 * 2 * 2_000, "{} after {before}", used());
 }
