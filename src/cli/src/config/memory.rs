@@ -27,8 +27,8 @@ const STREAM_BYTES: u64 = 320;
 /// What a client that is unknown yet can make a connection hold: a head that does not end, and what came behind it. All
 /// connections together may take a part of what is set aside for waste.
 const CONNECTION_BYTES: u64 = 128 * KIB;
-/// Fewest connections that memory leaves.
-const LEAST_CONNECTIONS: usize = 64;
+/// Fewest connections that memory leaves: with less, a few dozen slow clients behind one address would keep its others out.
+const LEAST_CONNECTIONS: usize = 256;
 
 /// What of `server.max_memory` goes where, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,7 +76,7 @@ pub fn divide(
     // What a merge holds grows with what it writes.
     choose("settle.target_bytes", &mut config.settle.target_bytes, 12, 4 * MIB);
     if !is_set("server.max_connections") {
-        let fit = usize::try_from(all / 16 / CONNECTION_BYTES).unwrap_or(usize::MAX);
+        let fit = usize::try_from(all / 8 / CONNECTION_BYTES).unwrap_or(usize::MAX);
         config.server.max_connections = fit.clamp(LEAST_CONNECTIONS, config.server.max_connections);
     }
     let label_cache = round(all / 32).clamp(MIB, 32 * MIB);
@@ -289,7 +289,8 @@ mod tests {
             assert_eq!(super::super::check::check(&config), [], "{all}");
             assert_eq!(warnings(&config), [], "{all}");
             let heads = config.server.max_connections as u64 * CONNECTION_BYTES;
-            assert!((64..=1024).contains(&config.server.max_connections) && heads <= all / 11, "{config:?}");
+            assert!((256..=1024).contains(&config.server.max_connections), "{config:?}");
+            assert!(heads <= (all / 8).max(32 * MIB), "{config:?}");
             let plan = config.memory;
             let parts = plan.requests + plan.label_cache + config.storage.label_index_bytes;
             assert!(
