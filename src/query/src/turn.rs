@@ -208,9 +208,10 @@ impl QueryEngine {
         Ok(Waiting { ticket, deadline, since_ns, memory, regexes, has_ended: false })
     }
 
-    /// Memory for the regular expressions of a tail, which has them as long as it is open.
+    /// Memory for the regular expressions of a tail, which has them as long as it is open. Not that of tails: what they
+    /// are sure of is for their queues.
     pub fn tail_regexes(&self, reader: &Reader) -> Arc<RegexMemory> {
-        Arc::new(RegexMemory::new(self.config().memory.lease(Class::Tail, reader.payer()), None))
+        Arc::new(RegexMemory::new(self.config().memory.lease(Class::Query, reader.payer()), None))
     }
 
     /// Takes a place beside a queue, for a request that waits for another one's answer.

@@ -214,3 +214,20 @@ fn a_query_starts_over_as_long_as_anybody_wants_its_answer() {
     });
     assert_eq!(runs, 2);
 }
+
+#[test]
+fn the_expressions_of_a_tail_take_nothing_of_what_its_queues_are_sure_of() {
+    let config =
+        QueryConfig { threads: 1, memory: MemoryBudget::new(64 << 20, &[]), ..QueryConfig::default() };
+    let rig = Rig::on(&SimDisk::new(6), config.clone());
+    let reader = crate::Reader::of(super::rig::tenant());
+    let used = |class: Class| {
+        let usage = config.memory.usage().into_iter().find(|usage| usage.class == class);
+        usage.map_or(0, |usage| usage.used)
+    };
+    let query = reader.log_query(r#"{n="1"} |~ "a.*b""#, &rig.query.tail_regexes(&reader)).unwrap();
+    assert!(used(Class::Query) >= 32 << 10, "{}", used(Class::Query));
+    assert_eq!(used(Class::Tail), 0);
+    drop(query);
+    assert_eq!(used(Class::Query), 0);
+}
