@@ -39,7 +39,7 @@ impl Params {
         if parts.method == Method::POST && is_form(&parts.headers) {
             let rules = BodyRules { max_bytes: MAX_FORM_BYTES, setting: None, ..body_rules(state) };
             let lease = state.config.memory.lease(MemoryClass::Query, tenant);
-            let crowded = || state.config.memory.is_waited_for(MemoryClass::Query);
+            let crowded = || lease.is_in_the_way();
             let clock = state.submitter.clock().as_ref();
             let form = body::read(body, &parts.headers, &rules, &lease, clock, crowded).await;
             let form = form.map_err(|error| unread(&error))?;

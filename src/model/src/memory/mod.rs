@@ -195,11 +195,6 @@ impl MemoryBudget {
         accounts::share_of(self.shared.lock().accounts.capacity(class))
     }
 
-    /// Whether somebody waits for memory of `class`.
-    pub fn is_waited_for(&self, class: Class) -> bool {
-        self.shared.lock().waiters.count(class) > 0
-    }
-
     /// What each class holds at the moment.
     pub fn usage(&self) -> [Usage; Class::ALL.len()] {
         let state = self.shared.lock();
