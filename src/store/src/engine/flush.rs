@@ -301,6 +301,12 @@ fn drop_known_rows(
     if row.time.0 > last || row.time.1 < first {
         return Ok(());
     }
+    let named = |i: usize| {
+        let (line, metadata) = rows.content(i);
+        identity(rows.ts(i), line, metadata)
+    };
+    let names: Vec<u128> = (0..rows.len()).map(named).collect();
+    let own: HashSet<u128> = names.iter().copied().collect();
     let mut known: HashSet<u128> = HashSet::new();
     let table = segment.table()?;
     for index in row.blocks.0..=row.blocks.1 {
@@ -315,18 +321,16 @@ fn drop_known_rows(
             let ts = block.times.get(i).copied().unwrap_or(0);
             if ts >= first && ts <= last {
                 let (line, metadata) = (block.line(i), block.packed_metadata(i, &mut packed));
-                if hiding.is_empty() || !hiding.hides(&row.labels, ts, line, metadata) {
-                    known.insert(identity(ts, line, metadata));
+                let name = identity(ts, line, metadata);
+                // What a delete means can be much work, so it is asked about repeated rows alone.
+                let repeats = own.contains(&name);
+                if repeats && (hiding.is_empty() || !hiding.hides(&row.labels, ts, line, metadata)) {
+                    known.insert(name);
                 }
             }
         }
     }
-    let keep: Vec<bool> = (0..rows.len())
-        .map(|i| {
-            let (line, metadata) = rows.content(i);
-            !known.contains(&identity(rows.ts(i), line, metadata))
-        })
-        .collect();
+    let keep: Vec<bool> = names.iter().map(|name| !known.contains(name)).collect();
     invariant!(keep.len() == rows.len(), "{} rows were looked at, there are {}", keep.len(), rows.len());
     rows.retain(|i| keep.get(i).copied().unwrap_or(true));
     Ok(())
