@@ -226,13 +226,14 @@ struct Push {
 }
 
 impl Push {
-    /// Reads the body within `limits`; `waits` says whether it may wait for memory.
+    /// Reads the body within `limits`; `waits` says whether it may wait for memory. What does not wait is small, and takes
+    /// of the memory of bodies: large pushes can fill their own for seconds.
     fn decoded(&self, state: &Door, limits: &BodyLimits, waits: bool) -> Result<Accepted, PushError> {
         let clock = state.submitter.clock();
-        let lease = state.config.memory.lease(MemoryClass::Decode, self.pusher.tenant());
+        let lease = |class| state.config.memory.lease(class, self.pusher.tenant());
         let memory = match waits {
-            true => PushMemory::new(lease, Arc::clone(clock), wait_until_ns(state)),
-            false => PushMemory::of_what_is_there(lease, Arc::clone(clock)),
+            true => PushMemory::new(lease(MemoryClass::Decode), Arc::clone(clock), wait_until_ns(state)),
+            false => PushMemory::of_what_is_there(lease(MemoryClass::Ingest), Arc::clone(clock)),
         };
         state.active.age(clock.monotonic_ns());
         let mut intake = self.pusher.intake(state, clock.now_ns(), memory);
