@@ -211,7 +211,7 @@ impl Future for Growing<'_> {
             drop(state);
             return Poll::Ready(lease.refuse(self.more, Bound::Never));
         }
-        if !state.waiters.is_waiting(lease.class, &lease.tenant) {
+        if !state.waiters.must_wait(lease.class, &lease.tenant, self.more) {
             lease.used.fetch_add(self.more, Ordering::Relaxed);
             if lease.reserve(&mut state).is_ok() {
                 return Poll::Ready(Ok(()));

@@ -111,6 +111,26 @@ fn those_who_wait_get_it_in_order_and_tenants_do_not_wait_for_one_another() {
 }
 
 #[test]
+fn small_growths_do_not_wait_for_large_ones_of_their_tenant() {
+    let budget = MemoryBudget::new(16 * MIB, &[]);
+    let mut context = Context::from_waker(Waker::noop());
+    let [hog, a, b, c] = [0; 4].map(|n| budget.lease(Class::Ingest, &tenant(n)));
+    hog.try_grow(10 * MIB).unwrap();
+    let mut large = Box::pin(a.grow(4 * MIB));
+    assert!(large.as_mut().poll(&mut context).is_pending());
+    assert_eq!(Box::pin(b.grow(20 << 10)).as_mut().poll(&mut context), Poll::Ready(Ok(())), "it fits");
+    // Where even a small one does not fit, it is the first when some comes back, and then comes the large one.
+    while hog.try_grow(1 << 10).is_ok() {}
+    let mut small = Box::pin(c.grow(64 << 10));
+    assert!(small.as_mut().poll(&mut context).is_pending());
+    hog.shrink(2 * MIB);
+    assert_eq!(small.as_mut().poll(&mut context), Poll::Ready(Ok(())));
+    assert!(large.as_mut().poll(&mut context).is_pending());
+    hog.shrink(5 * MIB);
+    assert_eq!(large.as_mut().poll(&mut context), Poll::Ready(Ok(())));
+}
+
+#[test]
 fn one_who_gives_up_leaves_nothing_behind_and_lets_others_pass() {
     let budget = MemoryBudget::new(16 * MIB, &[]);
     let mut context = Context::from_waker(Waker::noop());

@@ -9,6 +9,10 @@ use std::task::Waker;
 /// Most growths that wait at once, in all classes; more are refused. As many as there are connections by default.
 const MAX_WAITERS: usize = 1024;
 
+/// A growth of up to this many bytes does not wait for larger ones of its tenant: a small push must not wait until a large one
+/// has its memory or has waited long enough. It is too little to keep the large one from its own.
+pub(super) const SMALL_GROWTH: usize = 64 << 10;
+
 /// Those who wait, in the order of asking.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
@@ -38,9 +42,10 @@ impl Waiters {
         self.queue.iter().filter(move |w| w.class == class && !w.granted).map(|w| &w.tenant)
     }
 
-    /// Whether one of this class and tenant waits already, so that the next one queues behind it.
-    pub(super) fn is_waiting(&self, class: Class, tenant: &TenantId) -> bool {
-        self.queue.iter().any(|w| !w.granted && w.class == class && w.tenant == *tenant)
+    /// Whether a growth of this class and tenant queues behind one that waits already.
+    pub(super) fn must_wait(&self, class: Class, tenant: &TenantId, bytes: usize) -> bool {
+        let is_before = |w: &Waiter| !w.granted && w.class == class && w.tenant == *tenant;
+        self.queue.iter().any(|w| is_before(w) && (bytes > SMALL_GROWTH || w.bytes <= SMALL_GROWTH))
     }
 
     /// Queues a growth; its ticket.
@@ -78,20 +83,23 @@ impl Waiters {
         self.queue.remove(at).is_some_and(|w| w.granted)
     }
 
-    /// Grants what fits now, in the order of asking; a tenant's later growths wait for its first, those of others do not.
+    /// Grants what fits now, in the order of asking; a tenant's later growths wait for its first, those of others do not, and
+    /// its small ones only for small ones.
     /// The wakers are to be called without the lock.
     pub(super) fn grant(&mut self, accounts: &mut Accounts) -> Vec<Waker> {
         let mut woken = Vec::new();
-        let mut behind: HashSet<(Class, &TenantId)> = HashSet::new();
+        let mut behind: HashSet<(Class, &TenantId, bool)> = HashSet::new();
         for waiter in &mut self.queue {
-            if waiter.granted || behind.contains(&(waiter.class, &waiter.tenant)) {
+            let is_small = waiter.bytes <= SMALL_GROWTH;
+            let is_behind = |small| behind.contains(&(waiter.class, &waiter.tenant, small));
+            if waiter.granted || is_behind(true) || (!is_small && is_behind(false)) {
                 continue;
             }
             if accounts.take(waiter.class, &waiter.tenant, waiter.bytes).is_ok() {
                 waiter.granted = true;
                 woken.push(waiter.waker.clone());
             } else {
-                behind.insert((waiter.class, &waiter.tenant));
+                behind.insert((waiter.class, &waiter.tenant, is_small));
             }
         }
         woken
