@@ -207,7 +207,7 @@ fn commit_loop(shared: &Shared) {
         match shared.find() {
             Found::End => break,
             Found::Change => continue,
-            // Failures are logged and counted where they happen, and the next group meets them again.
+            // No push waits for this: a failure that lasts is met, and told, by the next group.
             Found::Idleness => drop(engine.log_idle()),
             Found::Work(Next::Refuse(group)) => shared.refuse(group, StoreError::Busy),
             Found::Work(Next::Commit(group)) if shared.poisoned.load(Ordering::Relaxed) => {

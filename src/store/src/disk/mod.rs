@@ -99,19 +99,24 @@ pub(crate) fn is_medium_error(error: &io::Error) -> bool {
     matches!(os_code(error), Some(libc::EIO | libc::EUCLEAN | libc::EBADMSG | libc::ENODATA))
 }
 
-/// The same, with zeros for what the medium does not give.
+/// [`read_all`], with zeros for what the medium does not give. An error when it gives next to nothing: each attempt can take
+/// seconds, and a start must not take hours.
 pub(crate) fn read_what_is_readable(disk: &dyn Disk, path: &str, limit: u64) -> io::Result<Vec<u8>> {
     /// What a disk reads at once, mostly.
     const SECTOR: usize = 4096;
+    const MAX_BAD_SECTORS: usize = 256;
     match read_all(disk, path, limit) {
         Err(error) if is_medium_error(&error) => tracing::error!(%error, "read as far as possible"),
         read => return read,
     }
     let file = disk.open(path)?;
-    let mut bytes = vec![0; file.len()? as usize];
+    let (mut bytes, mut bad) = (vec![0; file.len()? as usize], 0);
     for (i, sector) in bytes.chunks_mut(SECTOR).enumerate() {
         match file.read_at(sector, (i * SECTOR) as u64) {
-            Err(error) if is_medium_error(&error) => sector.fill(0),
+            Err(error) if is_medium_error(&error) && bad < MAX_BAD_SECTORS => {
+                bad += 1;
+                sector.fill(0);
+            }
             read => read?,
         }
     }

@@ -200,7 +200,7 @@ impl Engine {
         let Err(error) = self.drop_rows_of(tenant, segments, &state.deletes, head, streams) else {
             return Ok(());
         };
-        if self.retries.lock().failures(Task::Flush) < MAX_FLUSHES_FOR_READING && !is_gone(&error) {
+        if self.retries.lock().failures(Task::Flush) < MAX_FLUSHES_FOR_READING {
             return Err(error);
         }
         tracing::warn!(%error, "a segment cannot be read; lines that it holds may be stored a second time");
@@ -209,8 +209,8 @@ impl Engine {
 
     /// Drops the rows of `head` that any of `segments` holds too. `streams` are sorted by labels, as a head gives them.
     /// What one of `deletes` takes out of a segment does not count, unless it takes the same out of the head: a line that
-    /// was deleted can be pushed again. A damaged segment holds nothing; an error says that one could not be read for
-    /// another reason, so that rows of it may be left.
+    /// was deleted can be pushed again. A segment that is damaged or gone holds nothing; an error says that one could
+    /// not be read for another reason, so that rows of it may be left.
     pub fn drop_rows_of<'s>(
         &self,
         tenant: &TenantId,
@@ -247,7 +247,7 @@ impl Engine {
             // A damaged segment hides whether a row is known: it is kept, and shown once the damage is repaired.
             if let Err(e) = known {
                 handle.note_damage(&e);
-                if !is_corruption(&e) {
+                if !is_corruption(&e) && !is_gone(&e) {
                     unread = unread.and(Err(e));
                 }
             }

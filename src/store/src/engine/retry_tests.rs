@@ -205,6 +205,13 @@ impl Store {
         Self { disk, clock, engine }
     }
 
+    /// The same store after a restart.
+    fn reopened(self) -> Self {
+        let Self { disk, clock, engine } = self;
+        drop(engine);
+        Self::open(disk, clock)
+    }
+
     fn push(&self, rows: &[(&str, i64, &[u8])]) {
         self.engine.commit(&[EncodedBatch::new(batch_of("t", rows))]).unwrap();
     }
@@ -442,9 +449,7 @@ fn a_flush_does_not_write_known_rows_again_because_a_segment_cannot_be_opened_fo
         let store = Store::empty();
         store.push(&[known]);
         store.engine.flush_all().unwrap();
-        let Store { disk, clock, engine } = store;
-        drop(engine);
-        let store = Store::open(disk, clock);
+        let store = store.reopened();
         store.push(&[known, (r#"{a="b"}"#, 2, b"two")]);
         store.disk.code.store(libc::EMFILE, Ordering::Relaxed);
         assert!(store.engine.flush_all().is_err());

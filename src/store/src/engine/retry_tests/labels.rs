@@ -48,13 +48,9 @@ fn names_of_streams_that_are_gone_are_not_saved() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::empty();
     store.disk.disk.set_local(folder.path());
-    let Store { disk, clock, engine } = store;
-    drop(engine);
-    let store = Store::open(disk, clock);
+    let store = store.reopened();
     erase_without_descriptors(&store);
-    let Store { disk, clock, engine } = store;
-    drop(engine);
-    let store = Store::open(disk, clock);
+    let store = store.reopened();
     store.engine.load_labels().unwrap();
     assert!(store.engine.labels_ready());
     assert_eq!(store.streams(), [r#"{a="c"}"#]);
@@ -95,15 +91,11 @@ fn what_goes_between_two_attempts_to_load_the_label_index_is_not_named() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::empty();
     store.disk.disk.set_local(folder.path());
-    let Store { disk, clock, engine } = store;
-    drop(engine);
-    let store = Store::open(disk, clock);
+    let store = store.reopened();
     store.engine.load_labels().unwrap();
     store.push(&[(r#"{a="b"}"#, 1, b"line 7")]);
     store.engine.flush_all().unwrap();
-    let Store { disk, clock, engine } = store;
-    drop(engine);
-    let store = Store::open(disk, clock);
+    let store = store.reopened();
     // Not in the image, so its segment has to be read.
     store.push(&[(r#"{a="c"}"#, 2, b"other")]);
     store.engine.flush_all().unwrap();

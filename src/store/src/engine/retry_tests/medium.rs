@@ -17,10 +17,8 @@ fn filled() -> Store {
 }
 
 fn reopened(store: Store, bad: &str) -> Store {
-    let Store { disk, clock, engine } = store;
-    drop(engine);
-    *disk.bad.lock() = Some(bad.to_owned());
-    Store::open(disk, clock)
+    *store.disk.bad.lock() = Some(bad.to_owned());
+    store.reopened()
 }
 
 #[test]
