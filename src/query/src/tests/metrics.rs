@@ -137,8 +137,13 @@ fn series_are_leased_as_they_are_made() {
     rig.push(&(0..100).map(|n| row(n, 50 * SECOND, "x")).collect::<Vec<_>>());
     let peak = || memory.usage().iter().map(|usage| usage.peak).sum::<usize>();
     let held = |text: &str| {
-        let before = memory.usage().iter().map(|usage| usage.used).sum::<usize>();
-        assert_eq!(before, 0);
+        // A thread of the pool may be about to let go of the run before.
+        let used = || memory.usage().iter().map(|usage| usage.used).sum::<usize>();
+        let is_free = (0..50_000_000).any(|_| {
+            std::thread::yield_now();
+            used() == 0
+        });
+        assert!(is_free, "{} bytes stay", used());
         let Query::Metric(query) = Query::parse(text).unwrap() else { panic!("{text}") };
         let reader = Reader::of(tenant());
         // A hundred series of a thousand points: 1.6 MB.
