@@ -42,7 +42,7 @@ fn config() -> EngineConfig {
         min_free_bytes: 0,
         head_idle_ns: 0,
         block_bytes: 512,
-        settle_target_bytes: 16 << 10,
+        compaction_target_bytes: 16 << 10,
         wal_file_bytes: 8 << 10,
         delete_language: Some(Arc::new(Language)),
         ..EngineConfig::default()
@@ -85,7 +85,7 @@ fn template() -> Template {
         clock.advance(time::MINUTE_NS);
         if round == 9 {
             delete(meaning(Some(1), 3));
-            while engine.settle_one(&mut || true).unwrap() | engine.erase_one(&mut || true).unwrap() {}
+            while engine.compact_one(&mut || true).unwrap() | engine.erase_one(&mut || true).unwrap() {}
         }
     }
     delete(meaning(Some(2), 4));

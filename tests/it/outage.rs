@@ -30,7 +30,7 @@ impl Store {
         let config = EngineConfig {
             head_max_bytes: 2_000 << dice.roll(4),
             block_bytes: 128 << dice.roll(6),
-            settle_target_bytes: 4_000 << dice.roll(5),
+            compaction_target_bytes: 4_000 << dice.roll(5),
             min_free_bytes: 0,
             wal_file_bytes: 4_096 << dice.roll(3),
             head_idle_ns: 0,
@@ -68,7 +68,7 @@ impl Store {
     /// What the threads of the runtime do, each in its turn; errors are met again.
     fn work(&mut self) {
         let _ = self.engine.flush_one();
-        let _ = self.engine.settle_one(&mut || true);
+        let _ = self.engine.compact_one(&mut || true);
         let _ = self.engine.erase_one(&mut || true);
         let _ = self.engine.retain(&mut || true);
         let _ = self.engine.log_idle();
@@ -141,7 +141,7 @@ fn run(seed: u64, outage: impl Fn(&mut Store), over: impl Fn(&Store)) -> Result<
         all.iter().map(|p| p.segments.0 - p.segments.1).sum::<usize>()
     };
     store.clock.advance(time::HOUR_NS);
-    to_the_end(|| store.engine.settle_one(&mut || true).map_err(|e| e.to_string()))?;
+    to_the_end(|| store.engine.compact_one(&mut || true).map_err(|e| e.to_string()))?;
     if stats(&store) >= 4 {
         return Err(format!("{} fresh segments are not merged", stats(&store)));
     }

@@ -30,7 +30,7 @@ impl Shared {
         let mut config = EngineConfig {
             head_max_bytes: 1_000 << dice.roll(5),
             block_bytes: 128 << dice.roll(5),
-            settle_target_bytes: 4_000 << dice.roll(6),
+            compaction_target_bytes: 4_000 << dice.roll(6),
             min_free_bytes: 0,
             wal_file_bytes: 4_096 << dice.roll(3),
             head_idle_ns: 0,
@@ -147,7 +147,7 @@ fn run(seed: u64, bug: Option<&'static str>) -> Result<(), String> {
         }),
         repeat(seed ^ 2, 10, |dice| {
             let done = if dice.chance(50) {
-                engine.settle_one(&mut pace.clone())
+                engine.compact_one(&mut pace.clone())
             } else {
                 engine.erase_one(&mut pace.clone())
             };
@@ -176,17 +176,17 @@ fn run(seed: u64, bug: Option<&'static str>) -> Result<(), String> {
     }
     explore(seed, bodies)?;
     shared.check(engine)?;
-    settle_all(shared, engine)?;
+    compact_all(shared, engine)?;
     shared.disk.halt_after(0);
     shared.disk.crash();
     let again = open(&shared.disk, &shared.clock, &shared.config);
     shared.check(&again)
 }
 
-fn settle_all(shared: &Shared, engine: &Engine) -> Result<(), String> {
+fn compact_all(shared: &Shared, engine: &Engine) -> Result<(), String> {
     engine.flush_all().map_err(|e| e.to_string())?;
     shared.clock.advance(time::MINUTE_NS);
-    to_the_end(|| engine.settle_one(&mut || true).map_err(|e| e.to_string()))?;
+    to_the_end(|| engine.compact_one(&mut || true).map_err(|e| e.to_string()))?;
     to_the_end(|| engine.erase_one(&mut || true).map_err(|e| e.to_string()))?;
     shared.check(engine)
 }

@@ -58,7 +58,7 @@ fn segment_files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn wait_until_settled(rig: &Rig) {
+fn wait_until_compacted(rig: &Rig) {
     until(
         || format!("nothing was merged: {}", rig.log_tail()),
         || rig.get("/metrics", &[]).text().lines().any(|l| l.starts_with("strandline_merges_total")),
@@ -82,8 +82,8 @@ fn every_line_survives_kills_merges_and_damaged_indexes() {
     rig.start();
     assert_eq!(summary(&rig), before, "after kill -9");
     assert_eq!(rig.post("/flush", &[], b"").status, 204);
-    wait_until_settled(&rig);
-    assert_eq!(summary(&rig), before, "after settling");
+    wait_until_compacted(&rig);
+    assert_eq!(summary(&rig), before, "after compaction");
     assert!(rig.stop().success());
     let (clean, report) = rig.verify();
     assert!(clean, "{report}");

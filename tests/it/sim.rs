@@ -62,7 +62,7 @@ impl World {
         let mut config = EngineConfig {
             head_max_bytes: 2_000 << dice.roll(6),
             block_bytes: 128 << dice.roll(9),
-            settle_target_bytes: 4_000 << dice.roll(6),
+            compaction_target_bytes: 4_000 << dice.roll(6),
             min_free_bytes: 0,
             wal_file_bytes: 4_096 << dice.roll(5),
             head_idle_ns: 0,
@@ -147,9 +147,9 @@ impl World {
                     patience = patience.saturating_sub(1);
                     patience > 0
                 };
-                let result = engine.settle_one(&mut pace);
+                let result = engine.compact_one(&mut pace);
                 if trace() {
-                    println!("  settle: {result:?}");
+                    println!("  compact: {result:?}");
                 }
             }
             10 => {
@@ -284,7 +284,7 @@ impl World {
         self.disk.set_faults(Faults::default());
         engine.flush_all().map_err(|e| format!("flush after recovery: {e}"))?;
         self.clock.advance(time::MINUTE_NS);
-        to_the_end(|| engine.settle_one(&mut || true).map_err(|e| format!("merge after recovery: {e}")))?;
+        to_the_end(|| engine.compact_one(&mut || true).map_err(|e| format!("merge after recovery: {e}")))?;
         self.check(&engine)?;
         self.clock.advance(2 * time::HOUR_NS);
         to_the_end(|| engine.erase_one(&mut || true).map_err(|e| format!("deleting after recovery: {e}")))?;

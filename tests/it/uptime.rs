@@ -32,7 +32,7 @@ fn memory_stays_flat_over_many_flushes_and_merges() {
         head_idle_ns: 0,
         wal_file_bytes: 16 << 10,
         block_bytes: 1 << 10,
-        settle_target_bytes: 64 << 10,
+        compaction_target_bytes: 64 << 10,
         delete_language: Some(Arc::new(Language)),
         ..EngineConfig::default()
     };
@@ -46,7 +46,7 @@ fn memory_stays_flat_over_many_flushes_and_merges() {
         engine.commit(&[EncodedBatch::new(batch(n, clock.now_ns()))]).unwrap();
         engine.flush_all().unwrap();
         clock.advance(BETWEEN_NS);
-        while engine.settle_one(&mut || true).unwrap() {
+        while engine.compact_one(&mut || true).unwrap() {
             merges += 1;
         }
         if n % 8 == 7 {

@@ -11,7 +11,7 @@ pub enum Codec {
     Raw = 0,
     /// LZ4 block format: WAL and fresh segments, cheapest to write.
     Lz4 = 1,
-    /// Zstandard frame: settled segments.
+    /// Zstandard frame: compacted segments.
     Zstd = 2,
 }
 

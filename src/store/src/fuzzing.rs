@@ -167,7 +167,7 @@ pub fn manifest_seeds() -> Vec<Vec<u8>> {
         id: SegmentId(n),
         tenant: TenantId::default_tenant(),
         day: Day(19_000),
-        settled: n == 2,
+        compacted: n == 2,
         rows: 5,
         raw_bytes: 500,
         file_bytes: 900,

@@ -1,4 +1,4 @@
-//! The engine: durable ingest, indexed segments, labels, settling, retention. Knows no LogQL and no HTTP;
+//! The engine: durable ingest, indexed segments, labels, compaction, retention. Knows no LogQL and no HTTP;
 //! runs without tokio, on any [`disk::Disk`] and [`strandline_model::Clock`].
 
 mod codec;

@@ -22,7 +22,7 @@ const IDLE_TICK: Duration = Duration::from_millis(100);
 /// A log that does not fall idle notes this often how far it is synced.
 const MARK_EVERY_NS: i64 = SECOND_NS;
 const FLUSH_TICK: Duration = Duration::from_millis(500);
-const SETTLE_TICK: Duration = Duration::from_secs(1);
+const COMPACTION_TICK: Duration = Duration::from_secs(1);
 /// A flush that failed is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -86,7 +86,7 @@ impl Runtime {
         };
         spawn("commit", commit_loop)?;
         spawn("flush", flush_loop)?;
-        spawn("settle", settle_loop)?;
+        spawn("compaction", compaction_loop)?;
         spawn("labels", load_labels_loop)?;
         Ok(Self { shared, threads: Mutex::new(threads) })
     }
@@ -273,12 +273,12 @@ fn load_labels_loop(shared: &Shared) {
         }
         let mut turn = shared.turns.lock();
         if !shared.stopping() {
-            shared.flushed.wait_for(&mut turn, SETTLE_TICK);
+            shared.flushed.wait_for(&mut turn, COMPACTION_TICK);
         }
     }
 }
 
-fn settle_loop(shared: &Shared) {
+fn compaction_loop(shared: &Shared) {
     let engine = &shared.engine;
     let mut last_retention: Option<i64> = None;
     while !shared.stopping() {
@@ -308,7 +308,7 @@ fn settle_loop(shared: &Shared) {
                 tracing::error!(%error, "deleted lines could not be removed yet; they stay hidden");
                 false
             });
-            engine.settle_one(&mut pace).map(|merged| merged | erased)
+            engine.compact_one(&mut pace).map(|merged| merged | erased)
         };
         if retention_due {
             last_retention = Some(now);
@@ -326,7 +326,7 @@ fn settle_loop(shared: &Shared) {
         }
         let mut turn = shared.turns.lock();
         if !shared.stopping() {
-            shared.flushed.wait_for(&mut turn, SETTLE_TICK);
+            shared.flushed.wait_for(&mut turn, COMPACTION_TICK);
         }
     }
 }

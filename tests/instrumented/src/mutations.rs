@@ -63,7 +63,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "merge-without-drop",
         race: false,
         edits: &[Edit {
-            file: "engine/settle.rs",
+            file: "engine/compaction.rs",
             find: "if !self.publish_merge(&edit,",
             replace: "if PLANTED { edit.drop.clear(); } if !self.publish_merge(&edit,",
         }],
@@ -158,7 +158,7 @@ pub const MUTATIONS: &[Mutation] = &[
         name: "merge-vouches-for-later-delete",
         race: true,
         edits: &[Edit {
-            file: "engine/settle.rs",
+            file: "engine/compaction.rs",
             find: "if let Some(number) = erasing.clean_of {",
             replace: "let latest = self.state.read().deletes.last().map(|delete| delete.record().number);\n\
                       if let Some(number) = if PLANTED { latest } else { erasing.clean_of } {",

@@ -9,16 +9,16 @@ use strandline_store::disk::{Disk, read_all};
 
 const QUERIES: [&str; 3] = [r#"{env=~".+"}"#, r#"{n="1"} |= "needle3""#, r#"{env=~".+"} |= "absent""#];
 
-/// A store with one segment: fresh from a flush, or settled and so with a text index.
-fn filled(settled: bool) -> (SimDisk, Vec<Row>, String) {
+/// A store with one segment: fresh from a flush, or compacted and so with a text index.
+fn filled(compacted: bool) -> (SimDisk, Vec<Row>, String) {
     let disk = SimDisk::new(3);
     let rig = Rig::on(&disk, QueryConfig { threads: 1, ..QueryConfig::default() });
     let rows: Vec<Row> =
         (0..60).map(|i| row((i % 3) as u8, i, &format!("line {i} of needle{}", i % 7))).collect();
     rig.push(&rows);
     rig.engine.flush_all().unwrap();
-    if settled {
-        rig.settle();
+    if compacted {
+        rig.compact();
         let absent = rig.logs(QUERIES[2], TimeRange::ALL, 9, Direction::Backward);
         assert!(absent.stats.blocks == 0 && absent.stats.blocks_ruled_out > 0, "{:?}", absent.stats);
     }
@@ -31,13 +31,13 @@ fn filled(settled: bool) -> (SimDisk, Vec<Row>, String) {
 
 #[test]
 fn no_line_is_left_out_in_silence_and_none_is_altered() {
-    for settled in [false, true] {
-        damage_everywhere(settled);
+    for compacted in [false, true] {
+        damage_everywhere(compacted);
     }
 }
 
-fn damage_everywhere(settled: bool) {
-    let (disk, rows, path) = filled(settled);
+fn damage_everywhere(compacted: bool) {
+    let (disk, rows, path) = filled(compacted);
     let sound = read_all(&disk, &path, 1 << 20).unwrap();
     let clean = Rig::new();
     clean.push(&rows);

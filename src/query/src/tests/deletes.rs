@@ -28,7 +28,7 @@ fn everywhere(deletes: &[&str], check: impl Fn(&Rig, &str)) {
             }
         }
         if state == "merged" {
-            rig.settle();
+            rig.compact();
         }
         for query in deletes {
             rig.query.add_delete(&tenant(), query, ALL).unwrap();
@@ -69,7 +69,7 @@ fn a_deleted_line_that_comes_again_is_there_again() {
             match step {
                 0 => rig.engine.flush_all().unwrap(),
                 _ => {
-                    rig.settle();
+                    rig.compact();
                     while rig.engine.erase_one(&mut || true).unwrap() {}
                 }
             }

@@ -14,7 +14,7 @@ pub(super) enum Step {
     Repeat(usize),
     Seal,
     Flush,
-    Settle,
+    Compact,
     /// From here on the label index answers.
     Index,
     /// What was pushed so far, by selector, filter and range.
@@ -74,7 +74,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => any::<usize>().prop_map(Step::Repeat),
         1 => Just(Step::Seal),
         2 => Just(Step::Flush),
-        1 => Just(Step::Settle),
+        1 => Just(Step::Compact),
         1 => Just(Step::Index),
         1 => (0..SELECTORS.len(), 0..FILTERS.len(), ranges()).prop_map(|(s, f, r)| Step::Delete(s, f, r)),
         1 => Just(Step::Erase),
@@ -181,7 +181,7 @@ pub(super) fn live(rig: &Rig, steps: Vec<Step>) -> Vec<Row> {
             Step::Repeat(_) => {}
             Step::Seal => rig.engine.seal(),
             Step::Flush => rig.engine.flush_all().unwrap(),
-            Step::Settle => rig.settle(),
+            Step::Compact => rig.compact(),
             Step::Index => rig.engine.rebuild_labels().unwrap(),
             Step::Delete(selector, filter, range) => {
                 let query = format!("{} {}", SELECTORS[selector].0, FILTERS[filter].0);

@@ -28,7 +28,7 @@ fn rigs() -> impl Iterator<Item = Rig> {
             rig.engine.flush_all().unwrap();
         }
         if i > 1 {
-            rig.settle();
+            rig.compact();
             // The same again: it counts once.
             rig.push_as(other(), &[row(1, 3 * SECOND, "three")]);
         }

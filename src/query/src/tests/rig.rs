@@ -79,9 +79,9 @@ impl Rig {
         self.engine.commit(&[EncodedBatch::new(batch.finish())]).unwrap();
     }
 
-    pub(super) fn settle(&self) {
+    pub(super) fn compact(&self) {
         self.clock.advance(10_000_000_000);
-        while self.engine.settle_one(&mut || true).unwrap() {}
+        while self.engine.compact_one(&mut || true).unwrap() {}
     }
 
     pub(super) fn logs(

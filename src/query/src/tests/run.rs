@@ -34,7 +34,7 @@ fn a_needle_that_is_nowhere_costs_no_block() {
     let rig = Rig::new();
     many(&rig);
     // Fresh segments have no text index.
-    rig.settle();
+    rig.compact();
     let found = rig.logs(r#"{n="1"} |= "nowhere""#, TimeRange::ALL, 5, Direction::Backward);
     assert_eq!((found.entries(), found.stats.blocks, found.stats.lines()), (0, 0, 0));
     assert!(found.stats.blocks_ruled_out > 50, "{:?}", found.stats);

@@ -185,7 +185,7 @@ fn resolve(
     let complete_merges = complete_merges(&known, &orphans, &replaced);
     let complete = |o: &Orphan| {
         let group = o.segment.group();
-        !o.segment.meta().settled || replaced.contains(&group) || complete_merges.contains(&group)
+        !o.segment.meta().compacted || replaced.contains(&group) || complete_merges.contains(&group)
     };
     let mut taken: Vec<&Orphan> = orphans.values().filter(|o| complete(o)).collect();
     for orphan in &taken {

@@ -20,13 +20,13 @@ pub struct EngineConfig {
     pub head_idle_ns: i64,
     /// `segment.block_bytes`: line bytes per block.
     pub block_bytes: usize,
-    /// `settle.enabled`
-    pub settle: bool,
-    /// `settle.target_bytes`: line bytes of a settled segment.
-    pub settle_target_bytes: u64,
+    /// `compaction.enabled`
+    pub compaction: bool,
+    /// `compaction.target_bytes`: line bytes of a compacted segment.
+    pub compaction_target_bytes: u64,
     /// Most memory of the text index that a merge builds: a segment ends there at the latest.
     pub merge_index_bytes: usize,
-    /// `settle.zstd_level`
+    /// `compaction.zstd_level`
     pub zstd_level: i32,
     /// `storage.min_free_bytes`: below this much free space the store is read-only.
     pub min_free_bytes: u64,
@@ -53,8 +53,8 @@ impl Default for EngineConfig {
             head_max_age_ns: 5 * time::MINUTE_NS,
             head_idle_ns: 5 * time::SECOND_NS,
             block_bytes: 512 << 10,
-            settle: true,
-            settle_target_bytes: 256 << 20,
+            compaction: true,
+            compaction_target_bytes: 256 << 20,
             merge_index_bytes: 64 << 20,
             zstd_level: 1,
             min_free_bytes: 256 << 20,

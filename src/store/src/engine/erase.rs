@@ -121,7 +121,7 @@ impl Engine {
         pace: &mut dyn FnMut() -> bool,
         rewritten: &mut Option<Arc<SegmentHandle>>,
     ) -> Result<bool, StoreError> {
-        let _one_at_a_time = self.settling.lock();
+        let _one_at_a_time = self.compacting.lock();
         let mut clean: Vec<(SegmentId, u64)> = Vec::new();
         let mut rewrite = None;
         for (handle, hiding) in self.covered() {
@@ -288,7 +288,7 @@ mod tests {
             min_free_bytes: 0,
             head_idle_ns: 0,
             block_bytes: 128,
-            settle_target_bytes: 400,
+            compaction_target_bytes: 400,
             delete_language: Some(Arc::new(ByLabel)),
             ..config
         };
@@ -331,7 +331,7 @@ mod tests {
             engine.flush_all().unwrap();
         }
         clock.advance(time::MINUTE_NS);
-        while engine.settle_one(&mut || true).unwrap() {}
+        while engine.compact_one(&mut || true).unwrap() {}
         assert!(streams(&engine).len() > 1);
         engine
     }
@@ -372,12 +372,12 @@ mod tests {
         drop(engine);
         let engine = open(&disk, &clock, config);
         clock.advance(time::MINUTE_NS);
-        while engine.settle_one(&mut || true).unwrap() | engine.erase_one(&mut || true).unwrap() {}
+        while engine.compact_one(&mut || true).unwrap() | engine.erase_one(&mut || true).unwrap() {}
         assert_eq!(names(&engine), "1345", "what came again is there");
         engine.cancel_delete(&tenant(), two.unwrap()).unwrap();
         assert_eq!(names(&engine), "12345");
         clock.advance(time::HOUR_NS);
-        while engine.settle_one(&mut || true).unwrap() | engine.erase_one(&mut || true).unwrap() {}
+        while engine.compact_one(&mut || true).unwrap() | engine.erase_one(&mut || true).unwrap() {}
         let deletes = engine.deletes(&tenant());
         assert_eq!(
             deletes.iter().map(|d| (d.number, d.processed)).collect::<Vec<_>>(),

@@ -104,7 +104,7 @@ impl Engine {
         head.note_left_out(tenant, day, streams.iter().filter(|s| s.is_empty()).map(|s| s.id).collect());
         let id = self.new_segment_id();
         let replaces = head.taken_back(tenant, day);
-        let origin = Origin { id, group: id, tenant: tenant.clone(), day, settled: false, seq, replaces };
+        let origin = Origin { id, group: id, tenant: tenant.clone(), day, compacted: false, seq, replaces };
         let options = WriterOptions {
             block_bytes: self.config.block_bytes,
             compression: Compression::Lz4,

@@ -133,7 +133,7 @@ impl Engine {
         // Until this one is complete nobody asks the index.
         index.set_complete(false);
         for round in 0.. {
-            let _no_merge = (round >= ROUNDS_BESIDE_MERGES).then(|| self.settling.lock());
+            let _no_merge = (round >= ROUNDS_BESIDE_MERGES).then(|| self.compacting.lock());
             let unknown = self.segments_to_index(&index, &mut known);
             // Taking days out of it may have been too much, too.
             if index.is_given_up() {

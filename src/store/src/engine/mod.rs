@@ -9,6 +9,7 @@
 mod adopt;
 mod catalog;
 mod commit;
+mod compaction;
 mod config;
 mod delete;
 mod erase;
@@ -29,7 +30,6 @@ mod retain;
 mod retry;
 #[cfg(test)]
 mod retry_tests;
-mod settle;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -92,7 +92,7 @@ pub struct Engine {
     counter: AtomicU64,
     /// One flush, one merge and one retention run at a time.
     flushing: Mutex<()>,
-    settling: Mutex<()>,
+    compacting: Mutex<()>,
     retaining: Mutex<retain::LastRun>,
     read_only: Mutex<ReadOnly>,
     /// Monotonic time of the last published flush.

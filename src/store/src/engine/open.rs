@@ -103,7 +103,7 @@ impl Engine {
             open,
             counter: AtomicU64::new(last_counter + 1),
             flushing: Mutex::new(()),
-            settling: Mutex::new(()),
+            compacting: Mutex::new(()),
             retaining: Mutex::new(retain::LastRun::default()),
             read_only: Mutex::new(ReadOnly::default()),
             last_flush: AtomicI64::new(now),

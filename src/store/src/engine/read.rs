@@ -166,7 +166,7 @@ pub(super) fn stats_of(catalog: &Catalog) -> Vec<PartitionStats> {
     let stats = |((tenant, day), segments): (&(TenantId, Day), &Vec<Arc<SegmentHandle>>)| PartitionStats {
         tenant: tenant.clone(),
         day: *day,
-        segments: (segments.len(), segments.iter().filter(|s| s.meta().settled).count()),
+        segments: (segments.len(), segments.iter().filter(|s| s.meta().compacted).count()),
         rows: segments.iter().map(|s| s.meta().rows).sum(),
         raw_bytes: segments.iter().map(|s| s.meta().raw_bytes).sum(),
         file_bytes: segments.iter().map(|s| s.meta().file_bytes).sum(),

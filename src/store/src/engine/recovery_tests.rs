@@ -366,7 +366,7 @@ fn the_manifest_names_dropped_segments_only_until_they_are_gone() {
             engine.flush_all().unwrap();
         }
         store.clock.advance(time::MINUTE_NS);
-        while engine.settle_one(&mut || true).unwrap() {}
+        while engine.compact_one(&mut || true).unwrap() {}
     }
     push(&engine, "5");
     engine.flush_all().unwrap();
@@ -378,7 +378,7 @@ fn the_manifest_names_dropped_segments_only_until_they_are_gone() {
         push(&engine, name);
         engine.flush_all().unwrap();
     }
-    while engine.settle_one(&mut || true).unwrap() {}
+    while engine.compact_one(&mut || true).unwrap() {}
     engine.flush_all().unwrap();
     assert!(engine.manifest.lock().dropped_count() > 0);
     drop(view);

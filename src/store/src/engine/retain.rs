@@ -38,7 +38,7 @@ impl Engine {
         let free = self.disk.free_bytes().unwrap_or(u64::MAX);
         dropped += self.drop_partitions(|catalog| self.over_budget(catalog, free))?;
         // A merge and a rewrite of the same segments must not overlap.
-        let _one_at_a_time = self.settling.lock();
+        let _one_at_a_time = self.compacting.lock();
         for (partition, segments) in self.partitions() {
             let expired = self.expire_streams(&partition, &segments, now, pace);
             // Also of what was rewritten before a segment that could not be.
@@ -112,7 +112,7 @@ impl Engine {
         choose: impl FnOnce(&Catalog) -> Vec<Partition>,
     ) -> Result<usize, StoreError> {
         // With the merges' lock: a merge of these very segments must not publish them again.
-        let _no_merge = self.settling.lock();
+        let _no_merge = self.compacting.lock();
         let mut manifest = self.manifest.lock();
         let catalog = Arc::clone(&self.state.read().catalog);
         let partitions = choose(&catalog);

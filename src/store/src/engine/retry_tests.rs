@@ -254,20 +254,20 @@ impl Store {
 fn a_merge_goes_on_when_space_is_back() {
     let store = Store::filled();
     store.fill(true);
-    assert!(store.engine.settle_one(&mut || true).is_err());
+    assert!(store.engine.compact_one(&mut || true).is_err());
     let told = store.engine.background_failures();
     assert!(told.iter().any(|t| t.starts_with("merge failed 1 times, is tried again in 1 s")), "{told:?}");
     let ops = store.disk.disk.ops();
-    assert!(!store.engine.settle_one(&mut || true).unwrap(), "not before the pause is over");
+    assert!(!store.engine.compact_one(&mut || true).unwrap(), "not before the pause is over");
     assert_eq!(store.disk.disk.ops(), ops);
     for _ in 0..40 {
         store.clock.advance(time::SECOND_NS);
-        let _ = store.engine.settle_one(&mut || true);
+        let _ = store.engine.compact_one(&mut || true);
     }
     assert_eq!(store.segments(), 4);
     store.fill(false);
     store.clock.advance(15 * time::SECOND_NS);
-    assert!(store.engine.settle_one(&mut || true).unwrap());
+    assert!(store.engine.compact_one(&mut || true).unwrap());
     assert_eq!((store.segments(), store.engine.background_failures().len()), (1, 0));
 }
 
@@ -313,12 +313,12 @@ fn too_many_open_files_damage_no_segment() {
         for handle in &segments {
             assert!(handle.open().is_err());
         }
-        assert!(store.engine.settle_one(&mut || true).is_err());
+        assert!(store.engine.compact_one(&mut || true).is_err());
         store.disk.code.store(0, Ordering::Relaxed);
         assert!(segments.iter().all(|handle| !handle.is_damaged() && handle.open().is_ok()));
         drop(segments);
         store.clock.advance(2 * time::SECOND_NS);
-        assert!(store.engine.settle_one(&mut || true).unwrap(), "error {code}");
+        assert!(store.engine.compact_one(&mut || true).unwrap(), "error {code}");
         assert_eq!((store.segments(), store.engine.background_failures().len()), (1, 0));
     }
 }
@@ -330,13 +330,13 @@ fn a_damaged_segment_is_left_alone_and_the_others_are_merged() {
     let path = view.segments[0].meta().path();
     drop(view);
     store.disk.disk.flip_bit(&path, 8 * 100).unwrap();
-    assert!(store.engine.settle_one(&mut || true).is_err());
+    assert!(store.engine.compact_one(&mut || true).is_err());
     // Three are too few for a merge until their day is over.
     store.clock.advance(2 * time::DAY_NS);
-    assert!(store.engine.settle_one(&mut || true).unwrap());
+    assert!(store.engine.compact_one(&mut || true).unwrap());
     assert_eq!(store.segments(), 2);
     store.clock.advance(time::HOUR_NS);
-    assert!(!store.engine.settle_one(&mut || true).unwrap());
+    assert!(!store.engine.compact_one(&mut || true).unwrap());
     assert!(store.engine.background_failures().is_empty(), "nothing is tried again");
 }
 
@@ -346,7 +346,7 @@ fn a_file_that_could_not_be_removed_goes_later() {
     let files = || store.disk.disk.paths().iter().filter(|path| path.ends_with(".seg")).count();
     let view = store.engine.view(&tenant(), TimeRange::ALL);
     store.clock.advance(time::MINUTE_NS);
-    assert!(store.engine.settle_one(&mut || true).unwrap());
+    assert!(store.engine.compact_one(&mut || true).unwrap());
     store.disk.disk.set_faults(Faults { write_error_per_mille: 1000, ..Faults::default() });
     drop(view);
     store.engine.retry_removals();
@@ -403,7 +403,7 @@ fn outputs_of_a_merge_whose_edit_failed_do_not_come_back() {
     let store = Store::filled();
     let files = || store.disk.disk.paths().iter().filter(|path| path.ends_with(".seg")).count();
     store.disk.manifest_code.store(libc::EIO, Ordering::Relaxed);
-    assert!(store.engine.settle_one(&mut || true).is_err());
+    assert!(store.engine.compact_one(&mut || true).is_err());
     assert_eq!((store.segments(), files()), (4, 5), "the edit failed, its output is there");
     store.disk.manifest_code.store(0, Ordering::Relaxed);
     store.clock.advance(time::HOUR_NS);

@@ -19,8 +19,8 @@ pub(super) enum Postings {
 /// A set with many members.
 #[derive(Debug, Default)]
 pub(super) struct Many {
-    settled: RoaringBitmap,
-    /// Higher than all that is settled.
+    bitmap: RoaringBitmap,
+    /// Higher than all in the bitmap.
     tail: Vec<u32>,
 }
 
@@ -30,11 +30,11 @@ impl Many {
         if self.tail.len() >= TAIL_MAX {
             // Should they not be higher, they are no less members.
             debug_invariant!(
-                self.tail.is_sorted() && self.settled.max() < self.tail.first().copied(),
+                self.tail.is_sorted() && self.bitmap.max() < self.tail.first().copied(),
                 "postings go back"
             );
-            if self.settled.append(self.tail.iter().copied()).is_err() {
-                self.settled.extend(&self.tail);
+            if self.bitmap.append(self.tail.iter().copied()).is_err() {
+                self.bitmap.extend(&self.tail);
             }
             self.tail.clear();
         }
@@ -61,7 +61,7 @@ impl Postings {
         match self {
             Self::One(_) => 1,
             Self::List(list) => list.len() as u64,
-            Self::Many(many) => many.settled.len() + many.tail.len() as u64,
+            Self::Many(many) => many.bitmap.len() + many.tail.len() as u64,
         }
     }
 
@@ -71,7 +71,7 @@ impl Postings {
             Self::One(stream) => set.extend([*stream]),
             Self::List(list) => set.extend(list),
             Self::Many(many) => {
-                *set |= &many.settled;
+                *set |= &many.bitmap;
                 set.extend(&many.tail);
             }
         }
@@ -83,7 +83,7 @@ impl Postings {
             Self::One(stream) => test(*stream),
             Self::List(list) => list.iter().any(|stream| test(*stream)),
             // The newest first: they are more likely to be of the days that are asked for.
-            Self::Many(many) => many.tail.iter().any(|s| test(*s)) || many.settled.iter().rev().any(test),
+            Self::Many(many) => many.tail.iter().any(|s| test(*s)) || many.bitmap.iter().rev().any(test),
         }
     }
 
@@ -94,7 +94,7 @@ impl Postings {
             Self::One(_) => 0,
             Self::List(list) => list.capacity() * size_of::<u32>(),
             Self::Many(many) => {
-                size_of::<Many>() + many.settled.serialized_size() + many.tail.capacity() * size_of::<u32>()
+                size_of::<Many>() + many.bitmap.serialized_size() + many.tail.capacity() * size_of::<u32>()
             }
         }
     }

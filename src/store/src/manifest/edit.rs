@@ -54,7 +54,7 @@ pub struct SegmentMeta {
     /// The UTC day of all its entries.
     pub day: Day,
     /// Whether it came from a merge (as against a flush of the head).
-    pub settled: bool,
+    pub compacted: bool,
     /// Entries.
     pub rows: u64,
     /// Bytes of the lines.
@@ -86,7 +86,7 @@ impl SegmentMeta {
         out.extend_from_slice(&self.id.0.to_le_bytes());
         put_bytes(out, self.tenant.as_str().as_bytes());
         put_signed(out, i64::from(self.day.0));
-        out.push(u8::from(self.settled));
+        out.push(u8::from(self.compacted));
         for n in [self.rows, self.raw_bytes, self.file_bytes, self.streams.into(), self.blocks.into()] {
             put_varint(out, n);
         }
@@ -101,7 +101,7 @@ impl SegmentMeta {
             id: SegmentId(u128::from_le_bytes(reader.fixed()?)),
             tenant: TenantId::new(reader.text()?).ok()?,
             day: Day(i32::try_from(reader.signed()?).ok()?),
-            settled: reader.byte()? != 0,
+            compacted: reader.byte()? != 0,
             rows: reader.varint()?,
             raw_bytes: reader.varint()?,
             file_bytes: reader.varint()?,
@@ -170,11 +170,11 @@ mod tests {
 
     fn meta() -> impl Strategy<Value = SegmentMeta> {
         (any::<u128>(), any::<i32>(), any::<bool>(), any::<[u64; 5]>(), any::<(i64, i64)>(), any::<u32>())
-            .prop_map(|(id, day, settled, n, time, count)| SegmentMeta {
+            .prop_map(|(id, day, compacted, n, time, count)| SegmentMeta {
                 id: SegmentId(id),
                 tenant: TenantId::new("a-b").unwrap(),
                 day: Day(day),
-                settled,
+                compacted,
                 rows: n[0],
                 raw_bytes: n[1],
                 file_bytes: n[2],

@@ -11,7 +11,7 @@ fn meta(n: u128) -> SegmentMeta {
         id: SegmentId(n),
         tenant: TenantId::new("t").unwrap(),
         day: Day(20_000),
-        settled: false,
+        compacted: false,
         rows: 1,
         raw_bytes: 2,
         file_bytes: 3,

@@ -169,7 +169,8 @@ fn write(
     use strandline_model::{Day, Labels, Metadata, TenantId};
     let id = SegmentId(7 << 80 | block_bytes as u128 | u128::from(index));
     let tenant = TenantId::default_tenant();
-    let origin = Origin { id, tenant, day: Day(0), settled: true, seq: (1, 2), replaces: vec![], group: id };
+    let origin =
+        Origin { id, tenant, day: Day(0), compacted: true, seq: (1, 2), replaces: vec![], group: id };
     let options = WriterOptions { block_bytes, compression: Compression::Zstd(1), index };
     let mut writer = SegmentWriter::create(disk, origin, options)?;
     for stream in 0..3 {

@@ -14,7 +14,7 @@ type Entry = (i64, Vec<u8>, Vec<(String, String)>);
 fn origin() -> Origin {
     let id = SegmentId(7 << 80 | 3);
     let (tenant, replaces) = (TenantId::new("t").unwrap(), vec![SegmentId(1)]);
-    Origin { id, group: id, tenant, day: Day(0), settled: true, seq: (1, 2), replaces }
+    Origin { id, group: id, tenant, day: Day(0), compacted: true, seq: (1, 2), replaces }
 }
 
 fn by_stream(rows: &[Row]) -> BTreeMap<Labels, Vec<Entry>> {

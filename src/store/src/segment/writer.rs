@@ -35,7 +35,7 @@ pub(crate) struct Origin {
     pub(crate) id: SegmentId,
     pub(crate) tenant: TenantId,
     pub(crate) day: Day,
-    pub(crate) settled: bool,
+    pub(crate) compacted: bool,
     pub(crate) seq: (u64, u64),
     /// Set on the last output of a merge: everything that the merge took over.
     pub(crate) replaces: Vec<SegmentId>,
@@ -347,7 +347,7 @@ impl SegmentWriter {
             id: origin.id,
             tenant: origin.tenant.clone(),
             day: origin.day,
-            settled: origin.settled,
+            compacted: origin.compacted,
             rows: self.rows,
             raw_bytes: self.raw_bytes,
             file_bytes: 0,

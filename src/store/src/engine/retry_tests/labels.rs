@@ -24,7 +24,7 @@ fn erase_without_descriptors(store: &Store) {
     assert!(!store.engine.labels_ready());
     let told = store.engine.background_failures();
     assert!(told.iter().any(|t| t.starts_with("labels failed 1 times")), "{told:?}");
-    assert!(!store.engine.settle_one(&mut || true).unwrap());
+    assert!(!store.engine.compact_one(&mut || true).unwrap());
     assert_eq!(store.engine.background_failures(), told, "not before the pause is over");
     store.disk.code.store(0, Ordering::Relaxed);
     assert_eq!(store.streams(), [r#"{a="c"}"#], "stream tables answer");
@@ -38,7 +38,7 @@ fn names_of_streams_that_are_gone_leave_the_label_index_once_files_can_be_opened
     store.push(&[(r#"{a="d"}"#, 3, b"new")]);
     store.engine.flush_all().unwrap();
     store.clock.advance(2 * time::SECOND_NS);
-    store.engine.settle_one(&mut || true).unwrap();
+    store.engine.compact_one(&mut || true).unwrap();
     assert!(store.engine.labels_ready() && store.engine.background_failures().is_empty());
     assert_eq!(store.streams(), [r#"{a="c"}"#, r#"{a="d"}"#]);
 }

@@ -29,7 +29,7 @@ fn write(rig: &Rig, id: u128, n: usize) -> Result<crate::manifest::SegmentMeta, 
     let id = SegmentId(id << 80);
     let replaces = (0..n as u128).map(|i| SegmentId(i | id.0)).collect();
     let origin =
-        Origin { id, group: id, tenant: tenant(), day: Day(0), settled: false, seq: (0, 0), replaces };
+        Origin { id, group: id, tenant: tenant(), day: Day(0), compacted: false, seq: (0, 0), replaces };
     let options = WriterOptions { block_bytes: 4096, compression: Compression::Lz4, index: false };
     let mut writer = SegmentWriter::create(&disk, origin, options)?;
     writer.begin_stream(&Labels::parse(&format!(r#"{{id="{id}"}}"#)).unwrap())?;
@@ -57,7 +57,7 @@ fn a_merge_takes_as_few_inputs_as_its_footer_can_name() {
     let add = [MAX_REPLACES - 50, MAX_REPLACES - 50, 10, 20, 30];
     let add: Vec<_> = (1..).zip(add).map(|(id, n)| write(&rig, id, n).unwrap()).collect();
     rig.engine.publish(&Edit { add, ..Edit::default() }, None, |_| ()).unwrap();
-    rig.settle();
+    rig.compact();
     let view = rig.engine.view(&tenant(), TimeRange::ALL);
     assert_eq!(view.segments.iter().map(|s| s.meta().rows).sum::<u64>(), 5);
     let readable = view.segments.iter().filter(|s| s.open().is_ok()).count();

@@ -138,7 +138,7 @@ fn two_thousand_segments_are_served_merged_and_recovered_with_few_files() {
     assert!(disk.open.load(Ordering::SeqCst) <= BESIDE + 8);
     rig.clock.advance(2000 * DAY_NS + HOUR_NS);
     for _ in 0..50 {
-        assert!(rig.engine.settle_one(&mut || true).unwrap());
+        assert!(rig.engine.compact_one(&mut || true).unwrap());
     }
     for name in rig.disk.list("manifest").unwrap() {
         rig.disk.write_file(&format!("manifest/{name}"), b"damaged").unwrap();

@@ -23,7 +23,7 @@ enum Event {
 
 /// Segments of three days with a stream each, and one stream in all.
 fn rig() -> Rig {
-    let rig = Rig::new(EngineConfig { settle_target_bytes: 1 << 20, ..config() });
+    let rig = Rig::new(EngineConfig { compaction_target_bytes: 1 << 20, ..config() });
     for i in 0..6 {
         let own = format!(r#"{{own="{i}"}}"#);
         let ts = i % 3 * DAY_NS;
@@ -42,7 +42,7 @@ fn happen(rig: &Rig, event: Event) {
         Event::FlushAndMerge => {
             rig.flush(late);
             rig.clock.advance(4 * DAY_NS);
-            rig.settle();
+            rig.compact();
         }
         Event::DropDay => drop_first_day(),
         Event::DropDayAndFlush => {

@@ -8,7 +8,7 @@ const ROWS: i64 = 10_000;
 
 /// One stream in four segments.
 fn rig() -> Rig {
-    let rig = Rig::new(EngineConfig { settle_target_bytes: 20_000, ..config() });
+    let rig = Rig::new(EngineConfig { compaction_target_bytes: 20_000, ..config() });
     for part in 0..4 {
         let rows: Vec<(&str, i64, &[u8])> =
             (0..ROWS).map(|i| (r#"{a="one"}"#, i * 4 + part, &b"the line"[..])).collect();
@@ -23,7 +23,7 @@ fn a_merge_of_one_large_stream_gives_way_many_times() {
     let mut asked = 0;
     assert!(
         rig.engine
-            .settle_one(&mut || {
+            .compact_one(&mut || {
                 asked += 1;
                 true
             })
@@ -41,7 +41,7 @@ fn a_merge_that_is_stopped_leaves_nothing_behind() {
     let before = rig.disk.paths();
     for stop_at in [1, 5, 12, 19] {
         let mut asked = 0;
-        let merged = rig.engine.settle_one(&mut || {
+        let merged = rig.engine.compact_one(&mut || {
             asked += 1;
             asked < stop_at
         });
@@ -53,8 +53,8 @@ fn a_merge_that_is_stopped_leaves_nothing_behind() {
 /// The bound on the text index ends each output while it is small: merged again it would come out as it is.
 #[test]
 fn merges_of_a_day_that_is_over_come_to_an_end() {
-    let settle_target_bytes = 4 << 20;
-    let rig = Rig::new(EngineConfig { settle_target_bytes, merge_index_bytes: 128 << 10, ..config() });
+    let compaction_target_bytes = 4 << 20;
+    let rig = Rig::new(EngineConfig { compaction_target_bytes, merge_index_bytes: 128 << 10, ..config() });
     let noise =
         |n: i64, i: i64| format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&(n << 32 | i).to_le_bytes()));
     for n in 0..8 {
@@ -67,8 +67,8 @@ fn merges_of_a_day_that_is_over_come_to_an_end() {
         rig.flush(&rows);
     }
     rig.clock.advance(3 * strandline_model::time::DAY_NS);
-    let merges = (0..30).take_while(|_| rig.engine.settle_one(&mut || true).unwrap()).count();
+    let merges = (0..30).take_while(|_| rig.engine.compact_one(&mut || true).unwrap()).count();
     let segments = rig.engine.view(&super::tenant(), TimeRange::ALL).segments;
-    assert!(segments.len() > 4 && segments.iter().all(|s| s.meta().settled), "{segments:?}");
+    assert!(segments.len() > 4 && segments.iter().all(|s| s.meta().compacted), "{segments:?}");
     assert!((1..10).contains(&merges), "{merges} merges");
 }

@@ -59,9 +59,9 @@ impl Rig {
     }
 
     /// Merges until nothing is left to merge.
-    pub(super) fn settle(&self) {
+    pub(super) fn compact(&self) {
         self.clock.advance(time::MINUTE_NS);
-        while self.engine.settle_one(&mut || true).unwrap() {}
+        while self.engine.compact_one(&mut || true).unwrap() {}
     }
 
     /// The complete label index must say of each day exactly what the segments' stream tables say.

@@ -1,4 +1,4 @@
-//! Settling: a partition's segments become few and large, streams together, zstd, one index each.
+//! Compaction: a partition's segments become few and large, streams together, zstd, one index each.
 
 use super::retry::Task;
 use super::{Engine, SegmentHandle, merge};
@@ -39,21 +39,21 @@ struct Plan {
 impl Engine {
     /// Does the most useful merge, if one is due. `pace` is asked every few thousand rows whether to go on (it may
     /// wait). Returns whether a merge was done. Streams that are gone leave the label index.
-    pub fn settle_one(&self, pace: &mut dyn FnMut() -> bool) -> Result<bool, StoreError> {
+    pub fn compact_one(&self, pace: &mut dyn FnMut() -> bool) -> Result<bool, StoreError> {
         let result = self.merge_one(pace);
         self.refresh_labels();
         result
     }
 
     fn merge_one(&self, pace: &mut dyn FnMut() -> bool) -> Result<bool, StoreError> {
-        if !self.config.settle {
+        if !self.config.compaction {
             return Ok(false);
         }
         invariant::check()?;
         if !self.may_run(Task::Merge) {
             return Ok(false);
         }
-        let _one_at_a_time = self.settling.lock();
+        let _one_at_a_time = self.compacting.lock();
         let Some(plan) = self.plan_merge() else { return Ok(false) };
         let result = self.rewrite(&plan.tenant, plan.day, &plan.inputs, pace, &|_| i64::MIN);
         self.note_outcome(Task::Merge, &plan.inputs, result)
@@ -81,16 +81,17 @@ impl Engine {
         quiet: bool,
         closed: bool,
     ) -> Option<Vec<Arc<SegmentHandle>>> {
-        let target = self.config.settle_target_bytes;
-        let (fresh, settled): (Vec<_>, Vec<_>) = segments.iter().copied().partition(|s| !s.meta().settled);
+        let target = self.config.compaction_target_bytes;
+        let (fresh, compacted): (Vec<_>, Vec<_>) =
+            segments.iter().copied().partition(|s| !s.meta().compacted);
         let fresh_bytes: u64 = fresh.iter().map(|s| s.meta().raw_bytes).sum();
         let due = fresh.len() >= MANY_FRESH
             || fresh_bytes >= target
             || (quiet && fresh_bytes >= MIN_BYTES)
             || (closed && quiet && !fresh.is_empty());
         let is_small =
-            |s: &&Arc<SegmentHandle>| s.meta().raw_bytes < target / 2 && !self.is_full(s, &settled);
-        let mut small: Vec<_> = settled.iter().copied().filter(is_small).collect();
+            |s: &&Arc<SegmentHandle>| s.meta().raw_bytes < target / 2 && !self.is_full(s, &compacted);
+        let mut small: Vec<_> = compacted.iter().copied().filter(is_small).collect();
         small.sort_by_key(|s| s.meta().raw_bytes);
         let mut inputs: Vec<Arc<SegmentHandle>> = Vec::new();
         if due {
@@ -101,7 +102,7 @@ impl Engine {
         let mut bytes: u64 = inputs.iter().map(|s| s.meta().raw_bytes).sum();
         for segment in small {
             let size = segment.meta().raw_bytes;
-            // A large settled segment is not rewritten for a little fresh data: each line moves a few times only.
+            // A large compacted segment is not rewritten for a little fresh data: each line moves a few times only.
             let worth_it = size <= bytes || (closed && !due);
             if inputs.len() < MAX_INPUTS && worth_it && bytes + size <= target * 2 {
                 bytes += size;
@@ -110,18 +111,18 @@ impl Engine {
         }
         inputs.sort_by_key(|s| (s.meta().seq, s.meta().id));
         invariant!(inputs.len() <= MAX_INPUTS, "a merge of {} segments", inputs.len());
-        let lone_settled = inputs.len() == 1 && inputs.iter().all(|s| s.meta().settled);
-        (!inputs.is_empty() && !lone_settled).then_some(inputs)
+        let lone_compacted = inputs.len() == 1 && inputs.iter().all(|s| s.meta().compacted);
+        (!inputs.is_empty() && !lone_compacted).then_some(inputs)
     }
 
     /// Whether a merge ended this output because its text index had become large enough: merged again, it would come out
     /// as it is. Outputs of one merge have the same sequences, and the last one is what was left over. One that has lost
     /// most of its rows since is not meant.
-    fn is_full(&self, segment: &SegmentHandle, settled: &[&Arc<SegmentHandle>]) -> bool {
+    fn is_full(&self, segment: &SegmentHandle, compacted: &[&Arc<SegmentHandle>]) -> bool {
         let meta = segment.meta();
         let is_later = |s: &&Arc<SegmentHandle>| s.meta().seq == meta.seq && s.meta().id > meta.id;
         meta.raw_bytes >= (self.config.merge_index_bytes / INDEX_PER_RAW) as u64
-            && settled.iter().any(is_later)
+            && compacted.iter().any(is_later)
     }
 
     /// Merges `inputs` into new segments and publishes them in their place. `cutoff` drops expired rows. Streams that have
@@ -220,7 +221,7 @@ impl Engine {
         let catalog = Arc::clone(&self.state.read().catalog);
         let others = catalog.partition(tenant, day).iter();
         let others = others.filter(|s| !s.is_damaged());
-        let mut others = others.filter(|s| s.meta().settled && inputs.iter().all(|i| !Arc::ptr_eq(i, s)));
+        let mut others = others.filter(|s| s.meta().compacted && inputs.iter().all(|i| !Arc::ptr_eq(i, s)));
         others.find(|s| s.open().is_ok_and(|segment| vouched_for.contains(&segment.group()))).cloned()
     }
 
@@ -267,7 +268,7 @@ impl Outputs<'_> {
             group: self.group,
             tenant: self.tenant.clone(),
             day: self.day,
-            settled: true,
+            compacted: true,
             seq: self.seq,
             replaces: Vec::new(),
         };
@@ -302,7 +303,7 @@ impl Drop for Outputs<'_> {
 impl merge::Sink for Outputs<'_> {
     fn writer(&mut self) -> Result<(&mut SegmentWriter, bool), StoreError> {
         let full = self.writer.as_ref().is_some_and(|w| {
-            w.raw_bytes() >= self.engine.config.settle_target_bytes
+            w.raw_bytes() >= self.engine.config.compaction_target_bytes
                 || w.index_bytes() >= self.engine.config.merge_index_bytes
         });
         if full && let Some(writer) = self.writer.take() {
