@@ -98,7 +98,7 @@ fn the_alert_page_is_told_that_there_are_no_rules() {
 
 #[test]
 fn the_metrics_of_the_dashboards_exist() {
-    let paths = crate::house::paths_in("src", |path| path.ends_with(".rs"));
+    let paths = crate::architecture::paths_in("src", |path| path.ends_with(".rs"));
     let source = paths
         .iter()
         .map(|path| std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap());

@@ -5,14 +5,15 @@
 
 mod access;
 mod allocations;
+mod architecture;
 mod bundle;
+mod circles;
 mod clients;
 mod deletes;
 mod durability;
 mod flips;
 mod formats;
 mod grafana;
-mod house;
 mod input;
 mod kill;
 mod language;

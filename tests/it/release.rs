@@ -1,7 +1,7 @@
 //! Does the binary that users get hold anything that is there for tests alone? And is it shipped small, with its debug
 //! information beside it?
 
-use crate::house::paths_in;
+use crate::architecture::paths_in;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

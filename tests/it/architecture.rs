@@ -1,4 +1,4 @@
-//! Does the tree keep its own rules? Which room may use which, what may appear where, how files begin and how long
+//! Does the tree keep its own rules? Which crate may use which, what may appear where, how files begin and how long
 //! they may grow.
 //!
 //! Each check is a plain function from text to findings, so that a test can show that it fails when it should. A
@@ -8,7 +8,7 @@ use crate::source;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The arrows: which rooms a room may use. A room that is not listed fails, so a new one is placed deliberately.
+/// The arrows: which crates of `src/` a crate may use. A crate that is not listed fails, so a new one is placed deliberately.
 const ARROWS: [(&str, &[&str]); 9] = [
     ("model", &[]),
     ("logql", &["model"]),
@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("cli", &["model", "logql", "store", "ingest", "query", "sources", "alert", "api"]),
 ];
 
-/// Crates that a room must not depend on, because of what it must never know.
+/// Crates that one of ours must not depend on, because of what it must never know.
 const FORBIDDEN_CRATES: [(&str, &[&str]); 7] = [
     ("model", &["tokio", "serde", "serde_json", "sled", "tantivy", "axum", "tracing"]),
     ("logql", &["tokio", "sled", "tantivy", "axum", "rand"]),
@@ -56,7 +56,7 @@ const CONFINED: [Confined; 21] = [
     Confined {
         code: "axum::",
         allowed: &["src/api/src"],
-        instead: "only the api room knows axum; return plain data and let api make the response",
+        instead: "only the api crate knows axum; return plain data and let api make the response",
     },
     Confined {
         code: "std::fs",
@@ -123,17 +123,17 @@ const CLOCK_ADVICE: &str = "take a strandline_model::Clock, so that a test can s
 const MAX_LINES: usize = 800;
 
 #[test]
-fn rooms_use_only_rooms_below_them() {
+fn crates_use_only_crates_below_them() {
     let mut found = Vec::new();
     for manifest in paths_in("src", |path| path.ends_with("Cargo.toml")) {
-        let room = manifest.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-        found.extend(arrow_faults(&room, &read(&manifest)));
+        let member = manifest.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        found.extend(arrow_faults(&member, &read(&manifest)));
     }
     let main = "src/main.rs";
     let direct = ["model", "logql", "store", "ingest", "query", "sources", "alert", "api"];
     let code = source::code(&read(Path::new(main)));
-    for room in direct.iter().filter(|room| code.contains(&format!("strandline_{room}"))) {
-        found.push(format!("{main} uses room {room}; it only hands over to cli"));
+    for member in direct.iter().filter(|member| code.contains(&format!("strandline_{member}"))) {
+        found.push(format!("{main} uses crate {member}; it only hands over to cli"));
     }
     report(found);
 }
@@ -180,23 +180,25 @@ fn sleep_faults(path: &str, text: &str) -> Vec<String> {
     }
 }
 
-/// Faults of a room's Cargo.toml.
-fn arrow_faults(room: &str, manifest: &str) -> Vec<String> {
-    let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == room) else {
-        return vec![format!("src/{room} is a new room; give it a row in ARROWS of tests/it/house.rs")];
+/// Faults of a crate's Cargo.toml.
+fn arrow_faults(member: &str, manifest: &str) -> Vec<String> {
+    let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == member) else {
+        return vec![format!(
+            "src/{member} is a new crate; give it a row in ARROWS of tests/it/architecture.rs"
+        )];
     };
     let forbidden =
-        FORBIDDEN_CRATES.iter().find(|(name, _)| *name == room).map_or(&[][..], |(_, crates)| *crates);
+        FORBIDDEN_CRATES.iter().find(|(name, _)| *name == member).map_or(&[][..], |(_, crates)| *crates);
     let mut faults = Vec::new();
     for dependency in dependencies(manifest) {
         match dependency.strip_prefix("strandline-") {
             Some(other) if !allowed.contains(&other) => faults.push(format!(
-                "src/{room}/Cargo.toml uses room {other}; {room} may use {allowed:?}. Move the code down into a room \
-                 that both may use, or define a trait in {room} that {other} implements"
+                "src/{member}/Cargo.toml uses crate {other}; {member} may use {allowed:?}. Move the code down into a crate \
+                 that both may use, or define a trait in {member} that {other} implements"
             )),
             None if forbidden.contains(&dependency.as_str()) => faults.push(format!(
-                "src/{room}/Cargo.toml depends on {dependency}, which {room} must not know; move that work to the \
-                 room that owns it"
+                "src/{member}/Cargo.toml depends on {dependency}, which {member} must not know; move that work to the \
+                 crate that owns it"
             )),
             _ => {}
         }
@@ -226,7 +228,7 @@ fn dependencies(manifest: &str) -> Vec<String> {
     names
 }
 
-/// Code in a place where it does not belong.
+/// Code in a file where it does not belong.
 fn confinement_faults(path: &str, text: &str) -> Vec<String> {
     let code = source::without_tests(path, &source::code(text));
     let mut faults = Vec::new();
@@ -330,21 +332,21 @@ mod each_check_can_fail {
     #[test]
     fn arrows_up_across_and_into_the_unknown() {
         let manifest = |line: &str| format!("[package]\nname = \"x\"\n\n[dependencies]\n{line}\n");
-        for (room, line, says) in [
-            ("logql", "strandline-store.workspace = true", "uses room store"),
-            ("api", "strandline-store = { workspace = true }", "uses room store"),
-            ("store", "strandline-query = { path = \"../query\" }", "uses room query"),
+        for (member, line, says) in [
+            ("logql", "strandline-store.workspace = true", "uses crate store"),
+            ("api", "strandline-store = { workspace = true }", "uses crate store"),
+            ("store", "strandline-query = { path = \"../query\" }", "uses crate query"),
             ("model", "serde.workspace = true", "must not know"),
-            ("cellar", "", "is a new room"),
+            ("cellar", "", "is a new crate"),
         ] {
-            let faults = arrow_faults(room, &manifest(line));
-            assert!(faults.len() == 1 && faults[0].contains(says), "{room} {line}: {faults:?}");
+            let faults = arrow_faults(member, &manifest(line));
+            assert!(faults.len() == 1 && faults[0].contains(says), "{member} {line}: {faults:?}");
         }
         assert_eq!(
             arrow_faults("query", &manifest("strandline-store.workspace = true\nregex = \"1\"")),
             [""; 0]
         );
-        // A room's tests may look further.
+        // A crate's tests may look further.
         let tests = "[dev-dependencies]\nstrandline-store.workspace = true\n";
         assert_eq!(arrow_faults("logql", tests), [""; 0]);
     }
@@ -363,7 +365,7 @@ mod each_check_can_fail {
             ("src/store/src/segment/a.rs", "use tantivy::Index;", "store::text"),
             ("src/store/src/head.rs", "use sled;", "store::labels"),
             ("src/query/src/a.rs", "let db: sled::Db;", "store::labels"),
-            ("src/cli/src/a.rs", "use axum::Router;", "api room"),
+            ("src/cli/src/a.rs", "use axum::Router;", "api crate"),
             ("src/store/src/wal/a.rs", "std::fs::write(a, b)", "store::disk"),
             ("src/store/src/wal/a.rs", "use std::{fs, io};", "store::disk"),
             ("src/cli/src/serve.rs", "std::fs::create_dir(a)", "store::disk"),
