@@ -92,7 +92,7 @@ const CONFINED: [Confined; 21] = [
     Confined {
         code: "Intake::new",
         allowed: &["src/ingest/src", "src/api/src/access"],
-        instead: "take an access::Pusher from the request; its intake knows the tenant, the limits and the label filter",
+        instead: "take an access::PushAccess from the request; its intake knows the tenant, the limits and the label filter",
     },
     Confined { code: "Query::parse", allowed: QUERY, instead: RULES_ADVICE },
     Confined { code: "LogQuery::parse", allowed: QUERY, instead: RULES_ADVICE },
@@ -106,7 +106,7 @@ const CONFINED: [Confined; 21] = [
 /// Where a reader may be made.
 const READERS: &[&str] = &["src/query/src/reader.rs", "src/api/src/access"];
 const ACCESS_ADVICE: &str =
-    "take an access::Asker from the request; its reader knows tenants, limits and the label filter";
+    "take an access::QueryAccess from the request; its reader knows tenants, limits and the label filter";
 /// Where LogQL is read without a reader.
 const QUERY: &[&str] = &["src/query/src"];
 const RULES_ADVICE: &str =
@@ -376,10 +376,10 @@ mod each_check_can_fail {
             ("src/api/src/a.rs", "todo!()", "finish it"),
             ("src/api/src/a.rs", "dbg!(x)", "remove it"),
             ("src/api/src/a.rs", "println!(\"x\")", "tracing"),
-            ("src/api/src/loki/a.rs", "Reader::granted(vec![tenant], None, rules)", "access::Asker"),
-            ("src/api/src/loki/a.rs", "let reader = Reader::of(tenant);", "access::Asker"),
+            ("src/api/src/loki/a.rs", "Reader::granted(vec![tenant], None, rules)", "access::QueryAccess"),
+            ("src/api/src/loki/a.rs", "let reader = Reader::of(tenant);", "access::QueryAccess"),
             ("src/api/src/loki/a.rs", "let query = LogQuery::parse(text)?;", "ask the reader"),
-            ("src/api/src/otlp/a.rs", "Intake::new(tenant, limits, 0, cache)", "access::Pusher"),
+            ("src/api/src/otlp/a.rs", "Intake::new(tenant, limits, 0, cache)", "access::PushAccess"),
         ] {
             let faults = confinement_faults(path, code);
             assert!(faults.len() == 1 && faults[0].contains(says), "{path} {code}: {faults:?}");

@@ -1,4 +1,4 @@
-//! What can the door be told?
+//! How is the HTTP server set up?
 
 use crate::access::Credentials;
 use crate::http::tls::Tls;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use strandline_model::{Limits, MemoryBudget, TenantLimits};
 
-/// Settings of the door.
+/// Settings of the HTTP server.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
     /// `server.max_body_bytes`: largest request body as sent.
@@ -54,7 +54,7 @@ pub struct ApiConfig {
     pub strict: bool,
     /// `server.http_path_prefix`: what stands in front of all paths; empty, or with a slash before and none behind.
     pub path_prefix: String,
-    /// `tls.*`: what locks the door; without it, it is open.
+    /// `tls.*`: how TLS connections are accepted; without it, connections are not encrypted.
     pub tls: Option<Arc<Tls>>,
     /// `server.allowed_origins`: web pages of other origins whose requests are taken.
     pub allowed_origins: Vec<String>,

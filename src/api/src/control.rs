@@ -1,12 +1,12 @@
-//! What may an operator see and change while the server runs? Loki's operational paths (loki-surface 8).
+//! What may an operator see and change while the server runs? Loki's operational paths.
 
-use crate::access::{Asker, Known, Operator};
+use crate::access::{Identity, OperatorAccess, QueryAccess};
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::failure::Failure;
 use crate::http::params::Params;
 use crate::http::respond;
 use crate::operate::LOKI_VERSION;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use strandline_model::{Limits, TenantId};
 use strandline_query::reader::go_duration;
 
-/// What the process around the door can be asked for.
+/// What the process around the server can be asked for.
 pub trait Process: Send + Sync {
     /// The filter of the process's own log.
     fn log_level(&self) -> String;
@@ -37,8 +37,8 @@ pub trait Process: Send + Sync {
 
 /// `GET|POST /log_level`: the level of the server's own log, and with `log_level` a new one.
 pub(crate) async fn log_level(
-    State(state): State<Door>,
-    _: Operator,
+    State(state): State<AppState>,
+    _: OperatorAccess,
     request: Request,
 ) -> Result<Response, Failure> {
     let method = request.method().clone();
@@ -58,8 +58,8 @@ pub(crate) async fn log_level(
 
 /// `GET /config`: the settings in force; `?mode=defaults` the default ones.
 pub(crate) async fn config(
-    State(state): State<Door>,
-    _: Operator,
+    State(state): State<AppState>,
+    _: OperatorAccess,
     request: Request,
 ) -> Result<Response, Failure> {
     let (params, _) = Params::of(&state, &TenantId::default_tenant(), request).await?;
@@ -68,7 +68,7 @@ pub(crate) async fn config(
 }
 
 /// `GET /services`: the parts of the server and how they are.
-pub(crate) async fn services(State(state): State<Door>, _: Known) -> Response {
+pub(crate) async fn services(State(state): State<AppState>, _: Identity) -> Response {
     let phase = if state.stopping.load(Ordering::Relaxed) { "Stopping" } else { "Running" };
     let writes = if state.query.read_only().is_some() { "Failed" } else { phase };
     let text = format!("server => {phase}\ningester => {writes}\nquerier => {phase}\ncompactor => {phase}\n");
@@ -77,7 +77,11 @@ pub(crate) async fn services(State(state): State<Door>, _: Known) -> Response {
 
 /// `GET|POST|DELETE /ingester/prepare_shutdown`: whether the next stop shall write all memory to segments. A stop does so
 /// anyway; the mark is kept for tools that set it and ask for it.
-pub(crate) async fn prepare_shutdown(State(state): State<Door>, _: Operator, method: Method) -> Response {
+pub(crate) async fn prepare_shutdown(
+    State(state): State<AppState>,
+    _: OperatorAccess,
+    method: Method,
+) -> Response {
     match method {
         Method::POST => state.shutdown_prepared.store(true, Ordering::Relaxed),
         Method::DELETE => state.shutdown_prepared.store(false, Ordering::Relaxed),
@@ -91,7 +95,7 @@ pub(crate) async fn prepare_shutdown(State(state): State<Door>, _: Operator, met
 
 /// `POST /ingester/shutdown`: a graceful stop, which writes what is in memory to segments. Loki takes a `GET` too; here a
 /// link must not stop a server.
-pub(crate) async fn shutdown(State(state): State<Door>, _: Operator) -> Response {
+pub(crate) async fn shutdown(State(state): State<AppState>, _: OperatorAccess) -> Response {
     let Some(process) = &state.process else { return respond::not_found() };
     process.stop();
     StatusCode::NO_CONTENT.into_response()
@@ -99,7 +103,7 @@ pub(crate) async fn shutdown(State(state): State<Door>, _: Operator) -> Response
 
 /// `GET /loki/api/v1/drilldown-limits`: what Logs Drilldown asks for at its start. Loki refuses it without a tenant's name
 /// even where there is only one; it is always answered here.
-pub(crate) async fn drilldown_limits(State(state): State<Door>, parts: Parts) -> Result<Answer, Failure> {
+pub(crate) async fn drilldown_limits(State(state): State<AppState>, parts: Parts) -> Result<Answer, Failure> {
     let body = json!({
         "limits": limits(&state, &parts).await?,
         "pattern_ingester_enabled": true,
@@ -109,16 +113,16 @@ pub(crate) async fn drilldown_limits(State(state): State<Door>, parts: Parts) ->
 }
 
 /// `GET /config/tenant/v1/limits`: the same limits as YAML.
-pub(crate) async fn tenant_limits(State(state): State<Door>, parts: Parts) -> Result<Response, Failure> {
+pub(crate) async fn tenant_limits(State(state): State<AppState>, parts: Parts) -> Result<Response, Failure> {
     let limits = limits(&state, &parts).await?;
     // JSON is YAML.
     let lines = limits.as_object().into_iter().flatten().map(|(name, value)| format!("{name}: {value}\n"));
     Ok(respond::text(StatusCode::OK, lines.collect()))
 }
 
-async fn limits(state: &Door, parts: &Parts) -> Result<Value, Failure> {
+async fn limits(state: &AppState, parts: &Parts) -> Result<Value, Failure> {
     let is_open = !state.config.credentials.are_needed();
-    let reader = match Asker::of(state, parts).await {
+    let reader = match QueryAccess::of(state, parts).await {
         Err(failure) if is_open && failure.status() == StatusCode::UNAUTHORIZED.as_u16() => None,
         other => Some(other?.0),
     };

@@ -1,13 +1,13 @@
 //! Why does a query take its time? `/strandline/v1/explain` runs it and tells what was read, and what was ruled out by
 //! what, instead of the answer.
 
-use crate::access::Asker;
+use crate::access::QueryAccess;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
 use crate::loki::logs::{self, Question};
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Request, State};
 use serde_json::{Value, json};
 use strandline_query::explain::Read;
@@ -15,16 +15,16 @@ use strandline_query::{QueryStats, Queue};
 
 /// `GET|POST /strandline/v1/explain`: the parameters of `query` if there is a `time`, else those of `query_range`.
 pub(crate) async fn explain(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, reader.payer(), request).await?;
-    let (shared, asker) = (state.clone(), reader.clone());
+    let (shared, own_reader) = (state.clone(), reader.clone());
     blocking::in_turn(&state, Queue::Query, &reader, move |turn| {
         let question = match params.get("time") {
-            Some(_) => logs::at_time(&shared, asker, &params, &headers, &turn)?,
-            None => logs::over_range(&shared, asker, &params, &headers, &turn)?,
+            Some(_) => logs::at_time(&shared, own_reader, &params, &headers, &turn)?,
+            None => logs::over_range(&shared, own_reader, &params, &headers, &turn)?,
         };
         let account = match question {
             Question::Log(request) => {

@@ -1,7 +1,7 @@
-//! The door: what did the client mean, and what does it get back?
+//! HTTP: what did the client mean, and what does it get back?
 //!
 //! Loki's API over axum. Handlers read parameters, hand CPU work to blocking threads, and write the answer; business
-//! rules live in the rooms below.
+//! rules live in the crates below.
 
 pub mod access;
 mod config;

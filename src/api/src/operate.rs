@@ -1,11 +1,11 @@
 //! Is the server well, and what does it count?
 
-use crate::access::{Operator, Scraper};
+use crate::access::{MetricsAccess, OperatorAccess};
 use crate::http::answer::Answer;
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::respond;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, oneshot};
 pub(crate) const LOKI_VERSION: &str = "3.5.0";
 
 /// `GET /ready`: whether requests are taken. `?verbose` says more.
-pub(crate) async fn ready(State(state): State<Door>, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn ready(State(state): State<AppState>, RawQuery(query): RawQuery) -> Response {
     if state.stopping.load(Ordering::Relaxed) {
         return respond::text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
     }
@@ -39,7 +39,7 @@ pub(crate) async fn health() -> Response {
 }
 
 /// `GET /metrics`: Prometheus' text format.
-pub(crate) async fn metrics(State(state): State<Door>, _: Scraper) -> Result<Response, Failure> {
+pub(crate) async fn metrics(State(state): State<AppState>, _: MetricsAccess) -> Result<Response, Failure> {
     let read_only = f64::from(u8::from(state.query.read_only().is_some()));
     metrics::gauge!("strandline_read_only").set(read_only);
     metrics::gauge!("strandline_active_streams").set(state.active.count() as f64);
@@ -60,7 +60,7 @@ pub(crate) async fn metrics(State(state): State<Door>, _: Scraper) -> Result<Res
 }
 
 /// The metrics as text. Thousands of series take their time.
-async fn rendered(state: &Door) -> Result<String, Failure> {
+async fn rendered(state: &AppState) -> Result<String, Failure> {
     let prometheus = state.prometheus.clone();
     on_own_thread(&state.scrapes, move || prometheus.render()).await
 }
@@ -86,7 +86,7 @@ async fn on_own_thread<T: Send + 'static>(
 }
 
 /// `POST /flush`: writes what is in memory to segments, and answers when it is done.
-pub(crate) async fn flush(State(state): State<Door>, _: Operator) -> Result<Response, Failure> {
+pub(crate) async fn flush(State(state): State<AppState>, _: OperatorAccess) -> Result<Response, Failure> {
     let submitter = state.submitter.clone();
     let failed = |error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error);
     blocking::operate(&state, move |_| submitter.flush().map_err(failed)).await?;

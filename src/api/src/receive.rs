@@ -3,11 +3,11 @@
 //! The one way in: every format has the same limits, counts and statuses. What may pass when it is sent again is 503,
 //! never 500, for agents drop what was answered with 500.
 
-use crate::access::Pusher;
+use crate::access::PushAccess;
 use crate::http::body::{self, BodyError, body_rules};
 use crate::http::failure::Failure;
 use crate::push::{BodyLimits, PushError};
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -18,7 +18,7 @@ use strandline_ingest::{
 use strandline_model::{Batch, Exhausted, Lease, MemoryClass};
 use tokio::sync::oneshot;
 
-/// A body as sent up to here may be decoded in the turns of the small ones...
+/// A body as sent up to here may be decoded in a slot for small ones...
 const SMALL_BODY_BYTES: usize = 128 << 10;
 /// ...if it unpacks to no more than this.
 const SMALL_BYTES: usize = 1 << 20;
@@ -41,11 +41,11 @@ pub(crate) struct Received {
 }
 
 /// Takes a push. The answer is known once its lines are safe.
-pub(crate) async fn receive(state: &Door, request: Request, decode: Decode) -> Result<Received, Failure> {
+pub(crate) async fn receive(state: &AppState, request: Request, decode: Decode) -> Result<Received, Failure> {
     let (parts, body) = request.into_parts();
     let max = state.config.max_body_bytes;
-    let pusher = match Pusher::of(state, &parts).await {
-        Ok(pusher) => pusher,
+    let access = match PushAccess::of(state, &parts).await {
+        Ok(access) => access,
         Err(failure) => {
             let is_held_back = body::is_held_back(&parts.headers);
             drop(parts);
@@ -56,13 +56,13 @@ pub(crate) async fn receive(state: &Door, request: Request, decode: Decode) -> R
     let headers = needed(&parts.headers);
     drop(parts);
     let refused = |(reason, failure)| {
-        state.counts.refused(pusher.tenant(), reason);
+        state.counts.refused(access.tenant(), reason);
         failure
     };
-    let lease = state.config.memory.lease(MemoryClass::Ingest, pusher.tenant());
+    let lease = state.config.memory.lease(MemoryClass::Ingest, access.tenant());
     let body = body_of(state, body, &headers, &lease).await.map_err(unread).map_err(refused)?;
     let body = Body { bytes: body, _lease: lease };
-    let decoded = decoded(state, &pusher, decode, headers, body).await.map_err(refused)?;
+    let decoded = decoded(state, &access, decode, headers, body).await.map_err(refused)?;
     let admitted = decoded.admitted?;
     let stored = admitted.batch.entries.len();
     if stored > 0 {
@@ -86,7 +86,7 @@ fn needed(headers: &HeaderMap) -> HeaderMap {
 
 /// Reads a body whole, within its rules and into memory of `lease`.
 async fn body_of(
-    state: &Door,
+    state: &AppState,
     body: axum::body::Body,
     headers: &HeaderMap,
     lease: &Lease,
@@ -113,16 +113,16 @@ struct Decoded {
 }
 
 /// Lets through what the tenant may send at the moment. Looks at each entry where there are rates: CPU work.
-fn admit(state: &Door, pusher: &Pusher, batch: Batch) -> Result<Admitted, Failure> {
+fn admit(state: &AppState, access: &PushAccess, batch: Batch) -> Result<Admitted, Failure> {
     let now_ns = state.submitter.clock().monotonic_ns();
     let lines = batch.entries.len() as u64;
-    match state.quotas.admit(batch, pusher.limits(), now_ns) {
+    match state.quotas.admit(batch, access.limits(), now_ns) {
         Ok(admitted) => {
-            state.counts.over_limit(pusher.tenant(), "stream", admitted.refused_lines);
+            state.counts.over_limit(access.tenant(), "stream", admitted.refused_lines);
             Ok(admitted)
         }
         Err(error) => {
-            state.counts.over_limit(pusher.tenant(), "rate", lines);
+            state.counts.over_limit(access.tenant(), "rate", lines);
             Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, &error).worth_a_retry(error.retry_after_s))
         }
     }
@@ -175,12 +175,12 @@ fn undecodable(error: &PushError) -> Refused {
     (reason, Failure::new(status, error.message()))
 }
 
-/// Decodes on a blocking thread; few do it at once, for an unpacked body can be large. Small bodies have turns of their own:
+/// Decodes on a blocking thread; few do it at once, for an unpacked body can be large. Small bodies have slots of their own:
 /// they never wait for large ones, nor for memory. What is small only as sent, or finds no memory at once, begins again
 /// among the large.
 async fn decoded(
-    state: &Door,
-    pusher: &Pusher,
+    state: &AppState,
+    access: &PushAccess,
     decode: Decode,
     headers: HeaderMap,
     body: Body,
@@ -190,14 +190,14 @@ async fn decoded(
     let small = BodyLimits { max_decompressed: full.max_decompressed.min(SMALL_BYTES), ..full };
     let rounds = [(&state.decoding_small, small), (&state.decoding, full)];
     let first = usize::from(body.bytes.len() > SMALL_BODY_BYTES);
-    let mut push = Push { pusher: pusher.clone(), decode, headers, body };
-    for (turns, limits) in rounds.into_iter().skip(first) {
-        let turn = Arc::clone(turns).acquire_owned().await.map_err(|_| broken())?;
+    let mut push = Push { access: access.clone(), decode, headers, body };
+    for (slots, limits) in rounds.into_iter().skip(first) {
+        let slot = Arc::clone(slots).acquire_owned().await.map_err(|_| broken())?;
         let shared = Arc::clone(state);
         let decoding = tokio::task::spawn_blocking(move || {
             let decoded = push.decoded(&shared, &limits, limits == full);
             // The thread is free only now, whether or not the client still waits.
-            drop(turn);
+            drop(slot);
             match decoded {
                 Err(error) if limits != full && (error.is_too_large() || error.is_for_want_of_memory()) => {
                     Err(Box::new(push))
@@ -219,7 +219,7 @@ async fn decoded(
 
 /// A push whose body has come.
 struct Push {
-    pusher: Pusher,
+    access: PushAccess,
     decode: Decode,
     headers: HeaderMap,
     body: Body,
@@ -228,39 +228,39 @@ struct Push {
 impl Push {
     /// Reads the body within `limits`; `waits` says whether it may wait for memory. What does not wait is small, and takes
     /// of the memory of bodies: large pushes can fill their own for seconds.
-    fn decoded(&self, state: &Door, limits: &BodyLimits, waits: bool) -> Result<Accepted, PushError> {
+    fn decoded(&self, state: &AppState, limits: &BodyLimits, waits: bool) -> Result<Accepted, PushError> {
         let clock = state.submitter.clock();
-        let lease = |class| state.config.memory.lease(class, self.pusher.tenant());
+        let lease = |class| state.config.memory.lease(class, self.access.tenant());
         let memory = match waits {
             true => PushMemory::new(lease(MemoryClass::Decode), Arc::clone(clock), wait_until_ns(state)),
             false => PushMemory::of_what_is_there(lease(MemoryClass::Ingest), Arc::clone(clock)),
         };
         state.active.age(clock.monotonic_ns());
-        let mut intake = self.pusher.intake(state, clock.now_ns(), memory);
+        let mut intake = self.access.intake(state, clock.now_ns(), memory);
         (self.decode)(&self.headers, &self.body.bytes, limits, &mut intake)?;
         Ok(intake.finish()?)
     }
 
     /// Counts what came and lets through what may pass. The body is dropped before.
-    fn admitted(self, state: &Door, decoded: Result<Accepted, PushError>) -> Result<Decoded, Refused> {
-        let Self { pusher, body, .. } = self;
+    fn admitted(self, state: &AppState, decoded: Result<Accepted, PushError>) -> Result<Decoded, Refused> {
+        let Self { access, body, .. } = self;
         drop(body);
         let accepted = decoded.map_err(|error| undecodable(&error))?;
         state.counts.received(&accepted);
         let Accepted { batch, rejected, memory, over_limit, over_limit_lines, new_streams, .. } = accepted;
-        state.counts.over_limit(pusher.tenant(), "streams", over_limit_lines);
-        let admitted = admit(state, &pusher, batch);
+        state.counts.over_limit(access.tenant(), "streams", over_limit_lines);
+        let admitted = admit(state, &access, batch);
         if let Some(new) = new_streams {
             state.active.keep(new, admitted.as_ref().ok().map(|admitted| &admitted.batch));
         }
-        // What it needs from here on it waits for without a turn.
+        // What it needs from here on it waits for without a slot.
         let memory = memory.map(|memory| memory.waiting_until(wait_until_ns(state)));
         Ok(Decoded { rejected, over_limit, admitted, memory })
     }
 }
 
 /// How long a push waits for memory that it needs now, by the monotonic clock.
-fn wait_until_ns(state: &Door) -> i64 {
+fn wait_until_ns(state: &AppState) -> i64 {
     let wait_ns = i64::try_from(state.config.memory_wait.as_nanos()).unwrap_or(i64::MAX);
     state.submitter.clock().monotonic_ns().saturating_add(wait_ns)
 }
@@ -275,7 +275,7 @@ fn not_taken(error: StoreError) -> Failure {
 }
 
 /// Hands the batch to the log and waits until it is safe.
-async fn commit(state: &Door, batch: Batch, memory: Option<PushMemory>) -> Result<(), Refused> {
+async fn commit(state: &AppState, batch: Batch, memory: Option<PushMemory>) -> Result<(), Refused> {
     let not_stored = |failure| ("not_stored", failure);
     let (done, safe) = oneshot::channel();
     let submitter = state.submitter.clone();

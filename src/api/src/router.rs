@@ -9,7 +9,7 @@ use crate::http::{pieces, watch};
 use crate::loki::{delete, detected, format, labels, legacy, logs, patterns, push, rules, tail, volume};
 use crate::operate;
 use crate::otlp;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::Router;
 use axum::handler::Handler;
 use axum::middleware;
@@ -17,9 +17,9 @@ use axum::routing::{MethodRouter, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 /// Loki answers a wrong method on a reading path as if the path were unknown.
-fn read<H, T>(handler: H) -> MethodRouter<Door>
+fn read<H, T>(handler: H) -> MethodRouter<AppState>
 where
-    H: Handler<T, Door>,
+    H: Handler<T, AppState>,
     T: 'static,
 {
     get(handler.clone()).post(handler).fallback(not_found)
@@ -30,7 +30,7 @@ async fn not_found() -> axum::response::Response {
 }
 
 /// What load balancers and scrapers ask, with and without the prefix.
-fn operating() -> Router<Door> {
+fn operating() -> Router<AppState> {
     Router::new()
         .route("/ready", get(operate::ready))
         .route("/health", get(operate::health))
@@ -38,14 +38,14 @@ fn operating() -> Router<Door> {
 }
 
 /// All paths, behind the prefix if there is one, as a listener on a loopback address or another serves them.
-pub(crate) fn router(state: Door, is_loopback: bool) -> Router {
+pub(crate) fn router(state: AppState, is_loopback: bool) -> Router {
     let prefix = state.config.path_prefix.clone();
     let all = if prefix.is_empty() { paths(&state) } else { operating().nest(&prefix, paths(&state)) };
     finished(all.fallback(not_found), state, is_loopback)
 }
 
 /// What is answered on connections beyond the bounds.
-pub(crate) fn reserve_router(state: Door, is_loopback: bool) -> Router {
+pub(crate) fn reserve_router(state: AppState, is_loopback: bool) -> Router {
     let prefix = state.config.path_prefix.clone();
     let all = if prefix.is_empty() { operating() } else { operating().nest(&prefix, operating()) };
     finished(all.fallback(too_many_connections), state, is_loopback)
@@ -60,14 +60,14 @@ async fn too_many_connections() -> Failure {
 }
 
 /// The one path of the port for OTLP over gRPC.
-pub(crate) fn otlp_grpc_router(state: Door, is_loopback: bool) -> Router {
+pub(crate) fn otlp_grpc_router(state: AppState, is_loopback: bool) -> Router {
     let export = Router::new().route(otlp::grpc::EXPORT, post(otlp::grpc::export));
     let guarded = export.route_layer(middleware::from_fn_with_state(state.clone(), sites::guard_push));
     finished(guarded.fallback(not_found), state, is_loopback)
 }
 
 /// What all paths have in common.
-fn finished(paths: Router<Door>, state: Door, is_loopback: bool) -> Router {
+fn finished(paths: Router<AppState>, state: AppState, is_loopback: bool) -> Router {
     let hosts = HostRule { state: state.clone(), is_loopback, is_pushed_to: |path| PUSHING.contains(&path) };
     paths
         .layer(middleware::from_fn_with_state(hosts, sites::guard_host))
@@ -77,7 +77,7 @@ fn finished(paths: Router<Door>, state: Door, is_loopback: bool) -> Router {
         .with_state(state)
 }
 
-fn paths(state: &Door) -> Router<Door> {
+fn paths(state: &AppState) -> Router<AppState> {
     let pushing = pushing().route_layer(middleware::from_fn_with_state(state.clone(), sites::guard_push));
     let changing = changing().route_layer(middleware::from_fn_with_state(state.clone(), sites::guard_change));
     operating().merge(reading()).merge(pushing).merge(changing)
@@ -90,7 +90,7 @@ const LEGACY_PUSH: &str = "/api/prom/push";
 const OTLP_LOGS: &str = "/otlp/v1/logs";
 const OTLP_LOGS_ALONE: &str = "/v1/logs";
 
-fn pushing() -> Router<Door> {
+fn pushing() -> Router<AppState> {
     Router::new()
         .route(PUSH, post(push::push))
         .route(LEGACY_PUSH, post(push::push))
@@ -100,7 +100,7 @@ fn pushing() -> Router<Door> {
 }
 
 /// Paths that change something else, by any method but GET.
-fn changing() -> Router<Door> {
+fn changing() -> Router<AppState> {
     Router::new()
         .route("/log_level", get(control::log_level).post(control::log_level))
         .route(
@@ -117,7 +117,7 @@ fn changing() -> Router<Door> {
 }
 
 /// Paths that change nothing.
-fn reading() -> Router<Door> {
+fn reading() -> Router<AppState> {
     Router::new()
         .route("/loki/api/v1/query_range", read(logs::query_range))
         .route("/loki/api/v1/query", read(logs::query))

@@ -3,7 +3,7 @@
 use crate::config::ApiConfig;
 use crate::control::Process;
 use crate::http::connections::Connections;
-use crate::loki::tail::TailRoom;
+use crate::loki::tail::OpenTails;
 use crate::push::BodyLimits;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ const MAX_SCRAPES: usize = 2;
 
 /// Everything that requests share. Clones share it too.
 #[derive(Clone)]
-pub struct ApiState(pub(crate) Door);
+pub struct ApiState(pub(crate) AppState);
 
 /// The shared parts, as handlers get them.
-pub(crate) type Door = Arc<Shared>;
+pub(crate) type AppState = Arc<SharedState>;
 
 /// The shared parts.
-pub(crate) struct Shared {
+pub(crate) struct SharedState {
     pub(crate) submitter: Submitter,
     pub(crate) query: Arc<QueryEngine>,
     pub(crate) config: ApiConfig,
@@ -47,11 +47,11 @@ pub(crate) struct Shared {
     pub(crate) reading: Arc<Semaphore>,
     /// Slots of operations, which are not to wait for reads.
     pub(crate) operating: Arc<Semaphore>,
-    pub(crate) tails: TailRoom,
+    pub(crate) tails: OpenTails,
     pub(crate) connections: Arc<Connections>,
     /// Answers of `/metrics` that are being written.
     pub(crate) scrapes: Arc<Semaphore>,
-    /// What the process around the door can do; without it the paths for that do not exist.
+    /// What the process around the server can do; without it the paths for that do not exist.
     pub(crate) process: Option<Arc<dyn Process>>,
     /// A name in `Host` was refused, and the log says so.
     pub(crate) has_refused_a_host: AtomicBool,
@@ -68,7 +68,7 @@ impl std::fmt::Debug for ApiState {
 }
 
 impl ApiState {
-    /// Ties the rooms below to the door.
+    /// The state of a server over these parts of the crates below.
     pub fn new(
         submitter: Submitter,
         query: Arc<QueryEngine>,
@@ -79,7 +79,7 @@ impl ApiState {
         let clock = Arc::clone(query.clock());
         let connections = Connections::new(config.max_connections, config.max_connections_of_address, clock);
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedState {
             submitter,
             query,
             body_limits: BodyLimits {
@@ -95,7 +95,7 @@ impl ApiState {
             decoding_small: Arc::new(Semaphore::new(cores.max(2))),
             reading: Arc::new(Semaphore::new(MAX_READING)),
             operating: Arc::new(Semaphore::new(MAX_OPERATING)),
-            tails: TailRoom::new(config.max_tails),
+            tails: OpenTails::new(config.max_tails),
             connections,
             scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)),
             process,

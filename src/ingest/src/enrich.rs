@@ -1,6 +1,6 @@
 //! Which service does a stream belong to when its labels do not say so?
 //!
-//! Loki's discovery (loki-surface 2.4): clients and dashboards rely on every stream having a `service_name`.
+//! Loki's discovery: clients and dashboards rely on every stream having a `service_name`.
 
 use strandline_model::Labels;
 

@@ -1,6 +1,6 @@
 //! How severe is an entry? The order of the sources: metadata, stream labels, the line itself.
 //!
-//! The rules are those of Loki, so that `detected_level` means the same in both (loki-surface 2.6).
+//! The rules are those of Loki, so that `detected_level` means the same in both.
 
 mod json;
 mod logfmt;
@@ -83,7 +83,7 @@ pub fn normalised(value: &str) -> &str {
     Level::from_name(value.as_bytes()).map_or(value, |level| level.as_str())
 }
 
-/// The names under which labels, metadata and lines hold a level, best first (loki-surface 2.6).
+/// The names under which labels, metadata and lines hold a level, best first.
 pub const FIELDS: [&str; 14] = [
     "level",
     "LEVEL",

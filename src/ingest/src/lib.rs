@@ -1,4 +1,4 @@
-//! The ingest room: from decoded pushes to checked, enriched batches.
+//! How does what was pushed become checked, enriched batches?
 //!
 //! It knows neither the transport of a line nor the language of queries.
 

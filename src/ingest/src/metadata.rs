@@ -150,7 +150,7 @@ fn is_normal(name: &str) -> bool {
     letters
 }
 
-/// Appends `name` by the OpenTelemetry-to-Prometheus rule (loki-surface 2.7). False when nothing is left of it.
+/// Appends `name` by the OpenTelemetry-to-Prometheus rule. False when nothing is left of it.
 fn push_normalised(out: &mut String, name: &str) -> bool {
     let core = name.strip_prefix("__").and_then(|n| n.strip_suffix("__")).filter(|core| !core.is_empty());
     let Some(core) = core else {

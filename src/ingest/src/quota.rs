@@ -1,7 +1,10 @@
 //! May this much come in now? Rates of tenants and streams, and how many streams a tenant has.
 //!
-//! A rate is kept as one number: the time at which everything taken so far would have come in at exactly that rate. What is
-//! not ahead of its rate needs no number, so the memory holds the busy ones only, and is bounded.
+//! Rates are held by the generic cell rate algorithm (GCRA, ITU-T recommendation I.371; the virtual scheduling
+//! form): of each tenant and stream only the theoretical arrival time (TAT) is kept, the moment at which everything taken so
+//! far would have arrived if it had come at exactly the allowed rate. Bytes conform while the TAT is no further ahead of now
+//! than the burst takes at that rate. A TAT in the past says no more than none does, so only those who send faster than
+//! their rate at the moment are remembered, and at most [`MAX_RATES`] of them.
 
 use crate::rejections::shortened;
 use std::collections::{HashMap, HashSet};
@@ -26,7 +29,9 @@ pub struct Quotas {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The theoretical arrival time (ns) of each tenant...
     tenants: HashMap<TenantId, i64>,
+    /// ...and of each stream.
     streams: HashMap<(TenantId, StreamId), i64>,
     active: HashMap<TenantId, Active>,
 }
@@ -210,27 +215,27 @@ impl Rate {
         i64::try_from(ns).unwrap_or(i64::MAX)
     }
 
-    /// Takes `bytes` of `key`, or says how long it would have to wait for that.
+    /// Takes `bytes` of `key`, or says how long (ns) it would have to wait for that. `arrivals` are the TATs.
     fn take<K: Clone + Eq + std::hash::Hash>(
         self,
-        busy_until: &mut HashMap<K, i64>,
+        arrivals: &mut HashMap<K, i64>,
         key: &K,
         bytes: u64,
         now_ns: i64,
     ) -> Result<(), i64> {
-        let from = busy_until.get(key).map_or(now_ns, |until| *until.max(&now_ns));
-        let until = from.saturating_add(self.ns(bytes));
-        let ahead = until.saturating_sub(now_ns).saturating_sub(self.ns(self.burst));
+        let arrival =
+            arrivals.get(key).map_or(now_ns, |tat| *tat.max(&now_ns)).saturating_add(self.ns(bytes));
+        let ahead = arrival.saturating_sub(now_ns).saturating_sub(self.ns(self.burst));
         if ahead > 0 {
             return Err(ahead);
         }
-        if busy_until.len() >= MAX_RATES && !busy_until.contains_key(key) {
-            busy_until.retain(|_, until| *until > now_ns);
-            if busy_until.len() >= MAX_RATES {
+        if arrivals.len() >= MAX_RATES && !arrivals.contains_key(key) {
+            arrivals.retain(|_, tat| *tat > now_ns);
+            if arrivals.len() >= MAX_RATES {
                 return Ok(());
             }
         }
-        busy_until.insert(key.clone(), until);
+        arrivals.insert(key.clone(), arrival);
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! Whose password is checked next? Checks are slow on purpose and few run at a time; those that wait take turns by client,
-//! and those of one client by user name: a flood from one address holds up nobody else, and one of guesses for one name
+//! Whose password is checked next? Checks are slow on purpose and few run at a time; those that wait are taken in turn, client by
+//! client, and those of one client by user name: a flood from one address holds up nobody else, and one of guesses for one name
 //! none of the other users behind that address. Each client and each of its names has a bounded number of places.
 //!
 //! Names that exist are not told from names that do not: whoever asks must not learn it from how long it takes.
@@ -42,12 +42,12 @@ struct Client {
 #[derive(Debug)]
 struct Name {
     name: String,
-    waiting: VecDeque<oneshot::Sender<Turn>>,
+    waiting: VecDeque<oneshot::Sender<CheckSlot>>,
 }
 
 /// The right to run one check; given on when dropped.
 #[derive(Debug)]
-pub(super) struct Turn(Option<Arc<CheckQueue>>);
+pub(super) struct CheckSlot(Option<Arc<CheckQueue>>);
 
 /// Too many checks wait.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,13 +68,13 @@ impl CheckQueue {
         Arc::new(Self { max_running: max_running.max(1), state: Mutex::default() })
     }
 
-    /// Waits for the turn of a check for the user `name`, sent from `address`.
-    pub(super) async fn turn(self: &Arc<Self>, address: IpAddr, name: &str) -> Result<Turn, Busy> {
+    /// Waits for the slot of a check for the user `name`, sent from `address`.
+    pub(super) async fn slot(self: &Arc<Self>, address: IpAddr, name: &str) -> Result<CheckSlot, Busy> {
         let told = {
             let mut state = self.state.lock();
             if state.running < self.max_running {
                 state.running += 1;
-                return Ok(Turn(Some(Arc::clone(self))));
+                return Ok(CheckSlot(Some(Arc::clone(self))));
             }
             state.enter(site_of(address), name)?
         };
@@ -82,7 +82,7 @@ impl CheckQueue {
         told.await.map_err(|_| Busy)
     }
 
-    /// Gives a turn to the next, or notes that there is none.
+    /// Gives the slot to the next, or notes that it is free.
     fn give_on(self: Arc<Self>) {
         loop {
             let next = {
@@ -94,10 +94,10 @@ impl CheckQueue {
                 next
             };
             let Some(tell) = next else { return };
-            match tell.send(Turn(Some(Arc::clone(&self)))) {
+            match tell.send(CheckSlot(Some(Arc::clone(&self)))) {
                 Ok(()) => return,
-                // The client has gone: the turn is the next one's, not to be given on once more.
-                Err(mut turn) => turn.0 = None,
+                // The client has gone: the slot is the next one's, not to be given on once more.
+                Err(mut slot) => slot.0 = None,
             }
         }
     }
@@ -105,7 +105,7 @@ impl CheckQueue {
 
 impl State {
     /// A place at the end of the queue of this client's checks for `name`.
-    fn enter(&mut self, network: IpAddr, name: &str) -> Result<oneshot::Receiver<Turn>, Busy> {
+    fn enter(&mut self, network: IpAddr, name: &str) -> Result<oneshot::Receiver<CheckSlot>, Busy> {
         self.clients.retain_mut(Client::drop_gone);
         let client = self.clients.iter().position(|client| client.network == network);
         let client = client.unwrap_or_else(|| {
@@ -138,7 +138,7 @@ impl State {
     }
 
     /// The first of the next name of the next client, who then comes after all others.
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+    fn next(&mut self) -> Option<oneshot::Sender<CheckSlot>> {
         loop {
             let mut client = self.clients.pop_front()?;
             let next = client.next();
@@ -170,7 +170,7 @@ impl Client {
         !self.names.is_empty()
     }
 
-    fn push(&mut self, name: &str) -> oneshot::Receiver<Turn> {
+    fn push(&mut self, name: &str) -> oneshot::Receiver<CheckSlot> {
         let (tell, told) = oneshot::channel();
         match self.names.iter_mut().find(|n| n.name == name) {
             Some(name) => name.waiting.push_back(tell),
@@ -190,7 +190,7 @@ impl Client {
         true
     }
 
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+    fn next(&mut self) -> Option<oneshot::Sender<CheckSlot>> {
         let mut name = self.names.pop_front()?;
         let next = name.waiting.pop_front();
         if !name.waiting.is_empty() {
@@ -200,7 +200,7 @@ impl Client {
     }
 }
 
-impl Drop for Turn {
+impl Drop for CheckSlot {
     fn drop(&mut self) {
         if let Some(queue) = self.0.take() {
             queue.give_on();
@@ -214,9 +214,9 @@ mod tests {
     use std::pin::Pin;
     use std::task::{Context, Poll, Waker};
 
-    type Waiting = Pin<Box<dyn Future<Output = Result<Turn, Busy>>>>;
+    type Waiting = Pin<Box<dyn Future<Output = Result<CheckSlot, Busy>>>>;
 
-    fn poll(waiting: &mut Waiting) -> Poll<Result<Turn, Busy>> {
+    fn poll(waiting: &mut Waiting) -> Poll<Result<CheckSlot, Busy>> {
         waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     }
 
@@ -224,22 +224,22 @@ mod tests {
     fn enter(queue: &Arc<CheckQueue>, last: u8, name: &str) -> Result<Waiting, Busy> {
         let (queue, name) = (Arc::clone(queue), name.to_owned());
         let address = IpAddr::from([10, 0, (last >= 250).into(), last]);
-        let mut waiting: Waiting = Box::pin(async move { queue.turn(address, &name).await });
+        let mut waiting: Waiting = Box::pin(async move { queue.slot(address, &name).await });
         match poll(&mut waiting) {
             Poll::Pending => Ok(waiting),
             Poll::Ready(Err(busy)) => Err(busy),
-            Poll::Ready(Ok(_)) => panic!("a turn came at once"),
+            Poll::Ready(Ok(_)) => panic!("a slot came at once"),
         }
     }
 
-    fn busy_queue() -> (Arc<CheckQueue>, Turn) {
+    fn busy_queue() -> (Arc<CheckQueue>, CheckSlot) {
         let queue = CheckQueue::new(1);
         let mut first: Waiting = Box::pin({
             let queue = Arc::clone(&queue);
-            async move { queue.turn(IpAddr::from([10, 0, 0, 1]), "first").await }
+            async move { queue.slot(IpAddr::from([10, 0, 0, 1]), "first").await }
         });
-        let Poll::Ready(Ok(turn)) = poll(&mut first) else { panic!("no turn") };
-        (queue, turn)
+        let Poll::Ready(Ok(slot)) = poll(&mut first) else { panic!("no slot") };
+        (queue, slot)
     }
 
     /// The outcomes of those that have been put out of the queue.
@@ -253,19 +253,19 @@ mod tests {
 
     #[test]
     fn a_flood_from_one_address_holds_up_nobody_else() {
-        let (queue, turn) = busy_queue();
+        let (queue, slot) = busy_queue();
         let mut flood: Vec<Waiting> =
             (0..300).filter_map(|i| enter(&queue, 1, &format!("guess-{i}")).ok()).collect();
         assert_eq!(flood.len(), MAX_WAITING_OF_CLIENT);
         let mut other = enter(&queue, 2, "ann").unwrap();
-        drop(turn);
-        let Poll::Ready(Ok(turn)) = poll(&mut flood[0]) else { panic!("the first was there first") };
+        drop(slot);
+        let Poll::Ready(Ok(slot)) = poll(&mut flood[0]) else { panic!("the first was there first") };
         assert!(poll(&mut other).is_pending());
-        drop(turn);
-        let Poll::Ready(Ok(turn)) = poll(&mut other) else { panic!("the other address comes second") };
-        drop((turn, flood));
+        drop(slot);
+        let Poll::Ready(Ok(slot)) = poll(&mut other) else { panic!("the other address comes second") };
+        drop((slot, flood));
         let queue_is_free = queue.state.lock().running == 0;
-        assert!(queue_is_free, "turns of those who have gone come back");
+        assert!(queue_is_free, "slots of those who have gone come back");
     }
 
     #[test]
@@ -279,29 +279,29 @@ mod tests {
 
     #[test]
     fn guesses_for_one_name_do_not_hold_up_others_of_the_same_address() {
-        let (queue, turn) = busy_queue();
+        let (queue, slot) = busy_queue();
         let mut guesses: Vec<Waiting> = (0..100).filter_map(|_| enter(&queue, 1, "ann").ok()).collect();
         assert_eq!(guesses.len(), MAX_WAITING_OF_NAME);
         let mut bob = enter(&queue, 1, "bob").unwrap();
-        drop(turn);
-        let Poll::Ready(Ok(turn)) = poll(&mut guesses[0]) else { panic!("the first was there first") };
-        drop(turn);
+        drop(slot);
+        let Poll::Ready(Ok(slot)) = poll(&mut guesses[0]) else { panic!("the first was there first") };
+        drop(slot);
         assert!(matches!(poll(&mut bob), Poll::Ready(Ok(_))), "another name comes second");
     }
 
     #[test]
     fn as_many_clients_as_a_proxy_has_wait_for_each_other() {
-        let (queue, turn) = busy_queue();
+        let (queue, slot) = busy_queue();
         let mut guesses: Vec<Waiting> =
             (0..40).map(|i| enter(&queue, 1, &format!("guess-{i}")).unwrap()).collect();
         let mut ann = enter(&queue, 1, "ann").unwrap();
-        let mut turns = vec![turn];
+        let mut slots = vec![slot];
         for guess in &mut guesses {
-            turns.clear();
-            let Poll::Ready(Ok(turn)) = poll(guess) else { panic!("each in its turn") };
-            turns.push(turn);
+            slots.clear();
+            let Poll::Ready(Ok(slot)) = poll(guess) else { panic!("each in its order") };
+            slots.push(slot);
         }
-        turns.clear();
+        slots.clear();
         assert!(matches!(poll(&mut ann), Poll::Ready(Ok(_))));
     }
 
@@ -335,11 +335,11 @@ mod tests {
 
     #[test]
     fn those_who_have_gone_hold_no_places() {
-        let (queue, turn) = busy_queue();
+        let (queue, slot) = busy_queue();
         let gone: Vec<Waiting> = (0..4).map(|_| enter(&queue, 1, "ann").unwrap()).collect();
         drop(gone);
         let mut next = enter(&queue, 1, "ann").unwrap();
-        drop(turn);
+        drop(slot);
         assert!(matches!(poll(&mut next), Poll::Ready(Ok(_))));
     }
 }

@@ -1,8 +1,8 @@
-//! Who asks, what may they do, and with whose data? The one door that every handler goes through.
+//! Who asks, what may they do, and with whose data? Every handler asks here.
 //!
-//! A handler gets an [`Asker`], a [`Pusher`], a [`Deleter`], an [`Operator`] or a [`Scraper`] from its request and nothing else that names a tenant; the query
-//! room takes questions from the first only, and a push is taken in by the second only. So no handler can forget a tenant, a
-//! scope or a label filter.
+//! A handler gets a [`QueryAccess`], a [`PushAccess`], a [`DeleteAccess`], an [`OperatorAccess`], a [`MetricsAccess`] or an
+//! [`Identity`] from its request and nothing else that names a tenant; the query crate takes questions from the first only,
+//! and a push is taken in by the second only. So no handler can forget a tenant, a scope or a label filter.
 
 mod check_queue;
 mod credentials;
@@ -14,7 +14,7 @@ pub use credentials::{AccessError, Credentials};
 pub use grant::{Grant, Scope, Scopes};
 
 use crate::http::failure::Failure;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -24,13 +24,13 @@ use strandline_ingest::{Intake, PushMemory};
 use strandline_model::{DeletionMode, Limits, TenantId};
 use strandline_query::{LabelFilter, ReadRules, Reader};
 
-/// May read: hands out the [`Reader`] that the query room wants.
+/// May read: hands out the [`Reader`] that the query crate wants.
 #[derive(Debug, Clone)]
-pub(crate) struct Asker(pub(crate) Reader);
+pub(crate) struct QueryAccess(pub(crate) Reader);
 
 /// May push, for one tenant.
 #[derive(Debug, Clone)]
-pub(crate) struct Pusher {
+pub(crate) struct PushAccess {
     tenant: TenantId,
     limits: Arc<Limits>,
     filter: Option<Arc<LabelFilter>>,
@@ -38,25 +38,25 @@ pub(crate) struct Pusher {
 
 /// May delete lines of one tenant, and see what was deleted.
 #[derive(Debug, Clone)]
-pub(crate) struct Deleter {
+pub(crate) struct DeleteAccess {
     tenant: TenantId,
 }
 
-/// May run the server: see its settings, flush, stop it.
+/// May operate the server: see its settings, flush it, change its log level, stop it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Operator;
+pub(crate) struct OperatorAccess;
 
 /// May read the server's metrics, which name all tenants.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scraper;
+pub(crate) struct MetricsAccess;
 
-/// May know that the server is there and how it does: anybody with credentials, where there are any.
+/// Has valid credentials, of whatever scope, or the server asks for none: enough to learn that the server runs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Known;
+pub(crate) struct Identity;
 
-impl Asker {
+impl QueryAccess {
     /// Who reads by the head of this request.
-    pub(crate) async fn of(state: &Door, parts: &Parts) -> Result<Self, Failure> {
+    pub(crate) async fn of(state: &AppState, parts: &Parts) -> Result<Self, Failure> {
         let (grant, headers) = (granted(state, parts, Scope::Query).await?, &parts.headers);
         let tenants = tenants::for_read(&grant, headers, &state.config)?;
         let strict = state.config.strict;
@@ -67,16 +67,16 @@ impl Asker {
     }
 }
 
-impl Pusher {
+impl PushAccess {
     /// Who pushes by the head of this request.
-    pub(crate) async fn of(state: &Door, parts: &Parts) -> Result<Self, Failure> {
+    pub(crate) async fn of(state: &AppState, parts: &Parts) -> Result<Self, Failure> {
         let (grant, headers) = (granted(state, parts, Scope::Push).await?, &parts.headers);
         let tenant = tenants::for_write(&grant, headers, &state.config)?;
         Ok(Self { limits: state.config.limits.of(&tenant), tenant, filter: grant.filter.clone() })
     }
 
     /// Takes in a push that was received at `now_ns`, into `memory`.
-    pub(crate) fn intake<'c>(&self, state: &'c Door, now_ns: i64, memory: PushMemory) -> Intake<'c> {
+    pub(crate) fn intake<'c>(&self, state: &'c AppState, now_ns: i64, memory: PushMemory) -> Intake<'c> {
         let intake = Intake::new(self.tenant.clone(), &self.limits, now_ns, &state.labels)
             .with_memory(memory)
             .counted_by(&state.active);
@@ -97,9 +97,9 @@ impl Pusher {
     }
 }
 
-impl Deleter {
+impl DeleteAccess {
     /// Who deletes by the head of this request.
-    pub(crate) async fn of(state: &Door, parts: &Parts) -> Result<Self, Failure> {
+    pub(crate) async fn of(state: &AppState, parts: &Parts) -> Result<Self, Failure> {
         let (grant, headers) = (granted(state, parts, Scope::Delete).await?, &parts.headers);
         let tenant = tenants::for_write(&grant, headers, &state.config)?;
         let forbidden = |why: String| Err(Failure::new(StatusCode::FORBIDDEN, why));
@@ -123,7 +123,7 @@ impl Deleter {
 }
 
 /// What a request is allowed by its head, if that includes `scope`.
-async fn granted(state: &Door, parts: &Parts, scope: Scope) -> Result<Arc<Grant>, Failure> {
+async fn granted(state: &AppState, parts: &Parts, scope: Scope) -> Result<Arc<Grant>, Failure> {
     let grant = state.config.credentials.grant(&parts.headers, peer(parts)).await?;
     if grant.scopes.has(scope) {
         return Ok(grant);
@@ -147,42 +147,42 @@ pub(crate) fn peer(parts: &Parts) -> IpAddr {
     parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0)
 }
 
-impl FromRequestParts<Door> for Asker {
+impl FromRequestParts<AppState> for QueryAccess {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Failure> {
         Self::of(state, parts).await
     }
 }
 
-impl FromRequestParts<Door> for Deleter {
+impl FromRequestParts<AppState> for DeleteAccess {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Failure> {
         Self::of(state, parts).await
     }
 }
 
-impl FromRequestParts<Door> for Operator {
+impl FromRequestParts<AppState> for OperatorAccess {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Failure> {
         granted(state, parts, Scope::Operate).await.map(|_| Self)
     }
 }
 
-impl FromRequestParts<Door> for Scraper {
+impl FromRequestParts<AppState> for MetricsAccess {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Failure> {
         granted(state, parts, Scope::Metrics).await.map(|_| Self)
     }
 }
 
-impl FromRequestParts<Door> for Known {
+impl FromRequestParts<AppState> for Identity {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, state: &Door) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Failure> {
         state.config.credentials.grant(&parts.headers, peer(parts)).await.map(|_| Self)
     }
 }

@@ -82,14 +82,14 @@ impl Passwords {
             return Ok(Some(Arc::clone(&user.grant)));
         }
         let busy = |Busy| Failure::busy("too many passwords are being checked; retry after a moment");
-        let turn = self.checks.turn(peer, name).await.map_err(busy)?;
+        let slot = self.checks.slot(peer, name).await.map_err(busy)?;
         let (checked, password) = (Arc::clone(user), password.as_bytes().to_vec());
         let check = tokio::task::spawn_blocking(move || {
             strandline_model::polling::assert_none("checking a password");
             let is_right =
                 Argon2::default().verify_password(&password, &checked.hash.password_hash()).is_ok();
             // Not before, even if the client has gone: the thread is busy until now.
-            drop(turn);
+            drop(slot);
             is_right
         });
         if !check.await.map_err(|_| Failure::internal())? || is_decoy {
@@ -127,14 +127,14 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             assert!(passwords.check("ann", "right", home).await.unwrap().is_some());
-            let turn = checks.turn(flood, "x").await.unwrap();
+            let slot = checks.slot(flood, "x").await.unwrap();
             assert!(passwords.check("ann", "right", flood).await.unwrap().is_some(), "remembered");
             let mut wrong = pin!(passwords.check("ann", "wrong", home));
             let mut nobody = pin!(passwords.check("nobody", "right", home));
             let mut context = Context::from_waker(Waker::noop());
             assert!(wrong.as_mut().poll(&mut context).is_pending());
             assert!(nobody.as_mut().poll(&mut context).is_pending());
-            drop(turn);
+            drop(slot);
             assert!(wrong.await.unwrap().is_none() && nobody.await.unwrap().is_none());
         });
     }

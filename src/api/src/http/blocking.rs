@@ -4,7 +4,7 @@
 //! to no tenant have slots of their own, so that none of them waits for queries.
 
 use crate::http::failure::Failure;
-use crate::state::Door;
+use crate::state::AppState;
 use std::sync::Arc;
 use strandline_query::{CancelFlag, QueryError, Queue, Reader, Turn, Waiting};
 use tokio::sync::Semaphore;
@@ -26,7 +26,7 @@ impl Drop for CancelOnDrop {
 
 /// Runs `work` on a blocking thread when it is its turn among the requests of all tenants.
 pub(crate) async fn in_turn<T: Send + 'static>(
-    state: &Door,
+    state: &AppState,
     queue: Queue,
     reader: &Reader,
     work: impl FnOnce(Turn) -> Result<T, Failure> + Send + 'static,
@@ -52,7 +52,7 @@ pub(crate) async fn turn(waiting: Waiting) -> Result<Turn, Failure> {
 
 /// Runs what belongs to no tenant, costs little and needs no credentials.
 pub(crate) async fn read<T: Send + 'static>(
-    state: &Door,
+    state: &AppState,
     work: impl FnOnce(CancelFlag) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     in_slot(&state.reading, work).await
@@ -60,7 +60,7 @@ pub(crate) async fn read<T: Send + 'static>(
 
 /// Runs what changes the store or waits for it.
 pub(crate) async fn operate<T: Send + 'static>(
-    state: &Door,
+    state: &AppState,
     work: impl FnOnce(CancelFlag) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     in_slot(&state.operating, work).await

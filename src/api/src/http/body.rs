@@ -3,7 +3,7 @@
 //! Memory is taken for what has arrived, never for what a header announces. A client has to keep a least rate on
 //! average, to finish in time, and while others wait for memory it has to be quick or to come again.
 
-use crate::state::Door;
+use crate::state::AppState;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
@@ -45,7 +45,7 @@ pub(crate) struct BodyRules {
 }
 
 /// The rules for bodies of pushes.
-pub(crate) fn body_rules(state: &Door) -> BodyRules {
+pub(crate) fn body_rules(state: &AppState) -> BodyRules {
     BodyRules {
         max_bytes: state.config.max_body_bytes,
         setting: Some("server.max_body_bytes"),

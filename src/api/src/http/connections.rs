@@ -82,7 +82,7 @@ pub(crate) fn client_network(address: IpAddr) -> IpAddr {
 }
 
 impl Connections {
-    /// Room for `max` connections, and for `max_of_address` of one client.
+    /// At most `max` connections, and `max_of_address` of one client.
     pub(crate) fn new(max: usize, max_of_address: usize, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
             max: max.max(1),
@@ -232,7 +232,7 @@ impl Activity {
         self.clock.monotonic_ns()
     }
 
-    /// Resolves when the connection is to make room.
+    /// Resolves when the connection is asked to end, so that another may be opened.
     pub(crate) async fn asked_to_close(&self) {
         self.close.notified().await;
     }
@@ -262,7 +262,7 @@ mod tests {
         IpAddr::from([10, 0, 0, last])
     }
 
-    fn room(max: usize, of_address: usize) -> (Arc<Connections>, Arc<ManualClock>) {
+    fn connections(max: usize, of_address: usize) -> (Arc<Connections>, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::at(0));
         (Connections::new(max, of_address, Arc::clone(&clock) as _), clock)
     }
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_longest_idle_of_the_greediest_gives_way() {
-        let (connections, clock) = room(4, 3);
+        let (connections, clock) = connections(4, 3);
         let modest = open(&connections, 1);
         let greedy: Vec<Slot> = (0..3)
             .map(|_| {
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn one_address_makes_room_for_itself_alone() {
-        let (connections, _) = room(10, 2);
+        let (connections, _) = connections(10, 2);
         let (first, second, other) = (open(&connections, 1), open(&connections, 1), open(&connections, 2));
         let third = open(&connections, 1);
         assert!(is_closed(&first) && !is_closed(&second) && !is_closed(&other));
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn the_reserve_lets_the_newest_in() {
-        let (connections, _) = room(1, 1);
+        let (connections, _) = connections(1, 1);
         let only = open(&connections, 1);
         let _busy = only.activity.begin();
         let reserved = |last: u8| match connections.admit(address(last)) {
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn idle_time_begins_with_the_last_answer() {
-        let (connections, clock) = room(1, 1);
+        let (connections, clock) = connections(1, 1);
         let slot = open(&connections, 1);
         clock.advance(5);
         assert_eq!((slot.activity.idle_ns(), slot.activity.has_asked()), (5, false));

@@ -3,7 +3,7 @@
 use crate::http::blocking;
 use crate::http::body::{self, BodyError, BodyRules, body_rules};
 use crate::http::failure::Failure;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -30,7 +30,7 @@ pub(crate) struct Params {
 impl Params {
     /// Reads the parameters of a request of `tenant`; its headers come back with them.
     pub(crate) async fn of(
-        state: &Door,
+        state: &AppState,
         tenant: &TenantId,
         request: Request,
     ) -> Result<(Self, HeaderMap), Failure> {

@@ -2,7 +2,7 @@
 //! none: what it keeps in memory is given back after a while.
 
 use crate::http::answer::PIECE_BYTES;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::middleware;
 use axum::response::Response;
@@ -186,7 +186,7 @@ pub(crate) struct Stall(Weak<Mutex<Sending>>);
 /// `server.write_timeout`, which makes that a least rate, too. What the answer holds is free then, though a connection that
 /// does not ask for more does not learn of it.
 pub(crate) async fn give_up_stalled(
-    State(state): State<Door>,
+    State(state): State<AppState>,
     request: Request,
     next: middleware::Next,
 ) -> Response {

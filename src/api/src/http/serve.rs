@@ -11,7 +11,7 @@ use crate::http::failure::Failure;
 use crate::http::polling::{self, MarkedTasks};
 use crate::http::write_timeout::WriteTimeout;
 use crate::router::{otlp_grpc_router, reserve_router, router};
-use crate::state::{ApiState, Door, Shared};
+use crate::state::{ApiState, AppState, SharedState};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{StatusCode, Version};
@@ -51,7 +51,7 @@ const MAX_HTTP2_STREAMS: u32 = 64;
 const HTTP2_WINDOW: u32 = 65_535;
 const HTTP2_PING: Duration = Duration::from_secs(30);
 
-/// Why the door closed unasked.
+/// Why the server ended without having been asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The listening socket is of no use any more.
@@ -86,7 +86,7 @@ fn is_loopback(listener: &TcpListener) -> bool {
 
 async fn accept(
     listener: TcpListener,
-    state: Door,
+    state: AppState,
     app: Router,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ApiError> {
@@ -143,7 +143,7 @@ fn is_fatal(error: &std::io::Error) -> bool {
 async fn drain(
     closing: &watch::Sender<bool>,
     mut connections: JoinSet<()>,
-    state: &Shared,
+    state: &SharedState,
     timeout: Duration,
 ) {
     closing.send_replace(true);
@@ -168,14 +168,14 @@ struct Service {
     is_reserve: bool,
 }
 
-/// Takes a connection, through the lock if there is one.
+/// Takes a connection, through TLS if it is set up.
 async fn taken(stream: TcpStream, peer: Peer, service: Service, slot: Slot, closed: watch::Receiver<bool>) {
     // Small answers must not wait for more to come.
     let _ = stream.set_nodelay(true);
     let Some(tls) = service.config.tls.clone() else {
         return connection(stream, peer, service, slot, closed).await;
     };
-    // The lock of this moment, for as long as the connection lives.
+    // A later change of the certificate does not concern this connection.
     let acceptor = if service.is_reserve { tls.http1_acceptor() } else { tls.acceptor() };
     let agreed = tokio::select! {
         agreed = tokio::time::timeout(service.config.header_timeout, acceptor.accept(stream)) => agreed,

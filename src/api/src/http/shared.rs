@@ -3,7 +3,7 @@
 
 use crate::http::blocking::{self, CancelOnDrop};
 use crate::http::failure::Failure;
-use crate::state::Door;
+use crate::state::AppState;
 use std::pin::Pin;
 use std::sync::Arc;
 use strandline_query::{
@@ -20,7 +20,7 @@ pub(crate) enum Step<T> {
 
 /// The turn in which a query is read.
 pub(crate) struct Reading {
-    state: Door,
+    state: AppState,
     turn: Turn,
 }
 
@@ -35,7 +35,7 @@ enum Finish {
 
 /// What is needed to run a query, beside itself, and what is made of its answer.
 struct Ask<F> {
-    state: Door,
+    state: AppState,
     reader: Reader,
     deadline: Deadline,
     kind: Finish,
@@ -44,7 +44,7 @@ struct Ask<F> {
 
 /// Runs `read` on a blocking thread, which ends with a call of [`Reading::run`].
 pub(crate) async fn query<T: Send + 'static>(
-    state: &Door,
+    state: &AppState,
     reader: &Reader,
     read: impl FnOnce(Reading) -> Result<Step<T>, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

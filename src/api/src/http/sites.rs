@@ -8,7 +8,7 @@
 //! address (DNS rebinding) counts as the same origin; it is told by the `Host`.
 
 use crate::http::failure::Failure;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::uri::Authority;
@@ -27,7 +27,7 @@ const MAX_LOGGED_CHARS: usize = 100;
 const FORM_TYPES: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
 
 /// Lets a push through unless it comes from a foreign page. Its content type is not looked at: agents send any.
-pub(crate) async fn guard_push(State(state): State<Door>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard_push(State(state): State<AppState>, request: Request, next: Next) -> Response {
     match check_origin(&state.config.allowed_origins, request.headers(), request.uri()) {
         Ok(()) => next.run(request).await,
         Err(failure) => failure.into_response(),
@@ -35,7 +35,7 @@ pub(crate) async fn guard_push(State(state): State<Door>, request: Request, next
 }
 
 /// Lets a request that only looks through; one that changes something, unless it comes from a foreign page or is a form.
-pub(crate) async fn guard_change(State(state): State<Door>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard_change(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let checked = match *request.method() {
         Method::GET | Method::HEAD => Ok(()),
         _ => check_origin(&state.config.allowed_origins, request.headers(), request.uri())
@@ -50,7 +50,7 @@ pub(crate) async fn guard_change(State(state): State<Door>, request: Request, ne
 /// What [`guard_host`] has to know.
 #[derive(Clone)]
 pub(crate) struct HostRule {
-    pub(crate) state: Door,
+    pub(crate) state: AppState,
     /// Whether the server listens on the loopback address alone. There every name but `localhost` is somebody's trick; on
     /// other addresses the server cannot know its names unless it is told.
     pub(crate) is_loopback: bool,

@@ -1,4 +1,4 @@
-//! How is the door locked? TLS with a certificate that can be changed while the server runs: connections that are open go on
+//! How is a TLS connection accepted? With a certificate that can be changed while the server runs: connections that are open go on
 //! with the old one, new ones get the new one.
 
 use rustls::RootCertStore;
@@ -54,26 +54,26 @@ pub enum TlsError {
     Pair(rustls::Error),
 }
 
-/// The lock, with the key that holds at the moment.
+/// Makes TLS acceptors, with the certificate and key that hold at the moment.
 #[derive(Debug)]
 pub struct Tls {
     current: RwLock<Arc<ServerConfig>>,
 }
 
 impl Tls {
-    /// A lock of these files.
+    /// Acceptors with what these files hold.
     pub fn new(files: &TlsFiles) -> Result<Self, TlsError> {
         Ok(Self { current: RwLock::new(server_config(files)?) })
     }
 
-    /// Changes the lock for connections to come; on an error it stays as it is.
+    /// Changes the acceptor of connections to come; on an error it stays as it is.
     pub fn replace(&self, files: &TlsFiles) -> Result<(), TlsError> {
         let config = server_config(files)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
     }
 
-    /// What takes the next connection.
+    /// The acceptor of the next connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         self.now().into()
     }

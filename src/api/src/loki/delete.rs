@@ -1,14 +1,14 @@
-//! How are lines deleted by request? Loki's `delete` endpoint (loki-surface 6.1), which hides them before it answers.
+//! How are lines deleted by request? Loki's `delete` endpoint, which hides them before it answers.
 
 use super::duration;
 use super::json::put_text;
 use super::window::parse_timestamp;
-use crate::access::{Asker, Deleter};
+use crate::access::{DeleteAccess, QueryAccess};
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -21,11 +21,11 @@ const MILLISECOND_NS: i64 = 1_000_000;
 
 /// `POST|PUT /loki/api/v1/delete`
 pub(crate) async fn add(
-    State(state): State<Door>,
-    deleter: Deleter,
+    State(state): State<AppState>,
+    access: DeleteAccess,
     request: Request,
 ) -> Result<Response, Failure> {
-    let tenant = deleter.tenant();
+    let tenant = access.tenant();
     let (params, _) = Params::of(&state, &tenant, request).await?;
     let query = params.get("query").ok_or_else(|| Failure::bad_request("query not set"))?.to_owned();
     let range = range(&params, state.query.clock().now_ns())?;
@@ -75,11 +75,11 @@ fn range(params: &Params, now_ns: i64) -> Result<(i64, i64), Failure> {
 
 /// `GET /loki/api/v1/delete`
 pub(crate) async fn list(
-    State(state): State<Door>,
-    deleter: Deleter,
+    State(state): State<AppState>,
+    access: DeleteAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
-    let tenant = deleter.tenant();
+    let tenant = access.tenant();
     let (params, headers) = Params::of(&state, &tenant, request).await?;
     let bound = |name: &str| {
         let wrong = |_| Failure::bad_request(format!("invalid {name} time"));
@@ -126,11 +126,11 @@ fn seconds(ns: i64) -> String {
 
 /// `DELETE /loki/api/v1/delete`
 pub(crate) async fn cancel(
-    State(state): State<Door>,
-    deleter: Deleter,
+    State(state): State<AppState>,
+    access: DeleteAccess,
     request: Request,
 ) -> Result<StatusCode, Failure> {
-    let tenant = deleter.tenant();
+    let tenant = access.tenant();
     let (params, _) = Params::of(&state, &tenant, request).await?;
     let number = params.get("request_id").and_then(|id| u64::from_str_radix(id, 16).ok());
     let number = number.ok_or_else(|| refused(DeleteError::Unknown))?;
@@ -140,7 +140,7 @@ pub(crate) async fn cancel(
 }
 
 /// `GET /loki/api/v1/cache/generation_numbers`: Loki's own parts ask it; there is no cache here that could be stale.
-pub(crate) async fn generation_numbers(_: Asker) -> Answer {
+pub(crate) async fn generation_numbers(_: QueryAccess) -> Answer {
     Answer::json(b"\"\"\n".to_vec())
 }
 

@@ -2,13 +2,13 @@
 
 use super::json::{put_int, put_text, put_texts};
 use super::{labels, logs, selector, window};
-use crate::access::Asker;
+use crate::access::QueryAccess;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
 use crate::http::shared;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Path, Request, State};
 use std::collections::BTreeMap;
 use strandline_model::TimeRange;
@@ -24,8 +24,8 @@ const DEFAULT_LIMIT: usize = 1000;
 
 /// `GET|POST /loki/api/v1/detected_labels`
 pub(crate) async fn labels(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = labels::Question::of(&state, reader, request).await?;
@@ -40,8 +40,8 @@ pub(crate) async fn labels(
 
 /// `GET|POST /loki/api/v1/detected_fields`
 pub(crate) async fn fields(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     answer(&state, reader, request, |engine, lines, limit, deadline, gzip| {
@@ -53,9 +53,9 @@ pub(crate) async fn fields(
 
 /// `GET|POST /loki/api/v1/detected_field/{name}/values`
 pub(crate) async fn values(
-    State(state): State<Door>,
+    State(state): State<AppState>,
     Path(name): Path<String>,
-    Asker(reader): Asker,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     answer(&state, reader, request, move |engine, lines, limit, deadline, gzip| {
@@ -73,7 +73,7 @@ struct Question {
 
 impl Question {
     /// Reads the question; CPU work, for patterns are compiled.
-    fn of(state: &Door, reader: Reader, params: &Params, turn: &Turn) -> Result<Self, Failure> {
+    fn of(state: &AppState, reader: Reader, params: &Params, turn: &Turn) -> Result<Self, Failure> {
         let window = window::ordered(state, &reader, params)?;
         // Checked as Loki does, though nothing here has steps.
         window::step(params, window)?;
@@ -108,7 +108,7 @@ fn positive(params: &Params, name: &str) -> Result<Option<usize>, Failure> {
 }
 
 async fn answer(
-    state: &Door,
+    state: &AppState,
     reader: Reader,
     request: Request,
     ask: impl FnOnce(&QueryEngine, &LogResult, usize, &Deadline, bool) -> Result<Answer, QueryError>
@@ -116,12 +116,12 @@ async fn answer(
     + 'static,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(state, reader.payer(), request).await?;
-    let (door, asker) = (state.clone(), reader.clone());
+    let (shared, own_reader) = (state.clone(), reader.clone());
     shared::query(state, &reader, move |reading| {
-        let Question { request, limit } = Question::of(&door, asker, &params, reading.turn())?;
+        let Question { request, limit } = Question::of(&shared, own_reader, &params, reading.turn())?;
         // Each line is parsed once more: as much work as the query, and more for lines of JSON.
         reading.run_and_work(request, move |lines, deadline| {
-            Ok(ask(&door.query, &lines, limit, deadline, takes_gzip(&headers))?)
+            Ok(ask(&shared.query, &lines, limit, deadline, takes_gzip(&headers))?)
         })
     })
     .await

@@ -1,21 +1,21 @@
 //! How is a query laid out for reading?
 
-use crate::access::Known;
+use crate::access::Identity;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
 use crate::http::respond;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use strandline_model::TenantId;
 
-/// `GET|POST /loki/api/v1/format_query`. Unlike everywhere else, a mistake in the query is told in JSON (loki-surface 3.7).
+/// `GET|POST /loki/api/v1/format_query`. Unlike everywhere else, a mistake in the query is told in JSON.
 pub(crate) async fn format_query(
-    State(state): State<Door>,
-    _: Known,
+    State(state): State<AppState>,
+    _: Identity,
     request: Request,
 ) -> Result<Response, Failure> {
     let (params, headers) = Params::of(&state, &TenantId::default_tenant(), request).await?;

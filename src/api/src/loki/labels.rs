@@ -3,12 +3,12 @@
 use super::json::{put_object, put_text, put_texts};
 use super::selector;
 use super::window::{self, Window};
-use crate::access::Asker;
+use crate::access::QueryAccess;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ pub(super) struct Question {
 }
 
 impl Question {
-    pub(super) async fn of(state: &Door, reader: Reader, request: Request) -> Result<Self, Failure> {
+    pub(super) async fn of(state: &AppState, reader: Reader, request: Request) -> Result<Self, Failure> {
         let (params, headers) = Params::of(state, reader.payer(), request).await?;
         let Window { start, end } = window::allowed(state, &reader, &params)?;
         if end < start {
@@ -38,8 +38,8 @@ impl Question {
 
 /// `GET|POST /loki/api/v1/labels` and its older names.
 pub(crate) async fn names(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
@@ -52,9 +52,9 @@ pub(crate) async fn names(
 
 /// `GET|POST /loki/api/v1/label/{name}/values` and its older name.
 pub(crate) async fn values(
-    State(state): State<Door>,
+    State(state): State<AppState>,
     Path(name): Path<String>,
-    Asker(reader): Asker,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
@@ -66,7 +66,7 @@ pub(crate) async fn values(
 }
 
 async fn texts(
-    state: &Door,
+    state: &AppState,
     question: Question,
     ask: impl FnOnce(&QueryEngine, &Turn, &Question) -> Result<Looked<BTreeSet<String>>, Failure> + Send + 'static,
 ) -> Result<Answer, Failure> {
@@ -126,8 +126,8 @@ pub(super) fn separated<T>(
 
 /// `GET|POST /loki/api/v1/series` and its older name.
 pub(crate) async fn series(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;

@@ -1,14 +1,14 @@
-//! What do clients of before Loki's v1 API get? `/api/prom/query` answers lines in a form of its own (loki-surface 3.6).
+//! What do clients of before Loki's v1 API get? `/api/prom/query` answers lines in a form of its own.
 
 use super::json::{put_line, put_text};
 use super::logs::{self, Question};
 use super::stats;
-use crate::access::Asker;
+use crate::access::QueryAccess;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::failure::Failure;
 use crate::http::params::Params;
 use crate::http::shared;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Request, State};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use strandline_query::LogResult;
 
 /// `GET|POST /api/prom/query`: lines; `regexp` is one more filter.
 pub(crate) async fn query(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     let (mut params, headers) = Params::of(&state, reader.payer(), request).await?;
@@ -29,9 +29,10 @@ pub(crate) async fn query(
         let _ = write_quoted(&mut text, regexp);
         params.set("query", text);
     }
-    let (door, asker) = (state.clone(), reader.clone());
+    let (shared, own_reader) = (state.clone(), reader.clone());
     shared::query(&state, &reader, move |reading| {
-        let Question::Log(request) = logs::over_range(&door, asker, &params, &headers, reading.turn())?
+        let Question::Log(request) =
+            logs::over_range(&shared, own_reader, &params, &headers, reading.turn())?
         else {
             return Err(Failure::bad_request("legacy endpoints only support streams result type"));
         };

@@ -2,12 +2,12 @@
 
 use super::streams::{self, CATEGORIZE};
 use super::{metrics, window};
-use crate::access::Asker;
+use crate::access::QueryAccess;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::failure::Failure;
 use crate::http::params::Params;
 use crate::http::shared;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use strandline_model::TimeRange;
@@ -29,8 +29,8 @@ pub(crate) enum Question {
 
 /// `GET|POST /loki/api/v1/query_range`
 pub(crate) async fn query_range(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, reader.payer(), request).await?;
@@ -42,8 +42,8 @@ pub(crate) async fn query_range(
 
 /// `GET|POST /loki/api/v1/query`: numbers at `time`, or the newest lines up to it.
 pub(crate) async fn query(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, reader.payer(), request).await?;
@@ -55,7 +55,7 @@ pub(crate) async fn query(
 
 /// A question with `start`, `end` and `step`.
 pub(crate) fn over_range(
-    state: &Door,
+    state: &AppState,
     reader: Reader,
     params: &Params,
     headers: &HeaderMap,
@@ -81,7 +81,7 @@ pub(crate) fn over_range(
 
 /// A question with `time`.
 pub(crate) fn at_time(
-    state: &Door,
+    state: &AppState,
     reader: Reader,
     params: &Params,
     headers: &HeaderMap,
@@ -109,13 +109,13 @@ pub(crate) fn at_time(
 
 /// Reads the question, runs it and writes its answer. All of it is CPU work: patterns are compiled while a question is read.
 async fn answer(
-    state: &Door,
+    state: &AppState,
     reader: Reader,
     headers: HeaderMap,
-    read: impl FnOnce(&Door, Reader, &HeaderMap, &Turn) -> Result<Question, Failure> + Send + 'static,
+    read: impl FnOnce(&AppState, Reader, &HeaderMap, &Turn) -> Result<Question, Failure> + Send + 'static,
 ) -> Result<Answer, Failure> {
-    let (door, asker) = (state.clone(), reader.clone());
-    shared::query(state, &reader, move |reading| match read(&door, asker, &headers, reading.turn())? {
+    let (app, own_reader) = (state.clone(), reader.clone());
+    shared::query(state, &reader, move |reading| match read(&app, own_reader, &headers, reading.turn())? {
         Question::Log(request) => {
             let (flags, gzip) = (encoding_flags(&headers), takes_gzip(&headers));
             let categorize = flags.iter().any(|flag| flag == CATEGORIZE);
@@ -137,7 +137,7 @@ fn metric_request(reader: Reader, query: MetricQuery, steps: Steps, headers: &He
     MetricRequest { reader, query, steps, max_series, cut_series }
 }
 
-/// Grafana's Logs Drilldown would rather show some series than none (loki-surface 3.4).
+/// Grafana's Logs Drilldown would rather show some series than none.
 fn is_drilldown(headers: &HeaderMap) -> bool {
     let tags = headers.get_all(QUERY_TAGS).iter().filter_map(|v| v.to_str().ok());
     tags.flat_map(|tags| tags.split(',')).any(|tag| tag.trim() == DRILLDOWN)

@@ -3,30 +3,31 @@
 use super::json::{put_int, put_text, put_texts};
 use super::labels::{holding, separated};
 use super::{selector, window};
-use crate::access::Asker;
+use crate::access::QueryAccess;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Request, State};
 use strandline_model::TimeRange;
 use strandline_query::{Held, Pattern, PatternRequest, PatternResult, Queue};
 
 /// `GET|POST /loki/api/v1/patterns`: lines counted by pattern, level and time.
 pub(crate) async fn patterns(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, reader.payer(), request).await?;
     let window = window::ordered(&state, &reader, &params)?;
     let step_ns = window::step(&params, window)?;
     let range = TimeRange::new(window.start, window.end.saturating_add(1));
-    let (engine, gzip, asker) = (state.query.clone(), takes_gzip(&headers), reader.clone());
+    let (engine, gzip, own_reader) = (state.query.clone(), takes_gzip(&headers), reader.clone());
     blocking::in_turn(&state, Queue::Query, &reader, move |turn| {
-        let selector = selector::required(&asker, &params, turn.regexes())?;
-        let found = engine.patterns(&turn, &PatternRequest { reader: asker, selector, range, step_ns })?;
+        let selector = selector::required(&own_reader, &params, turn.regexes())?;
+        let found =
+            engine.patterns(&turn, &PatternRequest { reader: own_reader, selector, range, step_ns })?;
         Ok(encode(found, Held::from(turn), gzip))
     })
     .await

@@ -4,7 +4,7 @@ use crate::http::failure::{RETRY_AFTER_S, one_line};
 use crate::http::respond;
 use crate::push::{BodyLimits, PushError, decode_push};
 use crate::receive::{header, receive};
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use strandline_ingest::{Intake, Rejections};
 
 /// `POST /loki/api/v1/push` and its older name.
-pub(crate) async fn push(State(state): State<Door>, request: Request) -> Response {
+pub(crate) async fn push(State(state): State<AppState>, request: Request) -> Response {
     match receive(&state, request, decode).await {
         Ok(received) if !received.over_limit.is_empty() => {
             // These are to be sent again; what is in order has been stored, and is known when it comes again.

@@ -1,7 +1,7 @@
 //! Which rules and alerts are there? None until the server evaluates rules; clients are told so in the words of a Loki
-//! without rules (loki-surface 7).
+//! without rules.
 
-use crate::access::Asker;
+use crate::access::QueryAccess;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
 use crate::http::respond;
@@ -11,7 +11,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 /// `GET /prometheus/api/v1/rules`: groups and their state, as Grafana's alert page asks for them.
-pub(crate) async fn status(_: Asker, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn status(_: QueryAccess, RawQuery(query): RawQuery) -> Response {
     let params = Params::from_query(query.as_deref().unwrap_or(""));
     match params.get("type") {
         None | Some("alert" | "record") => answered(StatusCode::OK, json!({ "groups": [] }), None),
@@ -23,17 +23,17 @@ pub(crate) async fn status(_: Asker, RawQuery(query): RawQuery) -> Response {
 }
 
 /// `GET /prometheus/api/v1/alerts`: what fires.
-pub(crate) async fn alerts(_: Asker) -> Response {
+pub(crate) async fn alerts(_: QueryAccess) -> Response {
     answered(StatusCode::OK, json!({ "alerts": [] }), None)
 }
 
 /// `GET /loki/api/v1/rules` and one namespace of it, and the older names.
-pub(crate) async fn list(_: Asker) -> Failure {
+pub(crate) async fn list(_: QueryAccess) -> Failure {
     Failure::new(StatusCode::NOT_FOUND, "no rule groups found").with_newline()
 }
 
 /// `GET /loki/api/v1/rules/{namespace}/{group}` and its older name. Grafana takes this text for rules that can be kept here.
-pub(crate) async fn group(_: Asker) -> Failure {
+pub(crate) async fn group(_: QueryAccess) -> Failure {
     Failure::new(StatusCode::NOT_FOUND, "group does not exist").with_newline()
 }
 

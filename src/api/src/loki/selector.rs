@@ -1,5 +1,5 @@
 //! Which streams does a parameter mean? The one place where the metadata and index endpoints read selectors, by the rules
-//! of the reader. What the reader may see of what is selected is the query room's business.
+//! of the reader. What the reader may see of what is selected is the query crate's business.
 
 use crate::http::failure::Failure;
 use crate::http::params::Params;

@@ -5,12 +5,12 @@ use super::labels::{holding, separated};
 use super::metrics::put_point;
 use super::window::Window;
 use super::{selector, stats, window};
-use crate::access::Asker;
+use crate::access::QueryAccess;
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use strandline_model::TimeRange;
@@ -33,7 +33,7 @@ struct Question {
 }
 
 impl Question {
-    async fn of(state: &Door, reader: Reader, request: Request) -> Result<Self, Failure> {
+    async fn of(state: &AppState, reader: Reader, request: Request) -> Result<Self, Failure> {
         let (params, headers) = Params::of(state, reader.payer(), request).await?;
         let window = window::ordered(state, &reader, &params)?;
         Ok(Self { params, headers, reader, window })
@@ -46,8 +46,8 @@ impl Question {
 
 /// `GET|POST /loki/api/v1/index/stats`: how much a query over these streams would look at.
 pub(crate) async fn index_stats(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
@@ -65,8 +65,8 @@ pub(crate) async fn index_stats(
 
 /// `GET|POST /loki/api/v1/index/volume`: the bytes of label sets in the whole window.
 pub(crate) async fn index_volume(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
@@ -76,8 +76,8 @@ pub(crate) async fn index_volume(
 
 /// `GET|POST /loki/api/v1/index/volume_range`: the same, step by step.
 pub(crate) async fn index_volume_range(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
@@ -121,7 +121,7 @@ fn volumes(question: &Question, turn: &Turn) -> Result<(VolumeRequest, usize), F
 }
 
 async fn answer(
-    state: &Door,
+    state: &AppState,
     question: Question,
     step_ns: Option<i64>,
     form: Form,

@@ -3,7 +3,7 @@
 use super::duration;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
-use crate::state::Door;
+use crate::state::AppState;
 use chrono::DateTime;
 use std::fmt::Display;
 use strandline_model::time::{HOUR_NS, SECOND_NS};
@@ -25,13 +25,13 @@ pub(crate) struct Window {
 }
 
 /// The window of `start`, `end` and `since`, if it is not longer than the reader's limits allow.
-pub(crate) fn allowed(state: &Door, reader: &Reader, params: &Params) -> Result<Window, Failure> {
+pub(crate) fn allowed(state: &AppState, reader: &Reader, params: &Params) -> Result<Window, Failure> {
     let window = window(params, state.query.clock().now_ns())?;
     check_length(window, reader.rules().limits.max_query_length_ns)
 }
 
 /// The same, for endpoints that refuse a window whose end is before its start.
-pub(crate) fn ordered(state: &Door, reader: &Reader, params: &Params) -> Result<Window, Failure> {
+pub(crate) fn ordered(state: &AppState, reader: &Reader, params: &Params) -> Result<Window, Failure> {
     let window = allowed(state, reader, params)?;
     if window.end < window.start {
         return Err(Failure::bad_request("end timestamp must not be before or equal to start time"));

@@ -8,7 +8,7 @@ use crate::http::failure::{Failure, RETRY_AFTER_S};
 use crate::loki::push::{over_limit_text, refusal_text};
 use crate::push::{BodyLimits, OtlpFormat, PushError, decode_otlp};
 use crate::receive::{GRPC_ENCODING, Received, header, receive};
-use crate::state::Door;
+use crate::state::AppState;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderName};
@@ -41,7 +41,7 @@ const UNAVAILABLE: u64 = 14;
 const UNAUTHENTICATED: u64 = 16;
 
 /// The method.
-pub(crate) async fn export(State(state): State<Door>, request: Request) -> Response {
+pub(crate) async fn export(State(state): State<AppState>, request: Request) -> Response {
     let kind = header(request.headers(), CONTENT_TYPE).unwrap_or("");
     if !kind.starts_with("application/grpc") {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();

@@ -6,7 +6,7 @@ use crate::http::respond;
 use crate::loki::push::{over_limit_text, refusal_text};
 use crate::push::{BodyLimits, OtlpFormat, PushError, decode_otlp};
 use crate::receive::{header, receive};
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use strandline_ingest::Intake;
 
 /// `POST /otlp/v1/logs` and `/v1/logs`.
-pub(crate) async fn logs(State(state): State<Door>, request: Request) -> Response {
+pub(crate) async fn logs(State(state): State<AppState>, request: Request) -> Response {
     let format = format_of(request.headers());
     match receive(&state, request, decode).await {
         Ok(received) if !received.over_limit.is_empty() => {

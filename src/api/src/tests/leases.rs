@@ -162,8 +162,8 @@ fn turns_meanwhile(in_turn: bool) -> usize {
         interval_ns: 0,
         categorize: true,
     };
-    let asker = Arc::clone(&rig);
-    let finish = move |_, _: &Deadline| Ok(taken(&asker, Queue::Query, "a").len());
+    let own_rig = Arc::clone(&rig);
+    let finish = move |_, _: &Deadline| Ok(taken(&own_rig, Queue::Query, "a").len());
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let answer = shared::query(&rig.state.0, &reader, move |reading| match in_turn {
         true => reading.run_and_work(request, finish),

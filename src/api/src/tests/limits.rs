@@ -1,4 +1,4 @@
-//! Does the door stay shut to those who hold it open, and does it close in order?
+//! Does the server bound what clients can hold open, and does it stop in order?
 
 use super::rig::{Rig, T0};
 use crate::ApiConfig;

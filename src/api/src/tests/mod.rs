@@ -1,4 +1,4 @@
-//! Does the door work? Requests over real connections to a store in a temporary folder.
+//! Does the HTTP server work? Requests over real connections to a store in a temporary folder.
 
 mod ask;
 mod heads;

@@ -1,4 +1,4 @@
-//! What do the tests of the door stand on? A server of their own and a client that sees everything.
+//! What do the tests of the server stand on? A server of their own and a client that sees everything.
 
 use crate::{ApiConfig, ApiState, serve};
 use metrics_exporter_prometheus::PrometheusBuilder;

@@ -1,20 +1,20 @@
-//! Which lines come from now on? `tail`, a websocket (loki-surface 5).
+//! Which lines come from now on? `tail`, a websocket.
 
 mod frames;
-mod room;
+mod open_tails;
 mod session;
 
-pub(crate) use room::TailRoom;
+pub(crate) use open_tails::OpenTails;
 
 use super::logs::{encoding_flags, limit};
 use super::streams::CATEGORIZE;
 use super::window;
-use crate::access::{self, Asker};
+use crate::access::{self, QueryAccess};
 use crate::http::blocking;
 use crate::http::failure::Failure;
 use crate::http::params::Params;
 use crate::http::sites;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderMap;
@@ -45,8 +45,8 @@ struct Question {
 
 /// `GET /loki/api/v1/tail`
 pub(crate) async fn tail(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Response, Failure> {
     open(state, reader, request, false).await
@@ -54,14 +54,14 @@ pub(crate) async fn tail(
 
 /// `GET /api/prom/tail`
 pub(crate) async fn legacy_tail(
-    State(state): State<Door>,
-    Asker(reader): Asker,
+    State(state): State<AppState>,
+    QueryAccess(reader): QueryAccess,
     request: Request,
 ) -> Result<Response, Failure> {
     open(state, reader, request, true).await
 }
 
-async fn open(state: Door, reader: Reader, request: Request, legacy: bool) -> Result<Response, Failure> {
+async fn open(state: AppState, reader: Reader, request: Request, legacy: bool) -> Result<Response, Failure> {
     let (mut parts, _) = request.into_parts();
     sites::check_origin(&state.config.allowed_origins, &parts.headers, &parts.uri)?;
     // Before the query is read, which costs something.
@@ -69,21 +69,21 @@ async fn open(state: Door, reader: Reader, request: Request, legacy: bool) -> Re
     let upgrade = upgrade.await.map_err(|_| Failure::bad_request("Bad Request"))?;
     let address = access::peer(&parts);
     let params = Params::from_query(parts.uri.query().unwrap_or(""));
-    let (shared, asker, headers) = (state.clone(), reader.clone(), parts.headers);
-    let reading = move |_turn| question(&shared, asker, &params, &headers, legacy);
+    let (shared, own_reader, headers) = (state.clone(), reader.clone(), parts.headers);
+    let reading = move |_turn| question(&shared, own_reader, &params, &headers, legacy);
     let question = blocking::in_turn(&state, Queue::Lookup, &reader, reading).await?;
-    let place = state.tails.enter(address).map_err(Failure::busy)?;
+    let counted = state.tails.enter(address).map_err(Failure::busy)?;
     let upgrade = upgrade
         .max_message_size(MAX_CLIENT_BYTES)
         .max_frame_size(MAX_CLIENT_BYTES)
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES);
-    Ok(upgrade.on_upgrade(move |socket| session::run(state, question, socket, place)))
+    Ok(upgrade.on_upgrade(move |socket| session::run(state, question, socket, counted)))
 }
 
 /// Reads the request; CPU work, for patterns are compiled.
 fn question(
-    state: &Door,
+    state: &AppState,
     reader: Reader,
     params: &Params,
     headers: &HeaderMap,

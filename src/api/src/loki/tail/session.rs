@@ -1,11 +1,12 @@
 //! What happens on a tail's socket, from the history to the close frame?
 
+use super::Question;
 use super::frames::{self, Form};
-use super::{Question, room};
+use super::open_tails::{OpenTail, Share};
 use crate::http::blocking;
 use crate::http::failure::{Failure, one_line};
 use crate::http::polling;
-use crate::state::Door;
+use crate::state::AppState;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -57,13 +58,13 @@ struct Session {
     form: Form,
 }
 
-/// Serves a tail to its end. `place` is held until then.
-pub(super) async fn run(state: Door, question: Question, socket: WebSocket, place: room::Place) {
+/// Serves a tail to its end. `counted` is held until then.
+pub(super) async fn run(state: AppState, question: Question, socket: WebSocket, counted: OpenTail) {
     polling::marked(serve(state, question, socket)).await;
-    drop(place);
+    drop(counted);
 }
 
-async fn serve(state: Door, question: Question, socket: WebSocket) {
+async fn serve(state: AppState, question: Question, socket: WebSocket) {
     let mut ping = tokio::time::interval(PING);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ping.reset();
@@ -79,7 +80,7 @@ async fn serve(state: Door, question: Question, socket: WebSocket) {
 }
 
 impl Session {
-    async fn serve(&mut self, state: &Door, question: Question) -> Result<std::convert::Infallible, End> {
+    async fn serve(&mut self, state: &AppState, question: Question) -> Result<std::convert::Infallible, End> {
         let limits = std::sync::Arc::clone(&question.reader.rules().limits);
         let Some(query) = &question.query else {
             return Err(End::refused("only log selector is supported"));
@@ -103,7 +104,7 @@ impl Session {
     /// Opens the tail and reads its history, while the client may go away or the server stop.
     async fn begin(
         &mut self,
-        state: &Door,
+        state: &AppState,
         question: &Question,
         query: &LogQuery,
     ) -> Result<(Tail, History), End> {
@@ -191,8 +192,8 @@ fn ready<T>(poll: Poll<T>) -> Option<T> {
     }
 }
 
-/// A place among the tails of each tenant.
-fn shares(state: &Door, reader: &Reader) -> Result<Vec<room::Share<TenantId>>, End> {
+/// A share of the tails of each tenant.
+fn shares(state: &AppState, reader: &Reader) -> Result<Vec<Share<TenantId>>, End> {
     let max = reader.rules().limits.max_concurrent_tail_requests;
     let refused = |count| {
         End::refused(format!(

@@ -1,4 +1,4 @@
-//! What do a resource, a scope and a record become? Labels, metadata and a line, as Loki makes them (loki-surface 2.7).
+//! What do a resource, a scope and a record become? Labels, metadata and a line, as Loki makes them.
 //!
 //! Attributes of the resource that the rules call labels make the stream; all others, and those of the scope, are
 //! metadata of every record. They are made once and copied to each.

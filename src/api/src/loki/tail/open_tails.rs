@@ -9,15 +9,15 @@ use std::sync::Arc;
 use strandline_model::TenantId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// With fewer places than this, one client address may have all of them.
+/// With a maximum below this, one client address may have all of them.
 const LEAST_OF_ADDRESS: usize = 64;
 
-/// Room for the tails of all tenants. A tail is no connection of the server's any more, so it has bounds of its own.
+/// The tails of all tenants that are open. A tail is no connection of the server's any more, so it has bounds of its own.
 #[derive(Debug)]
-pub(crate) struct TailRoom {
+pub(crate) struct OpenTails {
     max: u32,
     max_of_address: usize,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     by_tenant: Counts<TenantId>,
     by_address: Counts<IpAddr>,
     closing: watch::Sender<bool>,
@@ -33,14 +33,14 @@ pub(super) struct Share<K: Hash + Eq> {
     of: K,
 }
 
-/// A tail's place; given back when dropped.
+/// One tail that is open; counted no more when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct OpenTail {
     _permit: OwnedSemaphorePermit,
     _of_address: Share<IpAddr>,
 }
 
-/// Why there is no place.
+/// Why a tail may not be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Full {
     #[error("too many tails are open (server.max_tails is {0})")]
@@ -51,30 +51,30 @@ pub(super) enum Full {
     Address { of: usize, all: u32 },
 }
 
-impl TailRoom {
-    /// Room for `max` tails, half of them for one client address.
+impl OpenTails {
+    /// At most `max` tails, half of them for one client address.
     pub(crate) fn new(max: usize) -> Self {
         let max = u32::try_from(max).unwrap_or(u32::MAX).min(1 << 20);
         Self {
             max,
             max_of_address: (max as usize).div_ceil(2).max(LEAST_OF_ADDRESS),
-            places: Arc::new(Semaphore::new(max as usize)),
+            slots: Arc::new(Semaphore::new(max as usize)),
             by_tenant: Counts::default(),
             by_address: Counts::default(),
             closing: watch::channel(false).0,
         }
     }
 
-    /// A place for a tail of this client, if there is one.
-    pub(super) fn enter(&self, address: IpAddr) -> Result<Place, Full> {
+    /// Counts one more tail of this client, if it may have one.
+    pub(super) fn enter(&self, address: IpAddr) -> Result<OpenTail, Full> {
         let full = Full::All(self.max);
         if *self.closing.borrow() {
             return Err(full);
         }
-        let _permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| full)?;
+        let _permit = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| full)?;
         let _of_address = Share::of(&self.by_address, client_network(address), self.max_of_address)
             .map_err(|_| Full::Address { of: self.max_of_address, all: self.max })?;
-        Ok(Place { _permit, _of_address })
+        Ok(OpenTail { _permit, _of_address })
     }
 
     /// One more tail of `tenant`; with `max` of them open, an error with the number that it would have been.
@@ -94,13 +94,13 @@ impl TailRoom {
 
     /// Tails that are open.
     pub(crate) fn open(&self) -> usize {
-        (self.max as usize).saturating_sub(self.places.available_permits())
+        (self.max as usize).saturating_sub(self.slots.available_permits())
     }
 
     /// Resolves when the last tail has ended.
     pub(crate) async fn emptied(&self) {
         // Fails only for a closed semaphore, which this one never is.
-        let _ = self.places.acquire_many(self.max).await;
+        let _ = self.slots.acquire_many(self.max).await;
     }
 }
 
@@ -138,34 +138,34 @@ mod tests {
     }
 
     #[test]
-    fn one_address_leaves_places_for_others() {
-        let room = TailRoom::new(200);
-        let mut greedy: Vec<Place> = (0..100).map(|_| room.enter(address(1)).unwrap()).collect();
-        assert_eq!(room.enter(address(1)).unwrap_err(), Full::Address { of: 100, all: 200 });
-        let _other = room.enter(address(2)).unwrap();
+    fn one_address_leaves_tails_for_others() {
+        let tails = OpenTails::new(200);
+        let mut greedy: Vec<OpenTail> = (0..100).map(|_| tails.enter(address(1)).unwrap()).collect();
+        assert_eq!(tails.enter(address(1)).unwrap_err(), Full::Address { of: 100, all: 200 });
+        let _other = tails.enter(address(2)).unwrap();
         greedy.pop();
-        assert!(room.enter(address(1)).is_ok());
+        assert!(tails.enter(address(1)).is_ok());
         drop(greedy);
-        assert_eq!((room.open(), room.by_address.lock().len()), (1, 1));
+        assert_eq!((tails.open(), tails.by_address.lock().len()), (1, 1));
     }
 
     #[test]
-    fn places_and_shares_come_back() {
-        let room = TailRoom::new(2);
+    fn what_ended_is_counted_no_more() {
+        let tails = OpenTails::new(2);
         let (a, b) = (TenantId::new("a").unwrap(), TenantId::new("b").unwrap());
-        let first = room.enter(address(1)).unwrap();
-        let _second = room.enter(address(1)).unwrap();
-        assert_eq!(room.enter(address(1)).unwrap_err(), Full::All(2));
-        assert_eq!(room.open(), 2);
+        let first = tails.enter(address(1)).unwrap();
+        let _second = tails.enter(address(1)).unwrap();
+        assert_eq!(tails.enter(address(1)).unwrap_err(), Full::All(2));
+        assert_eq!(tails.open(), 2);
         drop(first);
-        assert!(room.enter(address(1)).is_ok());
-        let share = room.count(&a, 1).unwrap();
-        assert_eq!(room.count(&a, 1).unwrap_err(), 2);
-        assert!(room.count(&b, 1).is_ok());
+        assert!(tails.enter(address(1)).is_ok());
+        let share = tails.count(&a, 1).unwrap();
+        assert_eq!(tails.count(&a, 1).unwrap_err(), 2);
+        assert!(tails.count(&b, 1).is_ok());
         drop(share);
-        assert!(room.count(&a, 1).is_ok());
-        assert!(room.by_tenant.lock().is_empty());
-        room.close();
-        assert!(room.enter(address(1)).is_err(), "a server that stops opens no tail");
+        assert!(tails.count(&a, 1).is_ok());
+        assert!(tails.by_tenant.lock().is_empty());
+        tails.close();
+        assert!(tails.enter(address(1)).is_err(), "a server that stops opens no tail");
     }
 }
