@@ -31,7 +31,7 @@ impl Controls {
             };
             (tenant.as_str().to_owned(), age)
         });
-        let defaults = Loaded { config: Config::default(), origins: BTreeMap::new() };
+        let defaults = Loaded { config: Config::default(), origins: BTreeMap::new(), warnings: Vec::new() };
         Self {
             settings: show::effective(loaded),
             defaults: show::effective(&defaults),

@@ -91,6 +91,15 @@ fn load(file: &FileArg, flags: &SettingFlags) -> Result<Loaded, ConfigError> {
     config::load(file.config.as_deref(), std::env::vars_os(), flags)
 }
 
+/// As [`load`], with warnings told to the person at the terminal.
+fn load_and_warn(file: &FileArg, flags: &SettingFlags) -> Result<Loaded, ConfigError> {
+    let loaded = load(file, flags)?;
+    for warning in &loaded.warnings {
+        output::complain(&format!("warning: {warning}"));
+    }
+    Ok(loaded)
+}
+
 fn serve(args: ServeArgs) -> Result<ExitCode, CommandError> {
     let loaded = load(&args.file, &args.settings)?;
     let log_level = logging::begin(&loaded.config.log)?;
@@ -100,6 +109,9 @@ fn serve(args: ServeArgs) -> Result<ExitCode, CommandError> {
         settings_given = loaded.origins.len(),
         "starting"
     );
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
     serve::run(&loaded, log_level)?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -151,7 +163,7 @@ fn delete_lines(args: &DeleteArgs) -> Result<ExitCode, CommandError> {
 }
 
 fn verify(args: VerifyArgs) -> Result<ExitCode, CommandError> {
-    let loaded = load(&args.storage.file, &args.storage.settings.into())?;
+    let loaded = load_and_warn(&args.storage.file, &args.storage.settings.into())?;
     if args.accept_loss {
         for loss in offline::accept_loss(&loaded.config, &SystemClock::default())? {
             output::complain(&format!("accepted: {loss}"));
@@ -163,7 +175,7 @@ fn verify(args: VerifyArgs) -> Result<ExitCode, CommandError> {
 }
 
 fn stats(args: StorageArgs) -> Result<ExitCode, CommandError> {
-    let loaded = load(&args.file, &args.settings.into())?;
+    let loaded = load_and_warn(&args.file, &args.settings.into())?;
     let partitions = offline::measure(&loaded.config)?;
     output::to_stdout(|out| offline::show_stats(out, &partitions, terminal::stdout_is_terminal()))?;
     Ok(ExitCode::SUCCESS)
@@ -179,7 +191,7 @@ fn show_config(args: &ConfigArgs) -> Result<ExitCode, CommandError> {
     let text = if args.docs {
         config::show::documentation()
     } else {
-        config::show::effective(&load(&args.file, &args.settings)?)
+        config::show::effective(&load_and_warn(&args.file, &args.settings)?)
     };
     output::to_stdout(|out| out.write_all(text.as_bytes()))?;
     Ok(ExitCode::SUCCESS)

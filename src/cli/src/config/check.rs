@@ -25,7 +25,7 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
     range("head.max_bytes", config.head.max_bytes, 64 * KIB, 16 * GIB);
     // Block offsets are 32 bits wide, and a filter reads a block whole.
     range("segment.block_bytes", config.segment.block_bytes, 4 * KIB, 16 * MIB);
-    range("settle.target_bytes", config.settle.target_bytes, MIB, 4 * GIB);
+    range("compaction.target_bytes", config.compaction.target_bytes, MIB, 4 * GIB);
     range("limits.max_line_bytes", config.limits.max_line_bytes as u64, 1, 16 * MIB);
 
     let positive = [
@@ -41,8 +41,8 @@ pub fn check(config: &Config) -> Vec<(&'static str, String)> {
     for (name, _) in positive.iter().filter(|(_, duration)| duration.is_zero()) {
         faults.push((name, "must be longer than 0".to_owned()));
     }
-    if !(1..=19).contains(&config.settle.zstd_level) {
-        faults.push(("settle.zstd_level", "must lie between 1 and 19".to_owned()));
+    if !(1..=19).contains(&config.compaction.zstd_level) {
+        faults.push(("compaction.zstd_level", "must lie between 1 and 19".to_owned()));
     }
     if config.query.threads > 1024 {
         faults.push(("query.threads", "must be at most 1024".to_owned()));
@@ -113,7 +113,7 @@ mod tests {
             ("segment.block_bytes", |c| c.segment.block_bytes = 17 << 20),
             ("wal.file_bytes", |c| c.wal.file_bytes = 1),
             ("query.timeout", |c| c.query.timeout = Duration::ZERO),
-            ("settle.zstd_level", |c| c.settle.zstd_level = 23),
+            ("compaction.zstd_level", |c| c.compaction.zstd_level = 23),
             ("query.threads", |c| c.query.threads = 5000),
             ("limits.max_lines_per_push", |c| c.limits.max_lines_per_push = 0),
             ("server.max_tails", |c| c.server.max_tails = 0),

@@ -1,7 +1,8 @@
 //! Which settings does the environment give? `STRANDLINE_SECTION__KEY`.
 
 use super::raw::{Origin, RawConfig, suggestion};
-use super::settings::{ENV_PREFIX, SETTINGS};
+use super::renamed;
+use super::settings::{ENV_PREFIX, SETTINGS, env_name};
 use std::ffi::OsString;
 
 /// Takes over the settings of the environment's variables.
@@ -12,10 +13,10 @@ use std::ffi::OsString;
 pub fn add(raw: &mut RawConfig, variables: impl IntoIterator<Item = (OsString, OsString)>) {
     for (name, value) in variables {
         let Some(name) = name.to_str().filter(|name| name.starts_with(ENV_PREFIX)) else { continue };
-        let known = SETTINGS.iter().find(|setting| setting.env_name() == name);
+        let known = renamed::names().find(|named| env_name(named.name()) == name);
         let origin = Origin::Environment(name.to_owned());
         match (known, value.to_str()) {
-            (Some(setting), Some(text)) => raw.give_text(setting, text, origin),
+            (Some(named), Some(text)) => raw.give_text(named, text, origin),
             (Some(_), None) => raw.faults.push(format!("{name}: is not valid UTF-8")),
             (None, _) => raw.faults.extend(unknown(name)),
         }

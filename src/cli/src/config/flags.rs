@@ -1,7 +1,8 @@
 //! Which settings do the flags give? One flag per setting, made from the table.
 
 use super::raw::{Origin, RawConfig};
-use super::settings::{SETTINGS, Setting};
+use super::renamed;
+use super::settings::{SETTINGS, Setting, flag};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 
 /// The flags of every setting.
@@ -27,8 +28,8 @@ impl From<StorageFlags> for SettingFlags {
 
 fn add(given: &[(&'static str, String)], raw: &mut RawConfig) {
     for (name, text) in given {
-        if let Some(setting) = super::settings::find(name) {
-            raw.give_text(setting, text, Origin::Flag(format!("--{}", setting.flag())));
+        if let Some(named) = renamed::find(name) {
+            raw.give_text(named, text, Origin::Flag(format!("--{}", flag(name))));
         }
     }
 }
@@ -43,7 +44,7 @@ fn storage_only(setting: &&Setting) -> bool {
 
 fn augment(command: Command, wanted: fn(&&Setting) -> bool) -> Command {
     let default = super::Config::default();
-    SETTINGS.iter().filter(wanted).fold(command, |command, setting| {
+    let command = SETTINGS.iter().filter(wanted).fold(command, |command, setting| {
         let mut arg = Arg::new(setting.name)
             .long(setting.flag())
             .alias(setting.name)
@@ -57,12 +58,17 @@ fn augment(command: Command, wanted: fn(&&Setting) -> bool) -> Command {
             arg = arg.visible_alias(alias);
         }
         command.arg(arg)
+    });
+    // Old names are read, not shown.
+    let old = renamed::names().filter(|named| wanted(&named.setting)).filter_map(|named| named.old);
+    old.fold(command, |command, old| {
+        command.arg(Arg::new(old).long(flag(old)).alias(old).action(ArgAction::Set).hide(true))
     })
 }
 
 fn collect(matches: &ArgMatches, wanted: fn(&&Setting) -> bool) -> Vec<(&'static str, String)> {
-    let value = |setting: &'static Setting| matches.get_one::<String>(setting.name).cloned();
-    SETTINGS.iter().filter(wanted).filter_map(|s| value(s).map(|text| (s.name, text))).collect()
+    let value = |name: &'static str| Some((name, matches.get_one::<String>(name)?.clone()));
+    renamed::names().filter(|named| wanted(&named.setting)).filter_map(|named| value(named.name())).collect()
 }
 
 /// clap's two traits for a set of flags that comes from the table.

@@ -23,6 +23,8 @@ pub struct Loaded {
     pub config: Config,
     /// Who gave each setting that has not its default.
     pub origins: BTreeMap<&'static str, Origin>,
+    /// What works, but should be written in another way, each with its place.
+    pub warnings: Vec<String>,
 }
 
 /// Reads file (if one is named), environment and flags.
@@ -86,7 +88,11 @@ fn resolve(raw: RawConfig, machine: u64) -> Result<Loaded, ConfigError> {
     if config.query.threads == 0 {
         config.query.threads = std::thread::available_parallelism().map_or(1, usize::from);
     }
-    if faults.is_empty() { Ok(Loaded { config, origins }) } else { Err(ConfigError(faults)) }
+    if faults.is_empty() {
+        Ok(Loaded { config, origins, warnings: raw.warnings })
+    } else {
+        Err(ConfigError(faults))
+    }
 }
 
 #[cfg(test)]
@@ -147,6 +153,39 @@ mod tests {
                 "STRANDLINE_HEAD__IDLE: head.idle: \"5\" is not a duration; write 250ms, 5m, 1h30m, 30d or 1y",
                 "c.yaml:8:16: retention.tenants: \"soon\" is not a duration; write 250ms, 5m, 1h30m, 30d or 1y",
                 "--segment.block-bytes: segment.block_bytes: must lie between 4KiB and 16MiB",
+            ]
+        );
+    }
+
+    #[test]
+    fn old_names_are_read_with_a_warning() {
+        let file = "settle:\n  enabled: false\n  target_bytes: 64MiB\n";
+        let variables = [("STRANDLINE_SETTLE__TARGET_BYTES", "32MiB")];
+        let loaded = from(file, &variables, &["--settle.zstd-level", "3"]).unwrap();
+        let compaction = &loaded.config.compaction;
+        assert_eq!(
+            (compaction.enabled, compaction.target_bytes, compaction.zstd_level),
+            (false, 32 << 20, 3)
+        );
+        assert_eq!(loaded.origins["compaction.enabled"].to_string(), "c.yaml:2:3");
+        assert_eq!(
+            loaded.warnings,
+            [
+                "c.yaml:2:3: \"settle.enabled\" is now called \"compaction.enabled\"; the old name is still read",
+                "c.yaml:3:3: \"settle.target_bytes\" is now called \"compaction.target_bytes\"; the old name is still read",
+                "STRANDLINE_SETTLE__TARGET_BYTES: STRANDLINE_SETTLE__TARGET_BYTES is now called \
+                 STRANDLINE_COMPACTION__TARGET_BYTES; the old name is still read",
+                "--settle.zstd-level: --settle.zstd-level is now called --compaction.zstd-level; the old name is still read",
+            ]
+        );
+        // The new name of a stronger origin wins, as ever; within one origin nobody knows which is meant.
+        let both = from(file, &[("STRANDLINE_COMPACTION__ENABLED", "true")], &[]).unwrap();
+        assert!(both.config.compaction.enabled);
+        let twice = from("settle:\n  enabled: true\ncompaction:\n  enabled: false\n", &[], &[]).unwrap_err();
+        assert_eq!(
+            twice.0,
+            [
+                "c.yaml:4:3: compaction.enabled is given twice, first in c.yaml:2:3; remove the one with the old name"
             ]
         );
     }

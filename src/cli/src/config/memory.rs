@@ -74,7 +74,7 @@ pub fn divide(
     choose("storage.label_index_bytes", &mut config.storage.label_index_bytes, 12, 2 * MIB);
     choose("storage.cache_bytes", &mut config.storage.cache_bytes, 16, 2 * MIB);
     // What a merge holds grows with what it writes.
-    choose("settle.target_bytes", &mut config.settle.target_bytes, 12, 4 * MIB);
+    choose("compaction.target_bytes", &mut config.compaction.target_bytes, 12, 4 * MIB);
     if !is_set("server.max_connections") {
         let fit = usize::try_from(all / 8 / CONNECTION_BYTES).unwrap_or(usize::MAX);
         config.server.max_connections = fit.clamp(LEAST_CONNECTIONS, config.server.max_connections);
@@ -272,7 +272,7 @@ mod tests {
         let (config, usual) = (divided(4 << 30), Config::default());
         assert_eq!(config.head, usual.head);
         assert_eq!(config.storage, usual.storage);
-        assert_eq!(config.settle, usual.settle);
+        assert_eq!(config.compaction, usual.compaction);
         assert_eq!(config.memory.merge_index, 64 * MIB);
         assert_eq!(config.query, usual.query);
         assert_eq!(config.server.max_connections, usual.server.max_connections);

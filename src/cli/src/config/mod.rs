@@ -15,6 +15,7 @@ mod nearest;
 mod otlp;
 pub mod overrides;
 mod raw;
+mod renamed;
 mod retention;
 mod settings;
 pub mod show;
@@ -47,7 +48,7 @@ pub struct Config {
     /// Segment files.
     pub segment: SegmentConfig,
     /// The background merge of segments.
-    pub settle: SettleConfig,
+    pub compaction: CompactionConfig,
     /// What is removed, and when.
     pub retention: RetentionConfig,
     /// Deletes by request.
@@ -214,18 +215,18 @@ impl Default for SegmentConfig {
     }
 }
 
-/// `settle.*`
+/// `compaction.*`
 #[derive(Debug, Clone, PartialEq)]
-pub struct SettleConfig {
+pub struct CompactionConfig {
     /// Whether small segments are merged in the background.
     pub enabled: bool,
-    /// Raw bytes that a settled segment aims for.
+    /// Raw bytes that a merged segment aims for.
     pub target_bytes: u64,
-    /// zstd level of settled segments.
+    /// zstd level of merged segments.
     pub zstd_level: i32,
 }
 
-impl Default for SettleConfig {
+impl Default for CompactionConfig {
     fn default() -> Self {
         Self { enabled: true, target_bytes: 256 * MIB, zstd_level: 1 }
     }

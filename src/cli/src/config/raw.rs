@@ -1,7 +1,8 @@
 //! Which values were given, by whom? The first stage: text with its place, nothing interpreted.
 
 use super::nearest::nearest;
-use super::settings::{self, SETTINGS, Setting};
+use super::renamed::{self, Named};
+use super::settings::{self, SETTINGS, Setting, env_name, flag};
 use super::tree::{self, Node, Position, Value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +31,20 @@ impl Origin {
             Self::Environment(name) => name.clone(),
             Self::Flag(flag) => flag.clone(),
         }
+    }
+
+    /// How a setting's name is written where this value came from.
+    fn written(&self, name: &str) -> String {
+        match self {
+            Self::File { .. } => format!("\"{name}\""),
+            Self::Environment(_) => env_name(name),
+            Self::Flag(_) => format!("--{}", flag(name)),
+        }
+    }
+
+    /// Whether both came from a file, from the environment or from flags.
+    fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }
 
@@ -60,19 +75,32 @@ pub struct RawConfig {
     pub given: BTreeMap<&'static str, Given>,
     /// What could not be understood, each with its place.
     pub faults: Vec<String>,
+    /// What was understood, but should be written in another way, each with its place.
+    pub warnings: Vec<String>,
 }
 
 impl RawConfig {
-    /// Gives a setting a value; a later call wins over an earlier one.
-    pub fn give(&mut self, setting: &'static Setting, value: Node, origin: Origin) {
-        self.given.insert(setting.name, Given { value, origin });
+    /// Gives a setting a value; a later kind of origin wins over an earlier one.
+    fn give(&mut self, named: Named, value: Node, origin: Origin) {
+        let Named { setting, old } = named;
+        if let Some(old) = old {
+            let (old, new) = (origin.written(old), origin.written(setting.name));
+            self.warnings.push(format!("{origin}: {old} is now called {new}; the old name is still read"));
+        }
+        let earlier = self.given.insert(setting.name, Given { value, origin: origin.clone() });
+        // One file, environment or command line gives a setting twice only by its old name and its new one.
+        if let Some(earlier) = earlier.filter(|earlier| earlier.origin.is_like(&origin)) {
+            let fault = format!("{origin}: {} is given twice, first in {}", setting.name, earlier.origin);
+            self.faults.push(format!("{fault}; remove the one with the old name"));
+        }
     }
 
     /// Gives a setting a value that was written as one text, outside the file.
-    pub fn give_text(&mut self, setting: &'static Setting, text: &str, origin: Origin) {
+    pub fn give_text(&mut self, named: Named, text: &str, origin: Origin) {
+        let setting = named.setting;
         let value = if setting.structured { tree::parse(text) } else { Ok(Node::text(text)) };
         match value {
-            Ok(value) => self.give(setting, value, origin),
+            Ok(value) => self.give(named, value, origin),
             Err(fault) => self.faults.push(format!("{origin}: {}: {}", setting.name, fault.message)),
         }
     }
@@ -95,7 +123,7 @@ impl RawConfig {
     }
 
     fn add_section(&mut self, path: &str, section: &tree::Key, body: Node) {
-        if !SETTINGS.iter().any(|setting| setting.section() == section.name) {
+        if !renamed::names().any(|named| named.section() == section.name) {
             return self.unknown_section(path, section);
         }
         let kind = body.kind();
@@ -105,10 +133,10 @@ impl RawConfig {
             Value::Map(entries) => {
                 for (key, value) in entries {
                     let name = format!("{}.{}", section.name, key.name);
-                    match settings::find(&name) {
-                        Some(setting) => {
+                    match renamed::find(&name) {
+                        Some(named) => {
                             let origin = Origin::File { path: path.to_owned(), at: key.at };
-                            self.give(setting, value, origin);
+                            self.give(named, value, origin);
                         }
                         None => {
                             let message = format!("unknown key \"{name}\"; {}", suggestion(&name));
@@ -211,7 +239,7 @@ mod tests {
     #[test]
     fn structured_settings_are_yaml_outside_the_file() {
         let mut raw = RawConfig::default();
-        let setting = settings::find("retention.tenants").unwrap();
+        let setting = renamed::find("retention.tenants").unwrap();
         raw.give_text(setting, "{a: {max_age: 1d}}", Origin::Flag("--retention.tenants".into()));
         assert!(raw.faults.is_empty() && raw.given.contains_key("retention.tenants"));
         raw.give_text(setting, "{a: ", Origin::Flag("--retention.tenants".into()));

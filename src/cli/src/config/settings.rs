@@ -41,13 +41,23 @@ impl Setting {
 
     /// `STRANDLINE_SECTION__KEY`.
     pub fn env_name(&self) -> String {
-        format!("{ENV_PREFIX}{}", self.name.replace('.', "__").to_ascii_uppercase())
+        env_name(self.name)
     }
 
     /// The flag without its dashes: `section.key-in-parts`.
     pub fn flag(&self) -> String {
-        self.name.replace('_', "-")
+        flag(self.name)
     }
+}
+
+/// The variable of a setting's name.
+pub fn env_name(name: &str) -> String {
+    format!("{ENV_PREFIX}{}", name.replace('.', "__").to_ascii_uppercase())
+}
+
+/// The flag of a setting's name, without its dashes.
+pub fn flag(name: &str) -> String {
+    name.replace('_', "-")
 }
 
 /// The setting called `name`.
@@ -237,9 +247,14 @@ pub const SETTINGS: &[Setting] = &[
     row!("head.max_age", duration, head.max_age, "age at which entries in memory become segments"),
     row!("head.idle", duration, head.idle, "quiet time after which entries in memory become segments"),
     row!("segment.block_bytes", size, segment.block_bytes, "raw bytes of one block of a segment"),
-    row!("settle.enabled", switch, settle.enabled, "merge small segments in the background"),
-    row!("settle.target_bytes", size, settle.target_bytes, "raw bytes that a settled segment aims for"),
-    row!("settle.zstd_level", count, settle.zstd_level, "zstd level of settled segments, 1 to 19"),
+    row!("compaction.enabled", switch, compaction.enabled, "merge small segments in the background"),
+    row!(
+        "compaction.target_bytes",
+        size,
+        compaction.target_bytes,
+        "raw bytes that a merged segment aims for"
+    ),
+    row!("compaction.zstd_level", count, compaction.zstd_level, "zstd level of merged segments, 1 to 19"),
     row!(
         "retention.max_age",
         duration_or_none,
