@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// Crates and the files that may stand in circles there. A number may only fall.
 const FILES_IN_CIRCLES: [(&str, usize); 7] =
-    [("model", 4), ("logql", 37), ("store", 22), ("ingest", 3), ("query", 39), ("api", 18), ("cli", 29)];
+    [("model", 0), ("logql", 37), ("store", 22), ("ingest", 3), ("query", 39), ("api", 18), ("cli", 0)];
 
 #[test]
 fn files_do_not_need_each_other_in_circles() {
@@ -169,7 +169,7 @@ impl Crate {
 
 impl Module {
     fn of(file: String, code: &str) -> Self {
-        let mut module = Self { file, tokens: tokens(code), ..Self::default() };
+        let mut module = Self { file, tokens: from_the_file(&tokens(code)), ..Self::default() };
         const ITEMS: [&str; 9] =
             ["struct", "enum", "trait", "fn", "type", "const", "static", "union", "macro_rules"];
         for pair in module.tokens.windows(2).filter(|pair| ITEMS.contains(&&*pair[0])) {
@@ -279,6 +279,39 @@ fn tokens(code: &str) -> Vec<String> {
     found
 }
 
+/// Paths of a module that stands inside of a file (`mod size { .. }`), as if they stood in the file itself.
+fn from_the_file(tokens: &[String]) -> Vec<String> {
+    let (mut found, mut braces, mut modules): (Vec<String>, usize, Vec<usize>) = Default::default();
+    let mut at = 0;
+    while at < tokens.len() {
+        match &*tokens[at] {
+            "{" => {
+                braces += 1;
+                if matches!(&tokens[..at], [.., keyword, _] if keyword == "mod") {
+                    modules.push(braces);
+                }
+            }
+            "}" => {
+                modules.pop_if(|depth| *depth == braces);
+                braces = braces.saturating_sub(1);
+            }
+            "super" if !modules.is_empty() => {
+                let is_super = |at: usize| tokens.get(at).is_some_and(|token| token == "super");
+                let upward = (0..).take_while(|n| is_super(at + 2 * n)).count();
+                let outside = upward.saturating_sub(modules.len());
+                let path = if outside == 0 { vec!["self"; 1] } else { vec!["super"; outside] };
+                found.extend(path.join(" :: ").split(' ').map(str::to_owned));
+                at += 2 * upward - 1;
+                continue;
+            }
+            _ => {}
+        }
+        found.push(tokens[at].clone());
+        at += 1;
+    }
+    found
+}
+
 /// The paths of code, single words included.
 fn paths(tokens: &[String]) -> Vec<Vec<String>> {
     let is_word = |token: &String| token.starts_with(|c: char| c.is_alphabetic() || c == '_');
@@ -364,6 +397,7 @@ mod tests {
         assert_eq!(found(a, "pub struct B(crate::a::A);", &[]), circle);
         assert_eq!(found(a, "use super::a; pub struct B(a::A);", &[]), circle);
         assert_eq!(found(a, "use crate::{c::C, a::{self, A as X}}; pub struct B(X);", &[]), circle);
+        assert_eq!(found(a, "mod c { use super::super::a::A; pub struct B(A); } use c::B;", &[]), circle);
         // Through what another file passes on.
         let lib = ("lib.rs", "pub use a::A; pub use b::*; mod a; mod b;");
         assert_eq!(found(a, "use crate::A; pub struct B(A);", &[lib]), circle);
@@ -390,6 +424,7 @@ mod tests {
             "pub struct B;",
             "use other::a::A; pub struct B(A);",
             "use crate::a::A; pub struct B;",
+            "pub struct B; mod a { pub struct A; } mod c { use super::a::A; fn f(a: A, b: super::B) {} }",
             "// crate::a::A\npub struct B(\"crate::a::A\");",
             "pub struct B;\n#[cfg(test)]\nmod tests {\n use crate::a::A; fn f(a: A) {}\n}\n",
         ] {

@@ -434,10 +434,10 @@ macro_rules! choice {
 
 choice!(
     /// When the write-ahead log is synced.
-    wal_sync, crate::config::WalSync, "always|interval|off",
-    "always" => crate::config::WalSync::Always,
-    "interval" => crate::config::WalSync::Interval,
-    "off" => crate::config::WalSync::Off
+    wal_sync, crate::config::choices::WalSync, "always|interval|off",
+    "always" => crate::config::choices::WalSync::Always,
+    "interval" => crate::config::choices::WalSync::Interval,
+    "off" => crate::config::choices::WalSync::Off
 );
 choice!(
     /// Whether lines can be deleted by request.
@@ -447,10 +447,10 @@ choice!(
 );
 choice!(
     /// How the program's own log is written.
-    log_format, crate::config::LogFormat, "auto|text|json",
-    "auto" => crate::config::LogFormat::Auto,
-    "text" => crate::config::LogFormat::Text,
-    "json" => crate::config::LogFormat::Json
+    log_format, crate::config::choices::LogFormat, "auto|text|json",
+    "auto" => crate::config::choices::LogFormat::Auto,
+    "text" => crate::config::choices::LogFormat::Text,
+    "json" => crate::config::choices::LogFormat::Json
 );
 
 #[cfg(test)]
@@ -507,7 +507,7 @@ mod tests {
     fn words_and_addresses() {
         assert_eq!(switch::parse("On"), Ok(true));
         assert!(switch::parse("maybe").is_err());
-        assert_eq!(wal_sync::parse("off"), Ok(crate::config::WalSync::Off));
+        assert_eq!(wal_sync::parse("off"), Ok(crate::config::choices::WalSync::Off));
         assert_eq!(wal_sync::parse("never").unwrap_err(), "\"never\" is none of always, interval, off");
         assert_eq!(address::parse("localhost:80").map(|a| a.to_string()), Ok("127.0.0.1:80".to_owned()));
         assert_eq!(address::parse("[::1]:80").map(|a| a.to_string()), Ok("[::1]:80".to_owned()));

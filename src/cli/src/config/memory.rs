@@ -4,9 +4,10 @@
 //! allocator's waste, heads, caches, the label index, one merge. The sizes of these that nobody set follow from it; with
 //! plenty of memory they are the usual defaults. What is left is for requests ([`MemoryPlan::budget`]).
 
-use super::Config;
+use super::memory_plan::MemoryPlan;
+use super::values::Config;
 use std::path::{Path, PathBuf};
-use strandline_model::{MemoryBudget, MemoryClass};
+use strandline_model::MemoryClass;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -29,32 +30,6 @@ const STREAM_BYTES: u64 = 320;
 const CONNECTION_BYTES: u64 = 128 * KIB;
 /// Fewest connections that memory leaves: with less, a few dozen slow clients behind one address would keep its others out.
 const LEAST_CONNECTIONS: usize = 256;
-
-/// What of `server.max_memory` goes where, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct MemoryPlan {
-    /// For all requests together.
-    pub requests: u64,
-    /// Parsed labels that are kept from push to push.
-    pub label_cache: u64,
-    /// The text index that a merge builds.
-    pub merge_index: u64,
-}
-
-impl MemoryPlan {
-    /// The budget of requests. Half of it is divided into floors, the rest is for who comes first.
-    pub fn budget(&self) -> MemoryBudget {
-        let sixteenths = |n: u64| usize::try_from(self.requests / 16 * n).unwrap_or(usize::MAX);
-        let floors = [
-            (MemoryClass::Ingest, sixteenths(2)),
-            (MemoryClass::Decode, sixteenths(2)),
-            (MemoryClass::Query, sixteenths(2)),
-            (MemoryClass::Answer, sixteenths(1)),
-            (MemoryClass::Tail, sixteenths(1)),
-        ];
-        MemoryBudget::new(usize::try_from(self.requests).unwrap_or(usize::MAX), &floors)
-    }
-}
 
 /// Gives every size that nobody set (`is_set` says which were) the value that follows from the memory there is. The
 /// faults name the settings that leave too little.

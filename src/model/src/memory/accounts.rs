@@ -1,6 +1,6 @@
 //! The arithmetic of a budget: what is held, by class and tenant, and whether more fits.
 
-use super::{Bound, Class};
+use super::class::{Bound, Class};
 use crate::tenant::TenantId;
 use std::collections::HashMap;
 

@@ -1,6 +1,8 @@
 //! A share of the budget that one piece of work holds.
 
-use super::{Bound, Class, Exhausted, Shared, State, accounts};
+use super::accounts;
+use super::class::{Bound, Class, Exhausted};
+use super::shared::{Shared, State};
 use crate::clock::Clock;
 use crate::tenant::TenantId;
 use std::future::Future;

@@ -1,7 +1,7 @@
 //! Who waits for memory, and who is next when some comes back?
 
 use super::accounts::Accounts;
-use super::{Bound, Class};
+use super::class::{Bound, Class};
 use crate::tenant::TenantId;
 use std::collections::{HashSet, VecDeque};
 use std::task::Waker;
