@@ -22,7 +22,7 @@ mod licences;
 mod load;
 mod memory;
 mod open_files;
-#[path = "../../src/api/src/push/otlp/encoder.rs"]
+#[path = "../../src/ingest/src/formats/otlp/encoder.rs"]
 mod otlp_encoder;
 mod otlp_grpc;
 mod outage;

@@ -11,7 +11,6 @@ mod http;
 mod loki;
 mod operate;
 mod otlp;
-pub mod push;
 mod receive;
 mod router;
 mod state;

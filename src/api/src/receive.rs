@@ -6,12 +6,12 @@
 use crate::access::PushAccess;
 use crate::http::body::{self, BodyError, body_rules};
 use crate::http::failure::Failure;
-use crate::push::{BodyLimits, PushError};
 use crate::state::AppState;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use std::sync::Arc;
+use strandline_ingest::formats::{DecodeError, Fault, UnpackLimits};
 use strandline_ingest::{
     Accepted, Admitted, Intake, IntakeError, PushMemory, Rejections, StoreError, SubmitError,
 };
@@ -27,7 +27,7 @@ const SMALL_BYTES: usize = 1 << 20;
 pub(crate) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// Reads a body by those of its headers that are [`needed`] into an intake.
-pub(crate) type Decode = fn(&HeaderMap, &[u8], &BodyLimits, &mut Intake<'_>) -> Result<(), PushError>;
+pub(crate) type Decode = fn(&HeaderMap, &[u8], &UnpackLimits, &mut Intake<'_>) -> Result<(), DecodeError>;
 
 /// What has become of a push that was not refused whole.
 #[derive(Debug)]
@@ -162,16 +162,17 @@ fn no_memory(error: &Exhausted) -> Refused {
     }
 }
 
-fn undecodable(error: &PushError) -> Refused {
-    if let PushError::Intake(IntakeError::NoMemory(exhausted)) = error {
+fn undecodable(error: &DecodeError) -> Refused {
+    if let DecodeError::Intake(IntakeError::NoMemory(exhausted)) = error {
         return no_memory(exhausted);
     }
-    let reason = match error.status() {
-        413 => "too_large",
-        422 => "no_streams",
-        _ => "undecodable",
+    let (reason, status) = match error.fault() {
+        Fault::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
+        Fault::NoStreams => ("no_streams", StatusCode::UNPROCESSABLE_ENTITY),
+        Fault::NoMemoryNow => ("undecodable", StatusCode::SERVICE_UNAVAILABLE),
+        Fault::Decoder => ("undecodable", StatusCode::INTERNAL_SERVER_ERROR),
+        Fault::Undecodable => ("undecodable", StatusCode::BAD_REQUEST),
     };
-    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
     (reason, Failure::new(status, error.message()))
 }
 
@@ -187,7 +188,7 @@ async fn decoded(
 ) -> Result<Decoded, Refused> {
     let broken = || ("internal", Failure::busy("internal error"));
     let full = state.body_limits;
-    let small = BodyLimits { max_decompressed: full.max_decompressed.min(SMALL_BYTES), ..full };
+    let small = UnpackLimits { max_decompressed: full.max_decompressed.min(SMALL_BYTES), ..full };
     let rounds = [(&state.decoding_small, small), (&state.decoding, full)];
     let first = usize::from(body.bytes.len() > SMALL_BODY_BYTES);
     let mut push = Push { access: access.clone(), decode, headers, body };
@@ -228,7 +229,7 @@ struct Push {
 impl Push {
     /// Reads the body within `limits`; `waits` says whether it may wait for memory. What does not wait is small, and takes
     /// of the memory of bodies: large pushes can fill their own for seconds.
-    fn decoded(&self, state: &AppState, limits: &BodyLimits, waits: bool) -> Result<Accepted, PushError> {
+    fn decoded(&self, state: &AppState, limits: &UnpackLimits, waits: bool) -> Result<Accepted, DecodeError> {
         let clock = state.submitter.clock();
         let lease = |class| state.config.memory.lease(class, self.access.tenant());
         let memory = match waits {
@@ -242,7 +243,7 @@ impl Push {
     }
 
     /// Counts what came and lets through what may pass. The body is dropped before.
-    fn admitted(self, state: &AppState, decoded: Result<Accepted, PushError>) -> Result<Decoded, Refused> {
+    fn admitted(self, state: &AppState, decoded: Result<Accepted, DecodeError>) -> Result<Decoded, Refused> {
         let Self { access, body, .. } = self;
         drop(body);
         let accepted = decoded.map_err(|error| undecodable(&error))?;

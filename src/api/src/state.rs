@@ -4,10 +4,10 @@ use crate::config::ApiConfig;
 use crate::control::Process;
 use crate::http::connections::Connections;
 use crate::loki::tail::OpenTails;
-use crate::push::BodyLimits;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use strandline_ingest::formats::UnpackLimits;
 use strandline_ingest::{ActiveStreams, LabelCache, PushCounts, Quotas, Submitter};
 use strandline_query::QueryEngine;
 use tokio::sync::Semaphore;
@@ -33,7 +33,7 @@ pub(crate) struct SharedState {
     pub(crate) submitter: Submitter,
     pub(crate) query: Arc<QueryEngine>,
     pub(crate) config: ApiConfig,
-    pub(crate) body_limits: BodyLimits,
+    pub(crate) body_limits: UnpackLimits,
     pub(crate) prometheus: PrometheusHandle,
     pub(crate) labels: LabelCache,
     pub(crate) quotas: Quotas,
@@ -82,9 +82,9 @@ impl ApiState {
         Self(Arc::new(SharedState {
             submitter,
             query,
-            body_limits: BodyLimits {
+            body_limits: UnpackLimits {
                 max_decompressed: config.max_decompressed_bytes,
-                ..BodyLimits::default()
+                ..UnpackLimits::default()
             },
             prometheus,
             labels: LabelCache::new(config.label_cache_bytes),

@@ -5,6 +5,7 @@
 pub mod active;
 pub mod counts;
 pub mod enrich;
+pub mod formats;
 pub mod intake;
 pub mod label_cache;
 pub mod level;

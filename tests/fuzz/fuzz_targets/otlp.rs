@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use strandline_api::push::OtlpFormat;
+use strandline_ingest::formats::OtlpFormat;
 use strandline_fuzz::push::decode_export;
 
 fuzz_target!(init: strandline_fuzz::seeds::plant("otlp"), |data: &[u8]| {

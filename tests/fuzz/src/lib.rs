@@ -1,7 +1,7 @@
 //! What the fuzz targets share: how an input is cut into parts, and the labels of a sample stream.
 
 pub mod disk;
-#[path = "../../../src/api/src/push/otlp/encoder.rs"]
+#[path = "../../../src/ingest/src/formats/otlp/encoder.rs"]
 mod otlp_encoder;
 pub mod push;
 pub mod seeds;

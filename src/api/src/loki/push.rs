@@ -2,13 +2,13 @@
 
 use crate::http::failure::{RETRY_AFTER_S, one_line};
 use crate::http::respond;
-use crate::push::{BodyLimits, PushError, decode_push};
 use crate::receive::{header, receive};
 use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use strandline_ingest::formats::{DecodeError, UnpackLimits, decode_push};
 use strandline_ingest::{Intake, Rejections};
 
 /// `POST /loki/api/v1/push` and its older name.
@@ -31,9 +31,9 @@ pub(crate) async fn push(State(state): State<AppState>, request: Request) -> Res
 fn decode(
     headers: &HeaderMap,
     body: &[u8],
-    limits: &BodyLimits,
+    limits: &UnpackLimits,
     intake: &mut Intake<'_>,
-) -> Result<(), PushError> {
+) -> Result<(), DecodeError> {
     let (content_type, encoding) = (header(headers, CONTENT_TYPE), header(headers, CONTENT_ENCODING));
     decode_push(content_type, encoding, body, limits, intake)
 }

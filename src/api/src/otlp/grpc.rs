@@ -6,7 +6,6 @@
 use super::status;
 use crate::http::failure::{Failure, RETRY_AFTER_S};
 use crate::loki::push::{over_limit_text, refusal_text};
-use crate::push::{BodyLimits, OtlpFormat, PushError, decode_otlp};
 use crate::receive::{GRPC_ENCODING, Received, header, receive};
 use crate::state::AppState;
 use axum::body::Body;
@@ -18,6 +17,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http_body_util::{BodyExt, Full};
 use strandline_ingest::Intake;
+use strandline_ingest::formats::{DecodeError, OtlpFormat, UnpackLimits, decode_otlp};
 
 /// The path of the method.
 pub(crate) const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
@@ -62,16 +62,16 @@ pub(crate) async fn export(State(state): State<AppState>, request: Request) -> R
 fn decode(
     headers: &HeaderMap,
     body: &[u8],
-    limits: &BodyLimits,
+    limits: &UnpackLimits,
     intake: &mut Intake<'_>,
-) -> Result<(), PushError> {
-    let (frame, message) = body.split_at_checked(FRAME_BYTES).ok_or(PushError::Frame)?;
+) -> Result<(), DecodeError> {
+    let (frame, message) = body.split_at_checked(FRAME_BYTES).ok_or(DecodeError::Frame)?;
     let (packed, length) = match *frame {
         [packed @ 0..=1, a, b, c, d] => (packed == 1, u32::from_be_bytes([a, b, c, d])),
-        _ => return Err(PushError::Frame),
+        _ => return Err(DecodeError::Frame),
     };
     if usize::try_from(length) != Ok(message.len()) {
-        return Err(PushError::Frame);
+        return Err(DecodeError::Frame);
     }
     let encoding = if packed { header(headers, GRPC_ENCODING) } else { None };
     decode_otlp(OtlpFormat::Protobuf, encoding, message, limits, intake)
@@ -159,7 +159,7 @@ mod tests {
     fn refusal(headers: &HeaderMap, body: &[u8]) -> String {
         let cache = LabelCache::default();
         let mut intake = Intake::new(TenantId::default_tenant(), &Limits::default(), 0, &cache);
-        decode(headers, body, &BodyLimits::default(), &mut intake).unwrap_err().to_string()
+        decode(headers, body, &UnpackLimits::default(), &mut intake).unwrap_err().to_string()
     }
 
     #[test]

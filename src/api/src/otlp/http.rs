@@ -4,7 +4,6 @@ use super::status;
 use crate::http::failure::{Failure, RETRY_AFTER_S};
 use crate::http::respond;
 use crate::loki::push::{over_limit_text, refusal_text};
-use crate::push::{BodyLimits, OtlpFormat, PushError, decode_otlp};
 use crate::receive::{header, receive};
 use crate::state::AppState;
 use axum::extract::{Request, State};
@@ -12,6 +11,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use strandline_ingest::Intake;
+use strandline_ingest::formats::{DecodeError, OtlpFormat, UnpackLimits, decode_otlp};
 
 /// `POST /otlp/v1/logs` and `/v1/logs`.
 pub(crate) async fn logs(State(state): State<AppState>, request: Request) -> Response {
@@ -40,9 +40,9 @@ fn format_of(headers: &HeaderMap) -> OtlpFormat {
 fn decode(
     headers: &HeaderMap,
     body: &[u8],
-    limits: &BodyLimits,
+    limits: &UnpackLimits,
     intake: &mut Intake<'_>,
-) -> Result<(), PushError> {
+) -> Result<(), DecodeError> {
     let format = OtlpFormat::of(header(headers, CONTENT_TYPE))?;
     decode_otlp(format, header(headers, CONTENT_ENCODING), body, limits, intake)
 }

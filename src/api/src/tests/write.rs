@@ -1,8 +1,8 @@
 //! Do pushes come in whole, and are bad ones refused with the right status?
 
+use super::encoder::{Entry, Stream, gzip, protobuf, snappy};
 use super::rig::{Rig, T0};
 use crate::ApiConfig;
-use crate::push::encoder::{Entry, Stream, gzip, protobuf, snappy};
 use strandline_store::EngineConfig;
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");

@@ -3,11 +3,12 @@
 //! Attributes of the resource that the rules call labels make the stream; all others, and those of the scope, are
 //! metadata of every record. They are made once and copied to each.
 
-use super::super::error::PushError;
+use super::super::error::DecodeError;
 use super::value::AnyValue;
+use crate::intake::{Intake, IntakeError};
+use crate::metadata::{SharedMetadata, normalised_name};
 use std::borrow::Cow;
 use std::sync::Arc;
-use strandline_ingest::{Intake, IntakeError, SharedMetadata, normalised_name};
 use strandline_model::otlp::{AttributeAction, OtlpRules};
 use strandline_model::{LabelError, Limits};
 
@@ -84,7 +85,7 @@ impl<'i, 'c> Export<'i, 'c> {
         self.scope.clear();
     }
 
-    pub(super) fn resource_attribute(&mut self, key: &str, value: &AnyValue<'_>) -> Result<(), PushError> {
+    pub(super) fn resource_attribute(&mut self, key: &str, value: &AnyValue<'_>) -> Result<(), DecodeError> {
         match self.rules.of_resource(key) {
             AttributeAction::Drop => Ok(()),
             AttributeAction::IndexLabel => {
@@ -104,7 +105,7 @@ impl<'i, 'c> Export<'i, 'c> {
     }
 
     /// The resource is known; its records follow.
-    pub(super) fn end_resource(&mut self) -> Result<(), PushError> {
+    pub(super) fn end_resource(&mut self) -> Result<(), DecodeError> {
         self.begin_stream(Vec::new())
     }
 
@@ -128,7 +129,7 @@ impl<'i, 'c> Export<'i, 'c> {
         share_count(&mut self.scope, "scope_dropped_attributes_count", dropped_attributes, limits);
     }
 
-    pub(super) fn record(&mut self, record: &Record<'_>) -> Result<(), PushError> {
+    pub(super) fn record(&mut self, record: &Record<'_>) -> Result<(), DecodeError> {
         let own = self.attributes(record)?;
         // Nearly always both are empty.
         let with_own = self.begun.as_ref().is_none_or(|begun| begun.len() > self.labels.len());
@@ -160,7 +161,7 @@ impl<'i, 'c> Export<'i, 'c> {
     }
 
     /// Adds the attributes of a record; returns those that are labels.
-    fn attributes(&mut self, record: &Record<'_>) -> Result<Pairs, PushError> {
+    fn attributes(&mut self, record: &Record<'_>) -> Result<Pairs, DecodeError> {
         let mut own = Vec::new();
         let mut own_bytes = 0;
         for (key, value) in &record.attributes {
@@ -208,7 +209,7 @@ impl<'i, 'c> Export<'i, 'c> {
     }
 
     /// Begins the stream of the resource's labels and `own` ones, unless it is the one begun last.
-    fn begin_stream(&mut self, own: Pairs) -> Result<(), PushError> {
+    fn begin_stream(&mut self, own: Pairs) -> Result<(), DecodeError> {
         let labels: Pairs = self.labels.iter().cloned().chain(own).collect();
         if self.begun.as_ref() != Some(&labels) {
             self.intake.begin_stream_pairs(&labels)?;
@@ -239,7 +240,7 @@ fn add_labels(
     bytes: &mut usize,
     name: &mut String,
     value: &AnyValue<'_>,
-) -> Result<(), PushError> {
+) -> Result<(), DecodeError> {
     let mut nameless = None;
     value.flatten(name, &mut |name, value| {
         if value.is_empty() || *bytes > MAX_LABEL_BYTES {

@@ -6,11 +6,11 @@
 //! Lenient where nothing can be misunderstood: keys in any order, numbers and booleans as label and metadata values,
 //! nested metadata, elements that nobody knows. Strict about time and text of a line, as Loki is.
 
-use super::error::PushError;
+use super::error::DecodeError;
 use super::json_reader::{JsonError, Reader};
+use crate::intake::Intake;
 use chrono::DateTime;
 use std::borrow::Cow;
-use strandline_ingest::Intake;
 
 /// Most labels that are collected of one stream, whatever the limits say: each costs memory before it is checked.
 const MAX_LABEL_PAIRS: usize = 4096;
@@ -18,7 +18,7 @@ const MAX_LABEL_PAIRS: usize = 4096;
 const MAX_METADATA_DEPTH: usize = 8;
 
 /// Feeds all streams of a push.
-pub(super) fn read_push(body: &[u8], intake: &mut Intake<'_>) -> Result<(), PushError> {
+pub(super) fn read_push(body: &[u8], intake: &mut Intake<'_>) -> Result<(), DecodeError> {
     let mut push = Push { reader: Reader::new(body), intake, pairs: Vec::new(), path: String::new() };
     if !push.reader.null()? {
         push.request()?;
@@ -36,7 +36,7 @@ struct Push<'a, 'i, 'c> {
 }
 
 impl<'a> Push<'a, '_, '_> {
-    fn request(&mut self) -> Result<(), PushError> {
+    fn request(&mut self) -> Result<(), DecodeError> {
         self.reader.expect(b'{', "expected an object")?;
         let mut first = true;
         while let Some(key) = self.reader.next_key(&mut first)? {
@@ -53,8 +53,8 @@ impl<'a> Push<'a, '_, '_> {
     fn each_element(
         &mut self,
         what: &'static str,
-        read: fn(&mut Self) -> Result<(), PushError>,
-    ) -> Result<(), PushError> {
+        read: fn(&mut Self) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
         if self.reader.null()? {
             return Ok(());
         }
@@ -68,7 +68,7 @@ impl<'a> Push<'a, '_, '_> {
         Ok(())
     }
 
-    fn stream(&mut self) -> Result<(), PushError> {
+    fn stream(&mut self) -> Result<(), DecodeError> {
         self.reader.expect(b'{', "expected a stream object")?;
         let mut begun = false;
         // Lines that stand before their labels are read once these are known.
@@ -106,14 +106,14 @@ impl<'a> Push<'a, '_, '_> {
         Ok(())
     }
 
-    fn lines(&mut self, key: &str) -> Result<(), PushError> {
+    fn lines(&mut self, key: &str) -> Result<(), DecodeError> {
         match key {
             "values" => self.each_element("expected an array of values", Self::value),
             _ => self.each_element("expected an array of entries", Self::legacy_entry),
         }
     }
 
-    fn label_object(&mut self) -> Result<(), PushError> {
+    fn label_object(&mut self) -> Result<(), DecodeError> {
         self.pairs.clear();
         if !self.reader.null()? {
             self.reader.expect(b'{', "expected an object of labels")?;
@@ -134,7 +134,7 @@ impl<'a> Push<'a, '_, '_> {
     }
 
     /// `["<ns>", "line", {metadata}, ...]`
-    fn value(&mut self) -> Result<(), PushError> {
+    fn value(&mut self) -> Result<(), DecodeError> {
         self.reader.expect(b'[', "expected [timestamp, line]")?;
         let mut first = true;
         self.element(&mut first)?;
@@ -170,7 +170,7 @@ impl<'a> Push<'a, '_, '_> {
     }
 
     /// The third element of a value: an object. Anything else is passed over rather than cost the line.
-    fn metadata(&mut self) -> Result<(), PushError> {
+    fn metadata(&mut self) -> Result<(), DecodeError> {
         if self.reader.peek() == b'{' {
             self.path.clear();
             self.metadata_object(0)
@@ -180,7 +180,7 @@ impl<'a> Push<'a, '_, '_> {
         }
     }
 
-    fn metadata_object(&mut self, depth: usize) -> Result<(), PushError> {
+    fn metadata_object(&mut self, depth: usize) -> Result<(), DecodeError> {
         if depth == MAX_METADATA_DEPTH {
             return Err(self.reader.error("metadata is nested too deeply").into());
         }
@@ -195,7 +195,7 @@ impl<'a> Push<'a, '_, '_> {
         Ok(())
     }
 
-    fn metadata_value(&mut self, depth: usize) -> Result<(), PushError> {
+    fn metadata_value(&mut self, depth: usize) -> Result<(), DecodeError> {
         match self.reader.peek() {
             b'"' => {
                 let value = self.reader.string("expected a metadata value")?;
@@ -218,7 +218,7 @@ impl<'a> Push<'a, '_, '_> {
     }
 
     /// `{"ts": "<RFC 3339>", "line": "line"}`
-    fn legacy_entry(&mut self) -> Result<(), PushError> {
+    fn legacy_entry(&mut self) -> Result<(), DecodeError> {
         self.reader.expect(b'{', "expected an entry object")?;
         let (mut ts, mut line) = (None, None);
         let mut first = true;

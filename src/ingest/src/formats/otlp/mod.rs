@@ -5,20 +5,15 @@
 
 mod export;
 mod json;
+pub(super) mod parts;
 mod protobuf;
 mod value;
 
-use super::BodyLimits;
-use super::body::{Encoding, is_snappy, media_type, unsnappy_any};
-use super::error::PushError;
+use super::body::{Encoding, UnpackLimits, is_snappy, media_type, unsnappy_any};
+use super::error::DecodeError;
+use crate::intake::Intake;
 use export::Export;
 use std::borrow::Cow;
-use strandline_ingest::Intake;
-
-/// Deepest nesting of an attribute or body.
-pub(super) const MAX_DEPTH: usize = 30;
-/// Most values in one record, scope or resource, nested ones included. No line of the largest size has more.
-pub(super) const MAX_PARTS: usize = 1 << 17;
 
 /// How an export is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +26,12 @@ pub enum OtlpFormat {
 
 impl OtlpFormat {
     /// The format that a `Content-Type` announces; its parameters are ignored.
-    pub fn of(content_type: Option<&str>) -> Result<Self, PushError> {
+    pub fn of(content_type: Option<&str>) -> Result<Self, DecodeError> {
         let media_type = media_type(content_type);
         match media_type.to_ascii_lowercase().as_str() {
             "application/x-protobuf" | "application/protobuf" => Ok(Self::Protobuf),
             "application/json" => Ok(Self::Json),
-            _ => Err(PushError::ContentType(media_type.to_owned())),
+            _ => Err(DecodeError::ContentType(media_type.to_owned())),
         }
     }
 }
@@ -47,9 +42,9 @@ pub fn decode_otlp(
     format: OtlpFormat,
     content_encoding: Option<&str>,
     body: &[u8],
-    limits: &BodyLimits,
+    limits: &UnpackLimits,
     intake: &mut Intake<'_>,
-) -> Result<(), PushError> {
+) -> Result<(), DecodeError> {
     let unpacked = if is_snappy(content_encoding) {
         Cow::Owned(unsnappy_any(body, limits, intake.memory())?)
     } else {
@@ -63,19 +58,7 @@ pub fn decode_otlp(
         OtlpFormat::Protobuf => protobuf::read_export(&unpacked, &mut export)?,
         OtlpFormat::Json => json::read_export(&unpacked, &mut export)?,
     }
-    if intake.streams() == 0 { Err(PushError::NoStreams) } else { Ok(()) }
-}
-
-/// Counts the values of one record, scope or resource.
-#[derive(Debug, Default)]
-struct Parts(usize);
-
-impl Parts {
-    /// One more value, `depth` levels deep.
-    fn count(&mut self, depth: usize) -> Result<(), PushError> {
-        self.0 += 1;
-        if self.0 > MAX_PARTS || depth > MAX_DEPTH { Err(PushError::Value) } else { Ok(()) }
-    }
+    if intake.streams() == 0 { Err(DecodeError::NoStreams) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -2,16 +2,16 @@
 //!
 //! Nothing promises that a resource stands before its records, nor a scope: both are looked for first.
 
-use super::super::error::PushError;
+use super::super::error::DecodeError;
 use super::super::wire::{Fields, WireError};
-use super::Parts;
 use super::export::{Export, Id, Record};
+use super::parts::Parts;
 use super::value::AnyValue;
+use crate::metadata::text_or_spaces;
 use std::borrow::Cow;
-use strandline_ingest::text_or_spaces;
 
 /// Feeds all records of an export.
-pub(super) fn read_export(message: &[u8], export: &mut Export<'_, '_>) -> Result<(), PushError> {
+pub(super) fn read_export(message: &[u8], export: &mut Export<'_, '_>) -> Result<(), DecodeError> {
     for field in Fields(message) {
         if let (1, value) = field? {
             read_resource_logs(value.bytes("ResourceLogs")?, export)?;
@@ -20,7 +20,7 @@ pub(super) fn read_export(message: &[u8], export: &mut Export<'_, '_>) -> Result
     Ok(())
 }
 
-fn read_resource_logs(message: &[u8], export: &mut Export<'_, '_>) -> Result<(), PushError> {
+fn read_resource_logs(message: &[u8], export: &mut Export<'_, '_>) -> Result<(), DecodeError> {
     export.begin_resource();
     for field in Fields(message) {
         if let (1, value) = field? {
@@ -36,7 +36,7 @@ fn read_resource_logs(message: &[u8], export: &mut Export<'_, '_>) -> Result<(),
     Ok(())
 }
 
-fn read_resource(message: &[u8], export: &mut Export<'_, '_>) -> Result<(), PushError> {
+fn read_resource(message: &[u8], export: &mut Export<'_, '_>) -> Result<(), DecodeError> {
     let mut parts = Parts::default();
     for field in Fields(message) {
         match field? {
@@ -51,7 +51,7 @@ fn read_resource(message: &[u8], export: &mut Export<'_, '_>) -> Result<(), Push
     Ok(())
 }
 
-fn read_scope_logs(message: &[u8], export: &mut Export<'_, '_>) -> Result<(), PushError> {
+fn read_scope_logs(message: &[u8], export: &mut Export<'_, '_>) -> Result<(), DecodeError> {
     export.begin_scope();
     for field in Fields(message) {
         if let (1, value) = field? {
@@ -66,7 +66,7 @@ fn read_scope_logs(message: &[u8], export: &mut Export<'_, '_>) -> Result<(), Pu
     Ok(())
 }
 
-fn read_scope(message: &[u8], export: &mut Export<'_, '_>) -> Result<(), PushError> {
+fn read_scope(message: &[u8], export: &mut Export<'_, '_>) -> Result<(), DecodeError> {
     let (mut name, mut version, mut dropped) = (Cow::Borrowed(""), Cow::Borrowed(""), 0);
     let mut parts = Parts::default();
     for field in Fields(message) {
@@ -85,7 +85,7 @@ fn read_scope(message: &[u8], export: &mut Export<'_, '_>) -> Result<(), PushErr
     Ok(())
 }
 
-fn read_record(message: &[u8]) -> Result<Record<'_>, PushError> {
+fn read_record(message: &[u8]) -> Result<Record<'_>, DecodeError> {
     let mut record = Record::default();
     let mut parts = Parts::default();
     for field in Fields(message) {
@@ -113,7 +113,7 @@ fn key_value<'a>(
     message: &'a [u8],
     depth: usize,
     parts: &mut Parts,
-) -> Result<(Cow<'a, str>, AnyValue<'a>), PushError> {
+) -> Result<(Cow<'a, str>, AnyValue<'a>), DecodeError> {
     let (mut key, mut content) = (Cow::Borrowed(""), AnyValue::Empty);
     parts.count(depth)?;
     for field in Fields(message) {
@@ -126,7 +126,7 @@ fn key_value<'a>(
     Ok((key, content))
 }
 
-fn any_value<'a>(message: &'a [u8], depth: usize, parts: &mut Parts) -> Result<AnyValue<'a>, PushError> {
+fn any_value<'a>(message: &'a [u8], depth: usize, parts: &mut Parts) -> Result<AnyValue<'a>, DecodeError> {
     parts.count(depth)?;
     let mut found = AnyValue::Empty;
     for field in Fields(message) {

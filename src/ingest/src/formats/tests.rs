@@ -3,35 +3,37 @@
 use super::encoder::{
     self, Entry, Pushed, Stream, deflate, field, gzip, int_field, json, lz4, protobuf, snappy, zlib, zstd,
 };
+use super::error::Fault::{self, NoStreams, TooLarge, Undecodable};
 use super::*;
+use crate::intake::Accepted;
+use crate::label_cache::LabelCache;
 use proptest::prelude::*;
-use strandline_ingest::{Accepted, LabelCache};
 use strandline_model::{Limits, TenantId};
 
 const PROTOBUF: Option<&str> = Some("application/x-protobuf");
 const JSON: Option<&str> = Some("application/json");
 
 fn decode_with(
-    limits: &BodyLimits,
+    limits: &UnpackLimits,
     content_type: Option<&str>,
     encoding: Option<&str>,
     body: &[u8],
-) -> Result<Accepted, PushError> {
+) -> Result<Accepted, DecodeError> {
     let cache = LabelCache::default();
     let mut intake = Intake::new(TenantId::default_tenant(), &Limits::default(), 0, &cache);
     decode_push(content_type, encoding, body, limits, &mut intake)?;
     Ok(intake.finish()?)
 }
 
-fn decode(content_type: Option<&str>, encoding: Option<&str>, body: &[u8]) -> Result<Accepted, PushError> {
-    decode_with(&BodyLimits::default(), content_type, encoding, body)
+fn decode(content_type: Option<&str>, encoding: Option<&str>, body: &[u8]) -> Result<Accepted, DecodeError> {
+    decode_with(&UnpackLimits::default(), content_type, encoding, body)
 }
 
 /// Status and message of a refused push.
-fn refusal(content_type: Option<&str>, encoding: Option<&str>, body: &[u8]) -> (u16, String) {
+fn refusal(content_type: Option<&str>, encoding: Option<&str>, body: &[u8]) -> (Fault, String) {
     let error = decode(content_type, encoding, body).unwrap_err();
     assert!(!error.message().contains('\n'));
-    (error.status(), error.message())
+    (error.fault(), error.message())
 }
 
 /// Entries as `labels | ts | line | metadata`, sorted by stream.
@@ -110,14 +112,14 @@ fn every_packing_that_loki_takes() {
 
 #[test]
 fn headers_and_bodies_that_are_refused() {
-    let corrupt = (400, "snappy: corrupt input".to_owned());
-    let no_stream = (422, "error at least one valid stream is required for ingestion".to_owned());
+    let corrupt = (Undecodable, "snappy: corrupt input".to_owned());
+    let no_stream = (NoStreams, "error at least one valid stream is required for ingestion".to_owned());
     let message = snappy(&hello());
-    let media_type = (400, "mime: unexpected content after media subtype".to_owned());
+    let media_type = (Undecodable, "mime: unexpected content after media subtype".to_owned());
     assert_eq!(refusal(Some("a/b/c; ="), None, &message), media_type);
     assert_eq!(
         refusal(PROTOBUF, Some("br"), &message),
-        (400, "Content-Encoding \"br\" not supported".to_owned())
+        (Undecodable, "Content-Encoding \"br\" not supported".to_owned())
     );
     assert_eq!(refusal(PROTOBUF, None, b""), corrupt);
     assert_eq!(refusal(PROTOBUF, None, &hello()), corrupt);
@@ -125,61 +127,64 @@ fn headers_and_bodies_that_are_refused() {
     assert_eq!(refusal(PROTOBUF, None, &snappy(b"")), no_stream);
     assert_eq!(
         refusal(PROTOBUF, None, &snappy(b"\x08garbage inside")),
-        (400, "proto: wrong wireType = 0 for field Streams".to_owned())
+        (Undecodable, "proto: wrong wireType = 0 for field Streams".to_owned())
     );
     assert_eq!(refusal(JSON, None, b"null"), no_stream);
     assert_eq!(refusal(JSON, None, b"{}"), no_stream);
     assert_eq!(refusal(JSON, None, br#"{"streams":null}"#), no_stream);
     assert_eq!(refusal(JSON, None, br#"{"streams":[null]}"#), no_stream);
-    assert_eq!(refusal(JSON, None, b"hello"), (400, "invalid JSON at byte 0: expected an object".to_owned()));
-    assert_eq!(refusal(JSON, None, &gzip(HELLO_JSON.as_bytes())).0, 400);
+    assert_eq!(
+        refusal(JSON, None, b"hello"),
+        (Undecodable, "invalid JSON at byte 0: expected an object".to_owned())
+    );
+    assert_eq!(refusal(JSON, None, &gzip(HELLO_JSON.as_bytes())).0, Undecodable);
     for encoding in ["gzip", "deflate"] {
         let packed = if encoding == "gzip" { gzip(&message) } else { deflate(&message) };
         for cut in 0..packed.len() {
             let (status, text) = refusal(PROTOBUF, Some(encoding), &packed[..cut]);
-            assert_eq!(status, 400, "{encoding} cut at {cut}: {text}");
+            assert_eq!(status, Undecodable, "{encoding} cut at {cut}: {text}");
         }
-        assert_eq!(refusal(PROTOBUF, Some(encoding), &[0xff; 40]).0, 400);
+        assert_eq!(refusal(PROTOBUF, Some(encoding), &[0xff; 40]).0, Undecodable);
     }
     let zlibbed = zlib(&message);
     assert_eq!(
         refusal(PROTOBUF, Some("deflate"), &zlibbed[..zlibbed.len() - 5]),
-        (400, "flate: unexpected EOF".to_owned())
+        (Undecodable, "flate: unexpected EOF".to_owned())
     );
 }
 
 #[test]
 fn bombs_end_at_the_limit() {
     let zeros = vec![0u8; 8 << 20];
-    let small = BodyLimits { max_decompressed: 1 << 20, max_ratio: 400 };
-    let ratio = BodyLimits { max_decompressed: 64 << 20, max_ratio: 400 };
+    let small = UnpackLimits { max_decompressed: 1 << 20, max_ratio: 400 };
+    let ratio = UnpackLimits { max_decompressed: 64 << 20, max_ratio: 400 };
     for limits in [&small, &ratio] {
         for (encoding, body) in
             [("gzip", gzip(&zeros)), ("deflate", deflate(&zeros)), ("deflate", zlib(&zeros))]
         {
             let error = decode_with(limits, JSON, Some(encoding), &body).unwrap_err();
-            assert_eq!(error.status(), 413, "{error}");
-            let bomb = matches!(error, PushError::Bomb(400));
+            assert_eq!(error.fault(), TooLarge, "{error}");
+            let bomb = matches!(error, DecodeError::Bomb(400));
             assert_eq!(bomb, limits == &ratio, "{error}");
             assert_eq!(bomb, !error.to_string().contains("server.max_decompressed_bytes"), "{error}");
         }
     }
-    assert_eq!(decode_with(&small, PROTOBUF, None, &snappy(&zeros)).unwrap_err().status(), 413);
-    assert_eq!(decode_with(&small, JSON, None, &zeros).unwrap_err().status(), 413);
+    assert_eq!(decode_with(&small, PROTOBUF, None, &snappy(&zeros)).unwrap_err().fault(), TooLarge);
+    assert_eq!(decode_with(&small, JSON, None, &zeros).unwrap_err().fault(), TooLarge);
     // A few bytes that claim four gigabytes must not be believed, whatever the limits.
-    let generous = BodyLimits { max_decompressed: usize::MAX, max_ratio: usize::MAX };
+    let generous = UnpackLimits { max_decompressed: usize::MAX, max_ratio: usize::MAX };
     for claim in [&[0xff, 0xff, 0xff, 0xff, 0x0f, 0][..], &[0x80, 0x80, 0x80, 0x20, 1, 2, 3]] {
         let error = decode_with(&generous, PROTOBUF, None, claim).unwrap_err();
-        assert_eq!((error.status(), error.to_string().as_str()), (400, "snappy: corrupt input"));
+        assert_eq!((error.fault(), error.to_string().as_str()), (Undecodable, "snappy: corrupt input"));
     }
     // What just fits, fits.
-    let exact = BodyLimits { max_decompressed: HELLO_JSON.len(), max_ratio: 400 };
+    let exact = UnpackLimits { max_decompressed: HELLO_JSON.len(), max_ratio: 400 };
     for (encoding, body) in
         [("gzip", gzip(HELLO_JSON.as_bytes())), ("deflate", deflate(HELLO_JSON.as_bytes()))]
     {
         assert_eq!(shown(&decode_with(&exact, JSON, Some(encoding), &body).unwrap()), [HELLO]);
-        let tight = BodyLimits { max_decompressed: HELLO_JSON.len() - 1, max_ratio: 400 };
-        assert_eq!(decode_with(&tight, JSON, Some(encoding), &body).unwrap_err().status(), 413);
+        let tight = UnpackLimits { max_decompressed: HELLO_JSON.len() - 1, max_ratio: 400 };
+        assert_eq!(decode_with(&tight, JSON, Some(encoding), &body).unwrap_err().fault(), TooLarge);
     }
 }
 
@@ -189,7 +194,7 @@ fn labels_that_do_not_parse_refuse_the_push() {
         let fine = Stream { labels: "{app=\"other\"}".into(), entries: vec![Entry::default()] };
         let bad = Stream { labels: labels.into(), entries: vec![Entry::default()] };
         let (status, text) = refusal(PROTOBUF, None, &snappy(&protobuf(&[fine, bad])));
-        assert_eq!(status, 400);
+        assert_eq!(status, Undecodable);
         assert!(text.starts_with("couldn't parse labels: 1:"), "{text}");
     }
     let mut stream = Vec::new();
@@ -198,10 +203,10 @@ fn labels_that_do_not_parse_refuse_the_push() {
     field(&mut push, 1, &stream);
     assert_eq!(
         refusal(PROTOBUF, None, &snappy(&push)),
-        (400, "couldn't parse labels: 1:8: parse error: invalid UTF-8 rune".to_owned())
+        (Undecodable, "couldn't parse labels: 1:8: parse error: invalid UTF-8 rune".to_owned())
     );
     let (status, text) = refusal(JSON, None, br#"{"streams":[{"stream":{"a b":"1"},"values":[["1","x"]]}]}"#);
-    assert_eq!((status, text.as_str()), (400, "couldn't parse labels: invalid label name \"a b\""));
+    assert_eq!((status, text.as_str()), (Undecodable, "couldn't parse labels: invalid label name \"a b\""));
 }
 
 #[test]
@@ -324,7 +329,7 @@ fn json_is_strict_about_times_and_lines() {
         r#"["1","x",{"k":"v"]"#,
     ] {
         let text = format!(r#"{{"streams":[{{"stream":{{"app":"x"}},"values":[{value}]}}]}}"#);
-        assert_eq!(refusal(JSON, None, text.as_bytes()).0, 400, "{value}");
+        assert_eq!(refusal(JSON, None, text.as_bytes()).0, Undecodable, "{value}");
     }
     for text in [
         r#"{"streams":[{"stream":"{a=\"b\"}","values":[["1","x"]]}]}"#,
@@ -335,14 +340,14 @@ fn json_is_strict_about_times_and_lines() {
         r#"[]"#,
         r#"{"streams":[{"stream":{"app":"x"}}"#,
     ] {
-        assert_eq!(refusal(JSON, None, text.as_bytes()).0, 400, "{text}");
+        assert_eq!(refusal(JSON, None, text.as_bytes()).0, Undecodable, "{text}");
     }
     let deep = format!("{}1{}", "{\"a\":".repeat(40), "}".repeat(40));
     let text = format!(r#"{{"streams":[{{"stream":{{}},"values":[["1","x",{deep}]]}}]}}"#);
-    assert_eq!(refusal(JSON, None, text.as_bytes()).0, 400);
+    assert_eq!(refusal(JSON, None, text.as_bytes()).0, Undecodable);
     let labels: Vec<String> = (0..5000).map(|i| format!("\"l{i}\":\"\"")).collect();
     let text = format!(r#"{{"streams":[{{"stream":{{{}}}}}]}}"#, labels.join(","));
-    assert_eq!(refusal(JSON, None, text.as_bytes()).0, 400);
+    assert_eq!(refusal(JSON, None, text.as_bytes()).0, Undecodable);
 }
 
 #[test]
@@ -360,7 +365,7 @@ fn json_of_the_older_form() {
     );
     assert_eq!(accepted.rejected.total(), 2);
     let bad = r#"{"streams":[{"labels":"{app=\"old\"}","entries":[{"ts":"bad","line":"one"}]}]}"#;
-    assert_eq!(refusal(JSON, None, bad.as_bytes()).0, 400);
+    assert_eq!(refusal(JSON, None, bad.as_bytes()).0, Undecodable);
     let bad = r#"{"streams":[{"labels":"{app=old}","entries":[]}]}"#;
     assert!(refusal(JSON, None, bad.as_bytes()).1.starts_with("couldn't parse labels"));
 }
@@ -429,7 +434,7 @@ proptest! {
             if cut { body.truncate(at) } else { body[at] = b };
             let body = if format == JSON { body } else { snappy(&body) };
             if let Err(e) = decode(format, None, &body) {
-                prop_assert!(matches!(e.status(), 400 | 422), "{}", e);
+                prop_assert!(matches!(e.fault(), Undecodable | NoStreams), "{}", e);
             }
         }
     }

@@ -1,14 +1,14 @@
-//! Why was a push refused, and with which HTTP status?
+//! Why can a payload not be decoded, and what follows for whoever sent it?
 
 use super::json_reader::JsonError;
-use super::otlp::{MAX_DEPTH, MAX_PARTS};
+use super::otlp::parts::TooComplex;
 use super::wire::WireError;
-use strandline_ingest::IntakeError;
-use strandline_ingest::rejections::shortened;
+use crate::intake::IntakeError;
+use crate::rejections::shortened;
 
-/// Why a whole push is refused.
+/// Why a whole payload is refused. Nothing of it is stored.
 #[derive(Debug, thiserror::Error)]
-pub enum PushError {
+pub enum DecodeError {
     /// A `Content-Type` that is no media type.
     #[error("mime: unexpected content after media subtype")]
     MediaType,
@@ -45,10 +45,8 @@ pub enum PushError {
     #[error("content type: {0} is not supported")]
     ContentType(String),
     /// An export nests values deeper, or has more of them in one place, than is read.
-    #[error(
-        "an attribute or body is nested deeper than {MAX_DEPTH} levels or has more than {MAX_PARTS} parts"
-    )]
-    Value,
+    #[error(transparent)]
+    Value(#[from] TooComplex),
     /// The message is not a push in protobuf.
     #[error(transparent)]
     Protobuf(#[from] WireError),
@@ -63,32 +61,47 @@ pub enum PushError {
     NoStreams,
 }
 
-impl PushError {
-    /// The HTTP status that tells the client.
-    pub fn status(&self) -> u16 {
+/// What kind of error it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not in its format, or its labels are none. Sent again, it would be refused again.
+    Undecodable,
+    /// It is larger than it may be. Sent again, it would be refused again.
+    TooLarge,
+    /// It has no stream.
+    NoStreams,
+    /// There is no memory for it at the moment: it is to be sent again.
+    NoMemoryNow,
+    /// A decoder does not keep to its contract.
+    Decoder,
+}
+
+impl DecodeError {
+    /// The kind of this error.
+    pub fn fault(&self) -> Fault {
         match self {
-            Self::TooLarge(_) | Self::Bomb(_) => 413,
-            Self::Intake(e) => match e {
+            Self::TooLarge(_) | Self::Bomb(_) => Fault::TooLarge,
+            Self::Intake(error) => match error {
                 IntakeError::TooManyStreams(_) | IntakeError::TooManyLines(_) | IntakeError::TooLarge(_) => {
-                    413
+                    Fault::TooLarge
                 }
-                IntakeError::NoStream => 500,
-                IntakeError::NoMemory(exhausted) if exhausted.is_temporary() => 503,
-                IntakeError::NoMemory(_) => 413,
-                IntakeError::Labels(_) => 400,
+                IntakeError::NoStream => Fault::Decoder,
+                IntakeError::NoMemory(exhausted) if exhausted.is_temporary() => Fault::NoMemoryNow,
+                IntakeError::NoMemory(_) => Fault::TooLarge,
+                IntakeError::Labels(_) => Fault::Undecodable,
             },
-            Self::NoStreams => 422,
-            _ => 400,
+            Self::NoStreams => Fault::NoStreams,
+            _ => Fault::Undecodable,
         }
     }
 
     /// Whether the body unpacks to more than the limits allow.
-    pub(crate) fn is_too_large(&self) -> bool {
+    pub fn is_too_large(&self) -> bool {
         matches!(self, Self::TooLarge(_) | Self::Bomb(_) | Self::Intake(IntakeError::TooLarge(_)))
     }
 
     /// Whether there is no memory for it at the moment.
-    pub(crate) fn is_for_want_of_memory(&self) -> bool {
+    pub fn is_for_want_of_memory(&self) -> bool {
         matches!(self, Self::Intake(IntakeError::NoMemory(exhausted)) if exhausted.is_temporary())
     }
 

@@ -1,16 +1,17 @@
 //! What lies in the body of a push, and how is it unpacked without trusting what it says about its size?
 
-use super::error::PushError;
+use super::error::DecodeError;
+use crate::intake::IntakeError;
+use crate::push_memory::PushMemory;
 use flate2::read::MultiGzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
 use lz4_flex::frame::FrameDecoder;
 use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
-use strandline_ingest::{IntakeError, PushMemory};
 
 /// How much a body may grow on unpacking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BodyLimits {
+pub struct UnpackLimits {
     /// Most bytes of the unpacked body.
     pub max_decompressed: usize,
     /// Most unpacked bytes per packed byte; counts from 4 MiB on, for short bodies of repeated lines pack very well.
@@ -28,20 +29,20 @@ const MIN_ZSTD_WINDOW_LOG: u32 = 10;
 /// What a decoder of zstd holds beside its window, roughly.
 const ZSTD_CONTEXT_BYTES: usize = 384 << 10;
 
-impl Default for BodyLimits {
+impl Default for UnpackLimits {
     fn default() -> Self {
         Self { max_decompressed: 64 << 20, max_ratio: 400 }
     }
 }
 
-impl BodyLimits {
+impl UnpackLimits {
     /// The bytes that a body of `packed` bytes may become, and the error when it becomes more.
-    fn allowed(&self, packed: usize) -> (usize, PushError) {
+    fn allowed(&self, packed: usize) -> (usize, DecodeError) {
         let by_ratio = packed.saturating_mul(self.max_ratio).max(RATIO_FROM_BYTES);
         if by_ratio < self.max_decompressed {
-            (by_ratio, PushError::Bomb(self.max_ratio))
+            (by_ratio, DecodeError::Bomb(self.max_ratio))
         } else {
-            (self.max_decompressed, PushError::TooLarge(self.max_decompressed))
+            (self.max_decompressed, DecodeError::TooLarge(self.max_decompressed))
         }
     }
 }
@@ -56,7 +57,7 @@ pub(super) enum Format {
 
 impl Format {
     /// The format that a `Content-Type` announces, protobuf if there is none. Parameters are ignored.
-    pub(super) fn of(content_type: Option<&str>) -> Result<Self, PushError> {
+    pub(super) fn of(content_type: Option<&str>) -> Result<Self, DecodeError> {
         let media_type = media_type(content_type);
         if media_type.is_empty() {
             return Ok(Self::Protobuf);
@@ -67,7 +68,7 @@ impl Format {
             None => token(media_type),
         };
         if !well_formed {
-            return Err(PushError::MediaType);
+            return Err(DecodeError::MediaType);
         }
         Ok(if media_type.eq_ignore_ascii_case("application/json") { Self::Json } else { Self::Protobuf })
     }
@@ -95,7 +96,7 @@ pub(super) enum Encoding {
 impl Encoding {
     /// The packing that a `Content-Encoding` announces. `snappy` says nothing: protobuf is snappy anyway, and Loki
     /// takes JSON under it as it is.
-    pub(super) fn of(content_encoding: Option<&str>) -> Result<Self, PushError> {
+    pub(super) fn of(content_encoding: Option<&str>) -> Result<Self, DecodeError> {
         let name = content_encoding.unwrap_or("").trim();
         match name.to_ascii_lowercase().as_str() {
             "" | "identity" | "snappy" => Ok(Self::Plain),
@@ -103,7 +104,7 @@ impl Encoding {
             "deflate" | "zlib" => Ok(Self::Deflate),
             "zstd" => Ok(Self::Zstd),
             "lz4" => Ok(Self::Lz4),
-            _ => Err(PushError::Encoding(name.to_owned())),
+            _ => Err(DecodeError::Encoding(name.to_owned())),
         }
     }
 
@@ -111,17 +112,16 @@ impl Encoding {
     pub(super) fn unpack<'a>(
         self,
         body: &'a [u8],
-        limits: &BodyLimits,
+        limits: &UnpackLimits,
         memory: Option<&PushMemory>,
-    ) -> Result<Cow<'a, [u8]>, PushError> {
+    ) -> Result<Cow<'a, [u8]>, DecodeError> {
         match self {
             Self::Plain if body.len() > limits.max_decompressed => {
-                Err(PushError::TooLarge(limits.max_decompressed))
+                Err(DecodeError::TooLarge(limits.max_decompressed))
             }
             Self::Plain => Ok(Cow::Borrowed(body)),
-            Self::Gzip => {
-                drain(MultiGzDecoder::new(body), body.len(), limits, memory, PushError::Gzip).map(Cow::Owned)
-            }
+            Self::Gzip => drain(MultiGzDecoder::new(body), body.len(), limits, memory, DecodeError::Gzip)
+                .map(Cow::Owned),
             Self::Deflate => inflate(body, limits, memory).map(Cow::Owned),
             Self::Zstd => unzstd(body, limits, memory).map(Cow::Owned),
             Self::Lz4 => unlz4(body, limits, memory).map(Cow::Owned),
@@ -133,10 +133,10 @@ impl Encoding {
 fn drain(
     mut decoder: impl Read,
     packed: usize,
-    limits: &BodyLimits,
+    limits: &UnpackLimits,
     memory: Option<&PushMemory>,
-    failed: fn(std::io::Error) -> PushError,
-) -> Result<Vec<u8>, PushError> {
+    failed: fn(std::io::Error) -> DecodeError,
+) -> Result<Vec<u8>, DecodeError> {
     let (allowed, error) = limits.allowed(packed);
     let mut out = Vec::new();
     grow(&mut out, packed.saturating_mul(4).min(allowed).max(1), memory)?;
@@ -157,7 +157,7 @@ fn drain(
 
 /// Makes room for `more` bytes behind `out`, in memory that is taken before: for the new place, and for the old one while
 /// it is copied.
-fn grow(out: &mut Vec<u8>, more: usize, memory: Option<&PushMemory>) -> Result<(), PushError> {
+fn grow(out: &mut Vec<u8>, more: usize, memory: Option<&PushMemory>) -> Result<(), DecodeError> {
     let old = out.capacity();
     if let Some(memory) = memory {
         memory.take(old + more).map_err(IntakeError::from)?;
@@ -170,14 +170,14 @@ fn grow(out: &mut Vec<u8>, more: usize, memory: Option<&PushMemory>) -> Result<(
 }
 
 /// Frames of lz4. The decoder takes a frame that is cut off between two blocks for a whole one, hence the check.
-fn unlz4(body: &[u8], limits: &BodyLimits, memory: Option<&PushMemory>) -> Result<Vec<u8>, PushError> {
+fn unlz4(body: &[u8], limits: &UnpackLimits, memory: Option<&PushMemory>) -> Result<Vec<u8>, DecodeError> {
     let (mut rest, mut working) = (body, 0);
     while !rest.is_empty() {
         working = working.max(lz4_working_bytes(rest));
-        rest = after_lz4_frame(rest).ok_or_else(|| PushError::Lz4(ErrorKind::UnexpectedEof.into()))?;
+        rest = after_lz4_frame(rest).ok_or_else(|| DecodeError::Lz4(ErrorKind::UnexpectedEof.into()))?;
     }
     with_working(memory, working, || {
-        drain(FrameDecoder::new(body), body.len(), limits, memory, PushError::Lz4)
+        drain(FrameDecoder::new(body), body.len(), limits, memory, DecodeError::Lz4)
     })
 }
 
@@ -191,8 +191,8 @@ fn lz4_working_bytes(bytes: &[u8]) -> usize {
 fn with_working<T>(
     memory: Option<&PushMemory>,
     bytes: usize,
-    work: impl FnOnce() -> Result<T, PushError>,
-) -> Result<T, PushError> {
+    work: impl FnOnce() -> Result<T, DecodeError>,
+) -> Result<T, DecodeError> {
     let Some(memory) = memory else { return work() };
     memory.take(bytes).map_err(IntakeError::from)?;
     let done = work();
@@ -218,13 +218,13 @@ fn after_lz4_frame(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-fn unzstd(body: &[u8], limits: &BodyLimits, memory: Option<&PushMemory>) -> Result<Vec<u8>, PushError> {
+fn unzstd(body: &[u8], limits: &UnpackLimits, memory: Option<&PushMemory>) -> Result<Vec<u8>, DecodeError> {
     // Later frames may not have a larger window than the first: its size is what is taken memory for.
     let window_log = zstd_window_log(body).clamp(MIN_ZSTD_WINDOW_LOG, MAX_ZSTD_WINDOW_LOG);
     with_working(memory, (1 << window_log) + ZSTD_CONTEXT_BYTES, || {
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(PushError::Zstd)?;
-        decoder.window_log_max(window_log).map_err(PushError::Zstd)?;
-        drain(decoder, body.len(), limits, memory, PushError::Zstd)
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(DecodeError::Zstd)?;
+        decoder.window_log_max(window_log).map_err(DecodeError::Zstd)?;
+        drain(decoder, body.len(), limits, memory, DecodeError::Zstd)
     })
 }
 
@@ -249,7 +249,7 @@ fn zstd_window_log(body: &[u8]) -> u32 {
 }
 
 /// Deflate, with zlib's wrapping or (as Loki wants it) without.
-fn inflate(body: &[u8], limits: &BodyLimits, memory: Option<&PushMemory>) -> Result<Vec<u8>, PushError> {
+fn inflate(body: &[u8], limits: &UnpackLimits, memory: Option<&PushMemory>) -> Result<Vec<u8>, DecodeError> {
     let (allowed, error) = limits.allowed(body.len());
     let mut state = Decompress::new(is_zlib_header(body));
     let mut out = Vec::new();
@@ -266,12 +266,12 @@ fn inflate(body: &[u8], limits: &BodyLimits, memory: Option<&PushMemory>) -> Res
         let before = (state.total_in(), state.total_out());
         let rest = usize::try_from(before.0).ok().and_then(|at| body.get(at..)).unwrap_or_default();
         let status = state.decompress_vec(rest, &mut out, FlushDecompress::None);
-        match status.map_err(|_| PushError::Deflate("corrupt input"))? {
+        match status.map_err(|_| DecodeError::Deflate("corrupt input"))? {
             Status::StreamEnd if out.len() > allowed => return Err(error),
             Status::StreamEnd => return Ok(out),
             // Neither input taken nor output made: the input has ended before the stream.
             _ if before == (state.total_in(), state.total_out()) => {
-                return Err(PushError::Deflate("unexpected EOF"));
+                return Err(DecodeError::Deflate("unexpected EOF"));
             }
             _ => {}
         }
@@ -298,12 +298,14 @@ pub(super) fn is_snappy(content_encoding: Option<&str>) -> bool {
 /// Unpacks snappy in either format: collectors have sent both under one name.
 pub(super) fn unsnappy_any(
     body: &[u8],
-    limits: &BodyLimits,
+    limits: &UnpackLimits,
     memory: Option<&PushMemory>,
-) -> Result<Vec<u8>, PushError> {
+) -> Result<Vec<u8>, DecodeError> {
     const FRAMED: &[u8] = b"\xff\x06\x00\x00sNaPpY";
     if body.starts_with(FRAMED) {
-        return drain(snap::read::FrameDecoder::new(body), body.len(), limits, memory, |_| PushError::Snappy);
+        return drain(snap::read::FrameDecoder::new(body), body.len(), limits, memory, |_| {
+            DecodeError::Snappy
+        });
     }
     unsnappy(body, limits, memory)
 }
@@ -311,18 +313,18 @@ pub(super) fn unsnappy_any(
 /// Unpacks snappy's block format. What it declares as its size is checked before a byte is set aside for it.
 pub(super) fn unsnappy(
     body: &[u8],
-    limits: &BodyLimits,
+    limits: &UnpackLimits,
     memory: Option<&PushMemory>,
-) -> Result<Vec<u8>, PushError> {
-    let declared = snap::raw::decompress_len(body).map_err(|_| PushError::Snappy)?;
+) -> Result<Vec<u8>, DecodeError> {
+    let declared = snap::raw::decompress_len(body).map_err(|_| DecodeError::Snappy)?;
     if declared > body.len().saturating_mul(SNAPPY_MAX_RATIO) {
-        return Err(PushError::Snappy);
+        return Err(DecodeError::Snappy);
     }
     if declared > limits.max_decompressed {
-        return Err(PushError::TooLarge(limits.max_decompressed));
+        return Err(DecodeError::TooLarge(limits.max_decompressed));
     }
     if let Some(memory) = memory {
         memory.take(declared).map_err(IntakeError::from)?;
     }
-    snap::raw::Decoder::new().decompress_vec(body).map_err(|_| PushError::Snappy)
+    snap::raw::Decoder::new().decompress_vec(body).map_err(|_| DecodeError::Snappy)
 }

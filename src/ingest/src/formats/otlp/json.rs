@@ -4,15 +4,15 @@
 //! Lenient where nothing can be misunderstood: names in camel and snake case, in any order, `null` for what is not
 //! there, values that stand without their type.
 
-use super::super::error::PushError;
+use super::super::error::DecodeError;
 use super::super::json_reader::{JsonError, Reader};
-use super::Parts;
 use super::export::{Export, Id, Record};
+use super::parts::Parts;
 use super::value::AnyValue;
 use std::borrow::Cow;
 
 /// Feeds all records of an export.
-pub(super) fn read_export(body: &[u8], export: &mut Export<'_, '_>) -> Result<(), PushError> {
+pub(super) fn read_export(body: &[u8], export: &mut Export<'_, '_>) -> Result<(), DecodeError> {
     let mut reader = Reader::new(body);
     each_key(&mut reader, "expected an object", |reader, key| match key {
         "resourceLogs" | "resource_logs" => each_element(reader, |reader| resource_logs(reader, export)),
@@ -25,8 +25,8 @@ pub(super) fn read_export(body: &[u8], export: &mut Export<'_, '_>) -> Result<()
 fn each_key<'a>(
     reader: &mut Reader<'a>,
     what: &'static str,
-    mut with: impl FnMut(&mut Reader<'a>, &str) -> Result<(), PushError>,
-) -> Result<(), PushError> {
+    mut with: impl FnMut(&mut Reader<'a>, &str) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
     if reader.null()? {
         return Ok(());
     }
@@ -41,8 +41,8 @@ fn each_key<'a>(
 /// Calls `with` before each element of the array that stands next; `null` in its place is an empty one.
 fn each_element<'a>(
     reader: &mut Reader<'a>,
-    mut with: impl FnMut(&mut Reader<'a>) -> Result<(), PushError>,
-) -> Result<(), PushError> {
+    mut with: impl FnMut(&mut Reader<'a>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
     if reader.null()? {
         return Ok(());
     }
@@ -54,7 +54,7 @@ fn each_element<'a>(
     Ok(())
 }
 
-fn skip(reader: &mut Reader<'_>) -> Result<(), PushError> {
+fn skip(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     reader.skip()?;
     Ok(())
 }
@@ -66,7 +66,7 @@ struct Late<'a> {
 
 impl<'a> Late<'a> {
     /// Passes over the list, to come back to it.
-    fn pass(&mut self, reader: &mut Reader<'a>) -> Result<(), PushError> {
+    fn pass(&mut self, reader: &mut Reader<'a>) -> Result<(), DecodeError> {
         if self.place.is_some() {
             return Err(reader.error("the same list twice in one object").into());
         }
@@ -75,7 +75,7 @@ impl<'a> Late<'a> {
     }
 }
 
-fn resource_logs(reader: &mut Reader<'_>, export: &mut Export<'_, '_>) -> Result<(), PushError> {
+fn resource_logs(reader: &mut Reader<'_>, export: &mut Export<'_, '_>) -> Result<(), DecodeError> {
     let mut list = Late { place: None };
     export.begin_resource();
     each_key(reader, "expected resource logs", |reader, key| match key {
@@ -90,7 +90,7 @@ fn resource_logs(reader: &mut Reader<'_>, export: &mut Export<'_, '_>) -> Result
     }
 }
 
-fn resource(reader: &mut Reader<'_>, export: &mut Export<'_, '_>) -> Result<(), PushError> {
+fn resource(reader: &mut Reader<'_>, export: &mut Export<'_, '_>) -> Result<(), DecodeError> {
     let mut parts = Parts::default();
     each_key(reader, "expected a resource", |reader, key| match key {
         "attributes" => each_element(reader, |reader| {
@@ -105,7 +105,7 @@ fn resource(reader: &mut Reader<'_>, export: &mut Export<'_, '_>) -> Result<(), 
     })
 }
 
-fn scope_logs(reader: &mut Reader<'_>, export: &mut Export<'_, '_>) -> Result<(), PushError> {
+fn scope_logs(reader: &mut Reader<'_>, export: &mut Export<'_, '_>) -> Result<(), DecodeError> {
     let mut list = Late { place: None };
     export.begin_scope();
     each_key(reader, "expected scope logs", |reader, key| match key {
@@ -119,7 +119,7 @@ fn scope_logs(reader: &mut Reader<'_>, export: &mut Export<'_, '_>) -> Result<()
     }
 }
 
-fn scope(reader: &mut Reader<'_>, export: &mut Export<'_, '_>) -> Result<(), PushError> {
+fn scope(reader: &mut Reader<'_>, export: &mut Export<'_, '_>) -> Result<(), DecodeError> {
     let (mut name, mut version, mut dropped) = (Cow::Borrowed(""), Cow::Borrowed(""), 0);
     let mut parts = Parts::default();
     each_key(reader, "expected a scope", |reader, key| {
@@ -140,7 +140,7 @@ fn scope(reader: &mut Reader<'_>, export: &mut Export<'_, '_>) -> Result<(), Pus
     Ok(())
 }
 
-fn record<'a>(reader: &mut Reader<'a>) -> Result<Record<'a>, PushError> {
+fn record<'a>(reader: &mut Reader<'a>) -> Result<Record<'a>, DecodeError> {
     let mut record = Record::default();
     let mut parts = Parts::default();
     each_key(reader, "expected a log record", |reader, key| {
@@ -175,7 +175,7 @@ fn key_value<'a>(
     reader: &mut Reader<'a>,
     depth: usize,
     parts: &mut Parts,
-) -> Result<(Cow<'a, str>, AnyValue<'a>), PushError> {
+) -> Result<(Cow<'a, str>, AnyValue<'a>), DecodeError> {
     let (mut name, mut content) = (Cow::Borrowed(""), AnyValue::Empty);
     parts.count(depth)?;
     each_key(reader, "expected an attribute", |reader, key| {
@@ -194,7 +194,7 @@ fn any_value<'a>(
     reader: &mut Reader<'a>,
     depth: usize,
     parts: &mut Parts,
-) -> Result<(AnyValue<'a>, bool), PushError> {
+) -> Result<(AnyValue<'a>, bool), DecodeError> {
     parts.count(depth)?;
     if reader.peek() != b'{' {
         return Ok(bare(reader)?);
@@ -244,8 +244,8 @@ fn any_value<'a>(
 /// Elements of `{"values": [...]}`.
 fn each_value<'a>(
     reader: &mut Reader<'a>,
-    mut with: impl FnMut(&mut Reader<'a>) -> Result<(), PushError>,
-) -> Result<(), PushError> {
+    mut with: impl FnMut(&mut Reader<'a>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
     each_key(reader, "expected an object of values", |reader, key| match key {
         "values" => each_element(reader, &mut with),
         _ => skip(reader),

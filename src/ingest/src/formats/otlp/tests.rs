@@ -1,11 +1,14 @@
 //! Does an export become what Loki makes of it, from either encoding, and is everything else refused within bounds?
 
+use super::parts::{MAX_DEPTH, MAX_PARTS};
 use super::*;
-use crate::push::encoder::{gzip, lz4, snappy, zlib, zstd};
+use crate::formats::encoder::{gzip, lz4, snappy, zlib, zstd};
+use crate::formats::error::Fault::{NoStreams, TooLarge, Undecodable};
+use crate::intake::Accepted;
+use crate::label_cache::LabelCache;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use strandline_ingest::{Accepted, LabelCache};
 use strandline_model::otlp::{AttributeAction, AttributeRule, NamePattern, OtlpRules};
 use strandline_model::{Limits, TenantId};
 
@@ -13,19 +16,19 @@ const NOW: i64 = 1_000_000;
 
 fn decode_within(
     limits: &Limits,
-    body_limits: &BodyLimits,
+    body_limits: &UnpackLimits,
     format: OtlpFormat,
     encoding: Option<&str>,
     body: &[u8],
-) -> Result<Accepted, PushError> {
+) -> Result<Accepted, DecodeError> {
     let cache = LabelCache::default();
     let mut intake = Intake::new(TenantId::default_tenant(), limits, NOW, &cache);
     decode_otlp(format, encoding, body, body_limits, &mut intake)?;
     Ok(intake.finish()?)
 }
 
-fn decode(format: OtlpFormat, encoding: Option<&str>, body: &[u8]) -> Result<Accepted, PushError> {
-    decode_within(&Limits::default(), &BodyLimits::default(), format, encoding, body)
+fn decode(format: OtlpFormat, encoding: Option<&str>, body: &[u8]) -> Result<Accepted, DecodeError> {
+    decode_within(&Limits::default(), &UnpackLimits::default(), format, encoding, body)
 }
 
 /// Entries as `labels|ts|line|metadata`.
@@ -45,7 +48,7 @@ fn shown(accepted: &Accepted) -> Vec<String> {
 
 /// What both encodings of `export` become, which must be the same.
 fn both(limits: &Limits, export: &Value) -> Vec<String> {
-    let body = BodyLimits::default();
+    let body = UnpackLimits::default();
     let text = export.to_string();
     let json = decode_within(limits, &body, OtlpFormat::Json, None, text.as_bytes()).unwrap();
     let message = encoder::export(export);
@@ -250,7 +253,7 @@ fn every_packing_and_every_cut_of_it() {
         );
         for cut in 1..packed.len() {
             let unpacked =
-                Encoding::of(Some(encoding)).unwrap().unpack(&packed[..cut], &BodyLimits::default(), None);
+                Encoding::of(Some(encoding)).unwrap().unpack(&packed[..cut], &UnpackLimits::default(), None);
             assert!(unpacked.is_err(), "{encoding} cut at {cut} of {}", packed.len());
         }
         assert!(decode(OtlpFormat::Protobuf, Some(encoding), &[0xff; 40]).is_err(), "{encoding}");
@@ -267,7 +270,7 @@ fn every_packing_and_every_cut_of_it() {
     }
     for (encoding, pack) in [("zstd", zstd as fn(&[u8]) -> Vec<u8>), ("lz4", lz4)] {
         let error = decode(OtlpFormat::Json, Some(encoding), &pack(&vec![b' '; 80 << 20])).unwrap_err();
-        assert_eq!(error.status(), 413, "{encoding}: {error}");
+        assert_eq!(error.fault(), TooLarge, "{encoding}: {error}");
     }
 }
 
@@ -275,14 +278,14 @@ fn every_packing_and_every_cut_of_it() {
 fn what_is_refused_and_how() {
     let refused = |format, body: &[u8]| {
         let error = decode(format, None, body).unwrap_err();
-        (error.status(), error.message())
+        (error.fault(), error.message())
     };
     for format in [OtlpFormat::Protobuf, OtlpFormat::Json] {
         let empty: &[u8] = if format == OtlpFormat::Json { b"{\"resourceLogs\":[]}" } else { b"" };
-        assert_eq!(refused(format, empty).0, 422);
-        assert_eq!(refused(format, b"{nope").0, 400);
+        assert_eq!(refused(format, empty).0, NoStreams);
+        assert_eq!(refused(format, b"{nope").0, Undecodable);
     }
-    assert_eq!(refused(OtlpFormat::Protobuf, b"{}").0, 400);
+    assert_eq!(refused(OtlpFormat::Protobuf, b"{}").0, Undecodable);
     for record in [
         json!({"timeUnixNano": "soon"}),
         json!({"timeUnixNano": -1}),
@@ -290,13 +293,17 @@ fn what_is_refused_and_how() {
         json!({"body": []}),
         json!(5),
     ] {
-        assert_eq!(refused(OtlpFormat::Json, one(record.clone()).to_string().as_bytes()).0, 400, "{record}");
+        assert_eq!(
+            refused(OtlpFormat::Json, one(record.clone()).to_string().as_bytes()).0,
+            Undecodable,
+            "{record}"
+        );
     }
     let twice = br#"{"resourceLogs":[{"scopeLogs":[],"scope_logs":[]}]}"#;
     assert!(refused(OtlpFormat::Json, twice).1.contains("twice"));
     assert_eq!(OtlpFormat::of(Some("application/json; charset=utf-8")).unwrap(), OtlpFormat::Json);
     for content_type in [None, Some(""), Some("text/plain")] {
-        assert_eq!(OtlpFormat::of(content_type).unwrap_err().status(), 400);
+        assert_eq!(OtlpFormat::of(content_type).unwrap_err().fault(), Undecodable);
     }
     // A label without a name refuses all, as in Loki; metadata without one costs the record.
     let nameless = |key: &str, rules: OtlpRules| {
@@ -304,7 +311,7 @@ fn what_is_refused_and_how() {
         let export = json!({"resourceLogs": [{"resource": {"attributes": [pair(key, text("x"))]},
             "scopeLogs": [{"logRecords": [{}]}]}]});
         let body = encoder::export(&export);
-        decode_within(&limits, &BodyLimits::default(), OtlpFormat::Protobuf, None, &body)
+        decode_within(&limits, &UnpackLimits::default(), OtlpFormat::Protobuf, None, &body)
     };
     let all = vec![AttributeRule {
         action: AttributeAction::IndexLabel,
@@ -312,7 +319,7 @@ fn what_is_refused_and_how() {
         pattern: Some(NamePattern::new(".*").unwrap()),
     }];
     let labels = OtlpRules { resource: all, ..OtlpRules::default() };
-    assert_eq!(nameless("ü", labels).unwrap_err().status(), 400);
+    assert_eq!(nameless("ü", labels).unwrap_err().fault(), Undecodable);
     assert_eq!(nameless("ü", OtlpRules::default()).unwrap().rejected.total(), 1);
 }
 
@@ -334,7 +341,7 @@ fn small_bodies_do_not_become_large() {
     let body = encoder::export(&export);
     assert!(body.len() < 1 << 20);
     let error = decode(OtlpFormat::Protobuf, None, &body).unwrap_err();
-    assert_eq!(error.status(), 413, "{error}");
+    assert_eq!(error.fault(), TooLarge, "{error}");
     // Too deep, or too many parts.
     let deep = |levels: usize| {
         let mut value = text("x");
@@ -349,7 +356,7 @@ fn small_bodies_do_not_become_large() {
         let text = export.to_string();
         let message = encoder::export(&export);
         for (format, body) in [(OtlpFormat::Json, text.as_bytes()), (OtlpFormat::Protobuf, &message)] {
-            assert_eq!(decode(format, None, body).unwrap_err().status(), 400, "{format:?}");
+            assert_eq!(decode(format, None, body).unwrap_err().fault(), Undecodable, "{format:?}");
         }
     }
 }
@@ -404,7 +411,7 @@ proptest! {
             let at = at.index(body.len());
             if cut { body.truncate(at) } else { body[at] = b };
             if let Err(e) = decode(format, None, &body) {
-                prop_assert!(matches!(e.status(), 400 | 413 | 422), "{}", e);
+                prop_assert!(matches!(e.fault(), Undecodable | TooLarge | NoStreams), "{}", e);
             }
         }
     }

@@ -2,14 +2,14 @@
 //!
 //! Everything is borrowed from the message: the first copy of a line is the one into the batch.
 
-use super::error::PushError;
+use super::error::DecodeError;
 use super::wire::{Fields, WireError};
-use strandline_ingest::{Intake, IntakeError};
+use crate::intake::{Intake, IntakeError};
 use strandline_model::LabelError;
 use strandline_model::time::SECOND_NS;
 
 /// Feeds all streams of a push. Fields that are not known are skipped.
-pub(super) fn read_push(message: &[u8], intake: &mut Intake<'_>) -> Result<(), PushError> {
+pub(super) fn read_push(message: &[u8], intake: &mut Intake<'_>) -> Result<(), DecodeError> {
     for field in Fields(message) {
         if let (1, value) = field? {
             read_stream(value.bytes("Streams")?, intake)?;
@@ -18,7 +18,7 @@ pub(super) fn read_push(message: &[u8], intake: &mut Intake<'_>) -> Result<(), P
     Ok(())
 }
 
-fn read_stream(message: &[u8], intake: &mut Intake<'_>) -> Result<(), PushError> {
+fn read_stream(message: &[u8], intake: &mut Intake<'_>) -> Result<(), DecodeError> {
     // Labels come first in practice, but nothing promises that, nor that they come once: the last ones count.
     let mut labels: &[u8] = b"";
     for field in Fields(message) {
@@ -35,14 +35,14 @@ fn read_stream(message: &[u8], intake: &mut Intake<'_>) -> Result<(), PushError>
     Ok(())
 }
 
-fn label_text(labels: &[u8]) -> Result<&str, PushError> {
+fn label_text(labels: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(labels).map_err(|e| {
         let what = "invalid UTF-8 rune".to_owned();
         IntakeError::from(LabelError::Syntax { column: e.valid_up_to() + 1, what }).into()
     })
 }
 
-fn read_entry(message: &[u8], intake: &mut Intake<'_>) -> Result<(), PushError> {
+fn read_entry(message: &[u8], intake: &mut Intake<'_>) -> Result<(), DecodeError> {
     let mut ts = None;
     let mut line: &[u8] = b"";
     for field in Fields(message) {

@@ -1,10 +1,10 @@
 //! What does an `AnyValue` say, as a line, as the text of a label or metadata, and as JSON?
 
+use crate::metadata::text_or_spaces;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
 use std::fmt::{Display, Write};
-use strandline_ingest::text_or_spaces;
 
 /// A value of an attribute or body, borrowed from the message where it can be.
 #[derive(Debug, Clone, PartialEq)]
