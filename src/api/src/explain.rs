@@ -21,20 +21,20 @@ pub(crate) async fn explain(
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, reader.payer(), request).await?;
     let (shared, own_reader) = (state.clone(), reader.clone());
-    blocking::in_turn(&state, Queue::Query, &reader, move |turn| {
+    blocking::in_slot(&state, Queue::Query, &reader, move |slot| {
         let question = match params.get("time") {
-            Some(_) => logs::at_time(&shared, own_reader, &params, &headers, &turn)?,
-            None => logs::over_range(&shared, own_reader, &params, &headers, &turn)?,
+            Some(_) => logs::at_time(&shared, own_reader, &params, &headers, &slot)?,
+            None => logs::over_range(&shared, own_reader, &params, &headers, &slot)?,
         };
         let account = match question {
             Question::Log(request) => {
                 let text = request.query.text().to_owned();
-                let result = shared.query.logs_in(&turn, &request)?;
+                let result = shared.query.logs_in(&slot, &request)?;
                 account(&text, "log", &result.stats, &result.reads, &result.warnings)
             }
             Question::Metric(request) => {
                 let text = request.query.expr().to_string();
-                let result = shared.query.metrics_in(&turn, &request)?;
+                let result = shared.query.metrics_in(&slot, &request)?;
                 account(&text, "metric", &result.stats, &result.reads, &result.warnings)
             }
         };

@@ -1,4 +1,4 @@
-//! What did a query say? Its parts as written, nothing compiled (loki-surface 9.2).
+//! What did a query say? Its parts as written, nothing compiled.
 //!
 //! The parser bounds how deep the parts nest, so that walking, printing and dropping a tree may recurse.
 

@@ -1,5 +1,5 @@
 //! Is what is well-formed also meaningful? The rules that a part of a query must keep beyond the grammar
-//! (loki-surface 9.3 and 9.4).
+//!.
 
 use crate::ast::{
     BinaryExpr, BinaryOp, Expr, Matching, MetricExpr, RangeAggregation, RangeOp, VectorAggregation, VectorOp,

@@ -3,7 +3,7 @@
 /// Why a query is refused. Always the client's mistake: HTTP 400.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum ParseError {
-    /// A mistake at one place of the text.
+    /// A mistake at one position of the text.
     #[error("parse error at line {line}, col {col}: {text}")]
     At {
         /// Line from 1.
@@ -13,26 +13,26 @@ pub enum ParseError {
         /// What is wrong.
         text: String,
     },
-    /// A mistake that has no single place.
+    /// A mistake that has no single position.
     #[error("parse error : {0}")]
     Whole(String),
 }
 
 impl ParseError {
-    /// A mistake without a place.
+    /// A mistake without a position.
     pub fn whole(text: impl Into<String>) -> Self {
         Self::Whole(text.into())
     }
 }
 
-/// A place in a query.
+/// A position in a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) line: usize,
     pub(crate) col: usize,
 }
 
-impl Place {
+impl Position {
     pub(crate) fn error(self, text: impl Into<String>) -> ParseError {
         ParseError::At { line: self.line, col: self.col, text: text.into() }
     }

@@ -1,6 +1,6 @@
-//! Which words is a query made of? Strings resolved, comments and blanks gone, every word with its place.
+//! Which words is a query made of? Strings resolved, comments and blanks gone, every word with its position.
 
-use crate::error::{ParseError, Place};
+use crate::error::{ParseError, Position};
 use crate::parser::number;
 use std::fmt;
 
@@ -55,7 +55,7 @@ impl fmt::Display for Token {
 /// Most characters behind a number that are read as its unit, or `1.1.1.1` would be read again for each of its numbers.
 const MAX_UNIT: usize = 64;
 
-/// Words that no label can be named (loki-surface 9.1).
+/// Words that no label can be named.
 const KEYWORDS: [&str; 23] = [
     "by",
     "without",
@@ -100,15 +100,15 @@ pub(crate) fn check_length(text: &str) -> Result<(), ParseError> {
 }
 
 /// The words of `text`. The last is the end or what is no word.
-pub(crate) fn tokens(text: &str) -> Vec<(Token, Place)> {
-    let mut lexer = Lexer { rest: text, place: Place { line: 1, col: 1 } };
+pub(crate) fn tokens(text: &str) -> Vec<(Token, Position)> {
+    let mut lexer = Lexer { rest: text, position: Position { line: 1, col: 1 } };
     let mut out = Vec::new();
     loop {
         let blanks = lexer.skip_blanks();
-        let place = lexer.place;
+        let position = lexer.position;
         let token = blanks.and_then(|()| lexer.token()).unwrap_or_else(Token::Bad);
         let last = matches!(token, Token::Bad(_) | Token::End);
-        out.push((token, place));
+        out.push((token, position));
         if last {
             return out;
         }
@@ -117,18 +117,18 @@ pub(crate) fn tokens(text: &str) -> Vec<(Token, Place)> {
 
 struct Lexer<'a> {
     rest: &'a str,
-    place: Place,
+    position: Position,
 }
 
 impl<'a> Lexer<'a> {
-    /// Takes `bytes` off the front, which must end between characters, and moves the place on.
+    /// Takes `bytes` off the front, which must end between characters, and moves the position on.
     fn take(&mut self, bytes: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
         for c in taken.chars() {
             if c == '\n' {
-                self.place = Place { line: self.place.line + 1, col: 1 };
+                self.position = Position { line: self.position.line + 1, col: 1 };
             } else {
-                self.place.col += 1;
+                self.position.col += 1;
             }
         }
         self.rest = rest;
@@ -147,7 +147,8 @@ impl<'a> Lexer<'a> {
             if self.rest.starts_with('#') || self.rest.starts_with("//") {
                 self.take_while(|c| c != '\n');
             } else if self.rest.starts_with("/*") {
-                let len = self.rest.find("*/").ok_or_else(|| self.place.error("comment not terminated"))?;
+                let len =
+                    self.rest.find("*/").ok_or_else(|| self.position.error("comment not terminated"))?;
                 self.take(len + 2);
             } else {
                 return Ok(());
@@ -184,7 +185,7 @@ impl<'a> Lexer<'a> {
     /// A number, and what stands behind it without a blank if the two are a length of time or a size. If not, the rest
     /// is left for the next word, as in Loki.
     fn number(&mut self) -> Result<Token, ParseError> {
-        let len = number_len(self.rest).ok_or_else(|| self.place.error("exponent has no digits"))?;
+        let len = number_len(self.rest).ok_or_else(|| self.position.error("exponent has no digits"))?;
         let with_unit = |unit: fn(char) -> bool| {
             let tail = self.rest.get(len..).unwrap_or("").chars();
             let unit: usize = tail.take(MAX_UNIT).take_while(|c| unit(*c)).map(char::len_utf8).sum();
@@ -205,10 +206,11 @@ impl<'a> Lexer<'a> {
 
     /// `[5m]`, in which a blank is no blank.
     fn range(&mut self) -> Result<Token, ParseError> {
-        let place = self.place;
+        let position = self.position;
         let body = self.rest.get(1..).unwrap_or("");
-        let (text, _) = body.split_once(']').ok_or_else(|| place.error("missing closing ']' in duration"))?;
-        let ns = number::range(text).map_err(|e| place.error(e))?;
+        let (text, _) =
+            body.split_once(']').ok_or_else(|| position.error("missing closing ']' in duration"))?;
+        let ns = number::range(text).map_err(|e| position.error(e))?;
         self.take(text.len() + 2);
         Ok(Token::Range(ns))
     }
@@ -226,7 +228,7 @@ impl<'a> Lexer<'a> {
     /// A string in backquotes: no escapes, may span lines; carriage returns vanish, as in Go.
     fn raw(&mut self) -> Result<Token, ParseError> {
         let body = self.rest.get(1..).unwrap_or("");
-        let len = body.find('`').ok_or_else(|| self.place.error("literal not terminated"))?;
+        let len = body.find('`').ok_or_else(|| self.position.error("literal not terminated"))?;
         let taken = self.take(len + 2);
         let inner = taken.get(1..len + 1).unwrap_or("");
         Ok(Token::Text(inner.replace('\r', "").into_bytes()))
@@ -234,7 +236,7 @@ impl<'a> Lexer<'a> {
 
     /// A string in double quotes with Go's escapes.
     fn quoted(&mut self) -> Result<Token, ParseError> {
-        let place = self.place;
+        let position = self.position;
         let body = self.rest.get(1..).unwrap_or("");
         let mut escaped = false;
         let end = body.bytes().position(|b| {
@@ -245,8 +247,8 @@ impl<'a> Lexer<'a> {
         let inner = end
             .and_then(|end| body.get(..end))
             .filter(|inner| body.as_bytes().get(inner.len()) == Some(&b'"'));
-        let inner = inner.ok_or_else(|| place.error("literal not terminated"))?;
-        let text = unescaped(inner).ok_or_else(|| place.error("invalid char escape"))?;
+        let inner = inner.ok_or_else(|| position.error("literal not terminated"))?;
+        let text = unescaped(inner).ok_or_else(|| position.error("invalid char escape"))?;
         self.take(inner.len() + 2);
         Ok(Token::Text(text))
     }

@@ -36,10 +36,10 @@ fn find(hir: &Hir, steps: &mut usize) -> Needle {
     match uncaptured(hir).kind() {
         HirKind::Alternation(parts) => one_of(parts.iter().map(|part| find(part, steps))),
         _ => {
-            let mut found = Found { needle: Needle::Any, run: Vec::new(), steps };
-            found.walk(hir);
-            found.close();
-            found.needle
+            let mut walk = Walk { needle: Needle::Any, run: Vec::new(), steps };
+            walk.walk(hir);
+            walk.close();
+            walk.needle
         }
     }
 }
@@ -73,8 +73,8 @@ enum Piece {
     Folded(char),
 }
 
-/// What has been found so far, walking a pattern from left to right.
-struct Found<'s> {
+/// What is known so far, walking a pattern from left to right.
+struct Walk<'s> {
     needle: Needle,
     /// Pieces that stand side by side in every match.
     run: Vec<Piece>,
@@ -82,7 +82,7 @@ struct Found<'s> {
     steps: &'s mut usize,
 }
 
-impl Found<'_> {
+impl Walk<'_> {
     fn walk(&mut self, hir: &Hir) {
         match self.steps.checked_sub(1) {
             Some(left) => *self.steps = left,

@@ -10,11 +10,11 @@ const MAX_WARNINGS: usize = 20;
 /// Parts of the data that could not be read for one answer.
 #[derive(Debug, Default)]
 pub(crate) struct Damage {
-    found: Mutex<Found>,
+    unreadable: Mutex<Unreadable>,
 }
 
 #[derive(Debug, Default)]
-struct Found {
+struct Unreadable {
     warnings: Vec<String>,
     /// Beyond the most that are told.
     more: usize,
@@ -28,23 +28,23 @@ impl Damage {
         let (from, to) = (Rfc3339(time.0), Rfc3339(time.1));
         let warning =
             format!("{part} cannot be read; up to {rows} lines from {from} to {to} are missing: {why}");
-        let mut found = self.found.lock();
-        if found.warnings.len() < MAX_WARNINGS {
-            found.warnings.push(warning);
+        let mut unreadable = self.unreadable.lock();
+        if unreadable.warnings.len() < MAX_WARNINGS {
+            unreadable.warnings.push(warning);
         } else {
-            found.more += 1;
-            found.more_rows += rows;
+            unreadable.more += 1;
+            unreadable.more_rows += rows;
         }
     }
 
     /// Notes what else is wrong with the answer.
     pub(crate) fn tell(&self, warning: String) {
-        self.found.lock().warnings.push(warning);
+        self.unreadable.lock().warnings.push(warning);
     }
 
     /// The warnings, in a stable order.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
-        let Found { mut warnings, more, more_rows } = std::mem::take(&mut *self.found.lock());
+        let Unreadable { mut warnings, more, more_rows } = std::mem::take(&mut *self.unreadable.lock());
         warnings.sort_unstable();
         warnings.dedup();
         if more > 0 {

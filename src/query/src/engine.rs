@@ -1,9 +1,10 @@
 //! Where does a question go in, and the answer come out?
 
+use crate::deadline::Deadline;
 use crate::error::QueryError;
-use crate::execute::Run;
+use crate::execute::Execution;
 use crate::explain::Read;
-use crate::gate::{Gate, GateRules};
+use crate::fair_slots::{FairSlots, SlotBounds};
 use crate::language::LogQuery;
 use crate::logs::{self, LogSink, Outcome};
 use crate::memory::{Held, QueryMemory};
@@ -12,10 +13,10 @@ use crate::reader::{Part, Reader};
 use crate::request::{CancelFlag, Direction, LogRequest};
 use crate::result::{Answer, LogResult, MetricResult};
 use crate::scope::{Gathered, Scope};
-use crate::share::Flights;
+use crate::singleflight::Singleflight;
+use crate::slot::{Queue, Slot};
 use crate::stats::{self, Counters, QueryStats};
 use crate::tail::{Hub, HubThread};
-use crate::turn::{Deadline, Queue, Turn};
 use std::sync::Arc;
 use strandline_model::memory::Class;
 use strandline_model::time::SECOND_NS;
@@ -72,11 +73,11 @@ impl Default for QueryConfig {
 pub struct QueryEngine {
     engine: Arc<Engine>,
     config: QueryConfig,
-    queries: Gate,
-    lookups: Gate,
+    queries: FairSlots,
+    lookups: FairSlots,
     pool: Pool,
-    pub(crate) shared_logs: Flights<LogResult>,
-    pub(crate) shared_metrics: Flights<MetricResult>,
+    pub(crate) shared_logs: Singleflight<LogResult>,
+    pub(crate) shared_metrics: Singleflight<MetricResult>,
     tails: HubThread,
 }
 
@@ -85,18 +86,18 @@ pub struct QueryEngine {
 pub(crate) struct Collected {
     pub(crate) outcome: Outcome,
     /// How they were found, if there was anything to look for.
-    run: Option<Arc<Run<Arc<LogSink>>>>,
+    execution: Option<Arc<Execution<Arc<LogSink>>>>,
     direction: Direction,
 }
 
 impl Collected {
     /// The entries as the query shows them.
     pub(crate) fn shown(mut self) -> Result<Outcome, QueryError> {
-        if let Some(run) = &self.run
-            && run.scope.query.is_deferred()
-            && !run.scope.query.is_plain()
+        if let Some(execution) = &self.execution
+            && execution.scope.query.is_deferred()
+            && !execution.scope.query.is_plain()
         {
-            logs::staged::apply(&run.scope, &mut self.outcome.found, self.direction)?;
+            logs::staged::apply(&execution.scope, &mut self.outcome.found, self.direction)?;
         }
         Ok(self.outcome)
     }
@@ -124,13 +125,14 @@ impl QueryEngine {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if config.threads == 0 { cores() } else { config.threads };
         let inside = if config.max_concurrent == 0 { 2 * threads } else { config.max_concurrent };
-        let rules = |running| GateRules {
+        let rules = |running| SlotBounds {
             running,
             running_of_idle_tenants: 2 * running,
             waiting_of_tenant: config.max_queued,
             waiting: QUEUED_TENANTS * config.max_queued,
         };
-        let (queries, lookups) = (Gate::new(rules(inside)), Gate::new(rules(threads * LOOKUPS_PER_THREAD)));
+        let (queries, lookups) =
+            (FairSlots::new(rules(inside)), FairSlots::new(rules(threads * LOOKUPS_PER_THREAD)));
         let pool = Pool::start(threads)?;
         let (shared_logs, shared_metrics) = Default::default();
         let tails = HubThread::start(&engine, &config.memory)?;
@@ -158,51 +160,51 @@ impl QueryEngine {
         self.engine.background_failures().into_iter().chain(lost).collect()
     }
 
-    /// Finds log lines in a turn of the request. Blocks the calling thread; the work is done by the engine's own threads.
-    pub fn logs_in(&self, turn: &Turn, request: &LogRequest) -> Result<LogResult, QueryError> {
-        self.logs_begun(turn, turn.deadline(), request, || ())
+    /// Finds log lines in a slot of the request. Blocks the calling thread; the work is done by the engine's own threads.
+    pub fn logs_in(&self, slot: &Slot, request: &LogRequest) -> Result<LogResult, QueryError> {
+        self.logs_begun(slot, slot.deadline(), request, || ())
     }
 
-    /// As [`Self::logs_in`], waiting for a turn first.
+    /// As [`Self::logs_in`], waiting for a slot first.
     pub fn logs(&self, request: &LogRequest) -> Result<LogResult, QueryError> {
-        self.logs_in(&self.turn(&request.reader, &CancelFlag::default())?, request)
+        self.logs_in(&self.slot(&request.reader, &CancelFlag::default())?, request)
     }
 
     pub(crate) fn logs_begun(
         &self,
-        turn: &Turn,
+        slot: &Slot,
         deadline: &Deadline,
         request: &LogRequest,
         begun: impl Fn(),
     ) -> Result<LogResult, QueryError> {
-        self.counted(turn, deadline, |stats| {
+        self.counted(slot, deadline, |stats| {
             begun();
             let whole = |error| match error {
                 QueryError::TooLarge(part) => QueryError::TooLarge(part.saturating_mul(LOG_ANSWER_COPIES)),
                 other => other,
             };
-            let outcome = self.thinned(request, deadline, turn.memory(), stats).map_err(whole)?;
+            let outcome = self.thinned(request, deadline, slot.memory(), stats).map_err(whole)?;
             stats.duplicates = outcome.duplicates;
             stats.entries = outcome.found.len() as u64;
             let streams = logs::group::streams(outcome.found, request.direction, request.categorize);
             // The entries that were collected are gone; what is written of a long answer needs some.
-            let bytes = turn.memory().bytes();
-            turn.memory().keep(bytes.min(bytes / LOG_ANSWER_COPIES + WRITTEN_BYTES));
-            let held = Held::of(turn.memory());
+            let bytes = slot.memory().bytes();
+            slot.memory().keep(bytes.min(bytes / LOG_ANSWER_COPIES + WRITTEN_BYTES));
+            let held = Held::of(slot.memory());
             let read = Read { stats: *stats, ..Read::new(&request.query, request.range) };
             let (stats, warnings) = (QueryStats::default(), outcome.warnings);
             Ok(LogResult { streams, stats, warnings, reads: vec![read], held })
         })
     }
 
-    /// Runs a query in its turn, measures it and counts how it ends. `deadline` is that of all who want its answer.
+    /// Runs a query in its slot, measures it and counts how it ends. `deadline` is that of all who want its answer.
     pub(crate) fn counted<A: Answer>(
         &self,
-        turn: &Turn,
+        slot: &Slot,
         deadline: &Deadline,
         run: impl FnMut(&mut QueryStats) -> Result<A, QueryError>,
     ) -> Result<A, QueryError> {
-        let result = self.measured(turn, deadline, run);
+        let result = self.measured(slot, deadline, run);
         match &result {
             Ok(found) => count_answer(found),
             Err(error) => count_outcome(error),
@@ -217,21 +219,21 @@ impl QueryEngine {
 
     fn measured<A: Answer>(
         &self,
-        turn: &Turn,
+        slot: &Slot,
         deadline: &Deadline,
         mut run: impl FnMut(&mut QueryStats) -> Result<A, QueryError>,
     ) -> Result<A, QueryError> {
         let clock = self.engine.clock();
         let _running = Running::new();
         let begun = clock.monotonic_ns();
-        let fresh = || QueryStats { queue_ns: turn.queue_ns, ..QueryStats::default() };
+        let fresh = || QueryStats { queue_ns: slot.queue_ns, ..QueryStats::default() };
         let mut stats = fresh();
         let mut result = run(&mut stats);
         let mut bytes = stats.bytes();
         let most = self.config.memory.most(Class::Query);
         // Each time with twice as much in hand, so this ends.
         while let Err(QueryError::Memory(error)) = result {
-            if let Err(error) = turn.memory().start_over(error, most, deadline) {
+            if let Err(error) = slot.memory().start_over(error, most, deadline) {
                 result = Err(error);
                 break;
             }
@@ -252,13 +254,13 @@ impl QueryEngine {
         self.shared_logs.sharing() + self.shared_metrics.sharing()
     }
 
-    /// Requests that wait for their turn.
+    /// Requests that wait for a slot.
     pub fn waiting(&self, queue: Queue) -> usize {
-        self.gate(queue).waiting()
+        self.slots(queue).waiting()
     }
 
-    /// Where requests of a kind wait.
-    pub(crate) fn gate(&self, queue: Queue) -> &Gate {
+    /// The slots of a kind of request.
+    pub(crate) fn slots(&self, queue: Queue) -> &FairSlots {
         match queue {
             Queue::Query => &self.queries,
             Queue::Lookup => &self.lookups,
@@ -347,7 +349,7 @@ impl QueryEngine {
     ) -> Result<Collected, QueryError> {
         let range = self.seen_by(&request.reader, range);
         let direction = request.direction;
-        let mut collected = Collected { outcome: Outcome::default(), run: None, direction };
+        let mut collected = Collected { outcome: Outcome::default(), execution: None, direction };
         if limit == 0 || range.start >= range.end {
             return Ok(collected);
         }
@@ -358,11 +360,11 @@ impl QueryEngine {
             // The other part is for the answer that is made of the entries.
             scope.max_bytes /= LOG_ANSWER_COPIES;
             scope.copies = LOG_ANSWER_COPIES;
-            let run = Arc::new(Run::new(scope, Arc::clone(&sink)));
-            self.pool.offer(Arc::clone(&run) as Arc<dyn Work>);
-            collected.outcome.warnings.extend(run.wait()?);
-            stats.add(&run.scope.counters.snapshot());
-            collected.run = Some(run);
+            let execution = Arc::new(Execution::new(scope, Arc::clone(&sink)));
+            self.pool.offer(Arc::clone(&execution) as Arc<dyn Work>);
+            collected.outcome.warnings.extend(execution.wait()?);
+            stats.add(&execution.scope.counters.snapshot());
+            collected.execution = Some(execution);
         }
         (collected.outcome.found, collected.outcome.duplicates) = sink.finish();
         Ok(collected)
@@ -416,7 +418,7 @@ impl QueryEngine {
             counters,
             deadline,
             wall_ns: self.engine.clock().now_ns(),
-            max_units: self.pool.turns(),
+            max_units: self.pool.slots(),
             max_bytes: self.config.max_memory_bytes,
             memory: Arc::clone(memory),
             other_bytes: 0,

@@ -5,7 +5,7 @@ use crate::damage::Damage;
 use crate::error::QueryError;
 use crate::frontier::{Frontier, Unit};
 use crate::plan::{self, SegmentPlan};
-use crate::pool::{Queue, Work};
+use crate::pool::{Work, WorkQueue};
 use crate::scope::Scope;
 use crate::stats::count;
 use parking_lot::{Condvar, Mutex};
@@ -57,7 +57,7 @@ pub(crate) trait Sink: Send + Sync + 'static {
     fn block(&self, scope: &Scope, plan: &SegmentPlan, index: u32) -> Result<(), StoreError>;
 }
 
-/// One sink may serve several runs, one after the other.
+/// One sink may serve several executions, one after the other.
 impl<S: Sink> Sink for Arc<S> {
     fn bound(&self) -> i64 {
         (**self).bound()
@@ -93,9 +93,9 @@ impl<S: Sink> Sink for Arc<S> {
     }
 }
 
-/// One run of a query over a view. Shared by all threads that work on it.
+/// One execution of a query over a view. Shared by all threads that work on it.
 #[derive(Debug)]
-pub(crate) struct Run<S> {
+pub(crate) struct Execution<S> {
     pub(crate) scope: Scope,
     pub(crate) sink: S,
     frontier: Mutex<Frontier>,
@@ -103,8 +103,8 @@ pub(crate) struct Run<S> {
     damage: Damage,
 }
 
-impl<S: Sink> Run<S> {
-    /// A run that hands what `scope` names to `sink`.
+impl<S: Sink> Execution<S> {
+    /// An execution that hands what `scope` names to `sink`.
     pub(crate) fn new(scope: Scope, sink: S) -> Self {
         let frontier = Mutex::new(first_units(&scope.view, scope.range, &sink));
         let damage = Damage::default();
@@ -214,12 +214,12 @@ fn first_units(view: &View, range: TimeRange, sink: &impl Sink) -> Frontier {
     frontier
 }
 
-impl<S: Sink> Work for Run<S> {
+impl<S: Sink> Work for Execution<S> {
     fn tenant(&self) -> &TenantId {
         &self.scope.part.tenant
     }
 
-    fn run_one(self: Arc<Self>, pool: &Queue) {
+    fn run_one(self: Arc<Self>, pool: &WorkQueue) {
         let unit = {
             let mut frontier = self.frontier.lock();
             frontier.offered = false;

@@ -5,7 +5,7 @@ use crate::damage::Damage;
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::reader::{Part, Reader, TENANT_LABEL};
-use crate::turn::Turn;
+use crate::slot::Slot;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::{Labels, Selector, TimeRange};
@@ -26,7 +26,7 @@ pub struct Looked<T> {
 /// What the lookups of one answer have in common.
 pub(crate) struct Looking<'a> {
     engine: &'a QueryEngine,
-    turn: &'a Turn,
+    slot: &'a Slot,
     range: TimeRange,
     damage: Damage,
     /// Bytes of what was found so far.
@@ -34,9 +34,9 @@ pub(crate) struct Looking<'a> {
 }
 
 impl<'a> Looking<'a> {
-    pub(crate) fn new(engine: &'a QueryEngine, turn: &'a Turn, reader: &Reader, range: TimeRange) -> Self {
+    pub(crate) fn new(engine: &'a QueryEngine, slot: &'a Slot, reader: &Reader, range: TimeRange) -> Self {
         let range = engine.seen_by(reader, range);
-        Self { engine, turn, range, damage: Damage::default(), bytes: 0 }
+        Self { engine, slot, range, damage: Damage::default(), bytes: 0 }
     }
 
     /// Asks for a part of the answer. `size` is the bytes of what was found.
@@ -47,11 +47,11 @@ impl<'a> Looking<'a> {
         size: impl FnOnce(&T) -> usize,
     ) -> Result<T, QueryError> {
         let max = self.engine.config().max_memory_bytes;
-        let stop = || self.turn.check().is_err();
+        let stop = || self.slot.check().is_err();
         let limits = LookupLimits { stop: &stop, max_bytes: max.saturating_sub(self.bytes) };
         let lookup = self.engine.store().lookup(&part.tenant, self.range, &part.selector, limits);
         let Found { found, unread } = ask(lookup).map_err(|error| match error {
-            LookupError::Stopped => self.turn.check().err().unwrap_or(QueryError::TimedOut),
+            LookupError::Stopped => self.slot.check().err().unwrap_or(QueryError::TimedOut),
             LookupError::TooLarge(_) => QueryError::TooLarge(max),
         })?;
         for unread in unread {
@@ -66,7 +66,7 @@ impl<'a> Looking<'a> {
         if self.bytes > max {
             return Err(QueryError::TooLarge(max));
         }
-        self.turn.memory().hold(self.bytes)?;
+        self.slot.memory().hold(self.bytes)?;
         Ok(found)
     }
 
@@ -83,12 +83,12 @@ impl QueryEngine {
     /// Names of the labels that selected streams have in `range` (to the day).
     pub fn label_names(
         &self,
-        turn: &Turn,
+        slot: &Slot,
         reader: &Reader,
         range: TimeRange,
         selector: &Selector,
     ) -> Result<Looked<BTreeSet<String>>, QueryError> {
-        let mut looking = Looking::new(self, turn, reader, range);
+        let mut looking = Looking::new(self, slot, reader, range);
         let mut all = BTreeSet::new();
         for part in reader.parts(selector) {
             let names = looking.part(&part, |lookup| lookup.label_names(), bytes_of_texts)?;
@@ -103,13 +103,13 @@ impl QueryEngine {
     /// Values of the label `name` that selected streams have in `range` (to the day).
     pub fn label_values(
         &self,
-        turn: &Turn,
+        slot: &Slot,
         reader: &Reader,
         name: &str,
         range: TimeRange,
         selector: &Selector,
     ) -> Result<Looked<BTreeSet<String>>, QueryError> {
-        let mut looking = Looking::new(self, turn, reader, range);
+        let mut looking = Looking::new(self, slot, reader, range);
         let mut all = BTreeSet::new();
         for part in reader.parts(selector) {
             match part.stored_name(name) {
@@ -128,12 +128,12 @@ impl QueryEngine {
     /// The streams that any of the selectors selects and that have entries in `range` (to the day).
     pub fn series(
         &self,
-        turn: &Turn,
+        slot: &Slot,
         reader: &Reader,
         range: TimeRange,
         selectors: &[Selector],
     ) -> Result<Looked<BTreeSet<Labels>>, QueryError> {
-        let mut looking = Looking::new(self, turn, reader, range);
+        let mut looking = Looking::new(self, slot, reader, range);
         let mut all = BTreeSet::new();
         for part in selectors.iter().flat_map(|selector| reader.parts(selector)) {
             let size = |series: &BTreeSet<Labels>| {

@@ -5,8 +5,8 @@
 //! got to, and starts over with that in hand. So queries never wait for each other in a circle, and at most double their
 //! work.
 
+use crate::deadline::Deadline;
 use crate::error::QueryError;
-use crate::turn::Deadline;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,8 +1,9 @@
 //! Metric queries: each leaf of the expression is read by a run of its own, the rest is computed from what comes back.
 
+use crate::deadline::Deadline;
 use crate::engine::{QueryEngine, WRITTEN_BYTES};
 use crate::error::QueryError;
-use crate::execute::Run;
+use crate::execute::Execution;
 use crate::explain::Read;
 use crate::language::MetricQuery;
 use crate::memory::{Held, QueryMemory};
@@ -12,8 +13,8 @@ use crate::reader::Reader;
 use crate::request::{CancelFlag, MetricRequest};
 use crate::result::MetricResult;
 use crate::samples::SampleSink;
+use crate::slot::Slot;
 use crate::stats::QueryStats;
-use crate::turn::{Deadline, Turn};
 use std::sync::Arc;
 use strandline_model::TimeRange;
 
@@ -31,24 +32,24 @@ struct Evaluation<'a> {
 }
 
 impl QueryEngine {
-    /// Computes numbers from log lines in a turn of the request. Blocks the calling thread.
-    pub fn metrics_in(&self, turn: &Turn, request: &MetricRequest) -> Result<MetricResult, QueryError> {
-        self.metrics_begun(turn, turn.deadline(), request, || ())
+    /// Computes numbers from log lines in a slot of the request. Blocks the calling thread.
+    pub fn metrics_in(&self, slot: &Slot, request: &MetricRequest) -> Result<MetricResult, QueryError> {
+        self.metrics_begun(slot, slot.deadline(), request, || ())
     }
 
-    /// As [`Self::metrics_in`], waiting for a turn first.
+    /// As [`Self::metrics_in`], waiting for a slot first.
     pub fn metrics(&self, request: &MetricRequest) -> Result<MetricResult, QueryError> {
-        self.metrics_in(&self.turn(&request.reader, &CancelFlag::default())?, request)
+        self.metrics_in(&self.slot(&request.reader, &CancelFlag::default())?, request)
     }
 
     pub(crate) fn metrics_begun(
         &self,
-        turn: &Turn,
+        slot: &Slot,
         deadline: &Deadline,
         request: &MetricRequest,
         begun: impl Fn(),
     ) -> Result<MetricResult, QueryError> {
-        self.counted(turn, deadline, |stats| {
+        self.counted(slot, deadline, |stats| {
             begun();
             let series = request.max_series.filter(|_| !request.cut_series);
             let budget = Budget { bytes: self.config().max_memory_bytes, series };
@@ -57,14 +58,14 @@ impl QueryEngine {
                 reader: &request.reader,
                 query: &request.query,
                 deadline,
-                memory: turn.memory(),
+                memory: slot.memory(),
                 stats,
                 warnings: Vec::new(),
                 reads: Vec::new(),
             };
             let steps = request.steps;
             let mut read = |leaf: &Leaf<'_>, bytes: usize| evaluation.read(leaf, steps, bytes);
-            let memory = turn.memory();
+            let memory = slot.memory();
             let go_on = |bytes| memory.hold(bytes).and(deadline.passed().map_or(Ok(()), Err));
             let mut value = evaluate(request.query.expr(), &steps, &budget, &go_on, &mut read)?;
             let (mut warnings, reads) = (evaluation.warnings, evaluation.reads);
@@ -106,15 +107,15 @@ impl Evaluation<'_> {
             let mut scope = self.engine.scope(part, query, range, self.deadline.clone(), self.memory);
             scope.max_bytes = bytes;
             scope.other_bytes = other_bytes;
-            let run = Arc::new(Run::new(scope, Arc::clone(&sink)));
-            self.engine.pool().offer(Arc::clone(&run) as Arc<dyn Work>);
-            self.warnings.extend(run.wait()?);
-            read.stats.add(&run.scope.counters.snapshot());
+            let execution = Arc::new(Execution::new(scope, Arc::clone(&sink)));
+            self.engine.pool().offer(Arc::clone(&execution) as Arc<dyn Work>);
+            self.warnings.extend(execution.wait()?);
+            read.stats.add(&execution.scope.counters.snapshot());
         }
         self.stats.add(&read.stats);
         self.reads.push(read);
         let over = || {
-            pool::breathe(self.deadline.clock.monotonic_ns());
+            pool::yield_slot(self.deadline.clock.monotonic_ns());
             self.deadline.passed().is_some()
         };
         let hold = |series: usize| match series > bytes {

@@ -1,9 +1,10 @@
-//! Who does the work? A fixed number of threads that take turns between the queries at hand, tenant by tenant.
+//! Who does the work? A fixed number of threads, which go round the queries at hand, tenant by tenant.
 //!
 //! A query is offered as a [`Work`]; a thread takes it, puts it back behind the others if there is more to do, and does
 //! one unit of it. So a query over years does not keep one over minutes waiting for longer than a block takes, and many
-//! queries of one tenant do not keep another's one waiting. A unit that takes long lets others have its turn now and then
-//! ([`breathe`]): there are more threads than turns.
+//! queries of one tenant do not keep another's one waiting. A thread needs a slot to work; there are
+//! as many slots as cores are meant to be busy, and more threads. So a unit that takes long can let others have its slot now
+//! and then ([`yield_slot`]) and keep its thread, where its state is, until it gets one again.
 
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
@@ -13,10 +14,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use strandline_model::TenantId;
 
-/// How long a unit works before it lets others have its turn (ns).
+/// How long a unit works before it lets others have its slot (ns).
 const SLICE_NS: i64 = 10_000_000;
-/// Threads for each turn: so many long units can be under way while short ones get theirs.
-const THREADS_PER_TURN: usize = 5;
+/// Threads for each slot: so many long units can be under way while short ones get theirs.
+const THREADS_PER_SLOT: usize = 5;
 /// So many threads are for tenants that are in none, however many tenants are in the others.
 const RESERVED_THREADS: usize = 1;
 
@@ -26,11 +27,11 @@ pub(crate) trait Work: Send + Sync {
     fn tenant(&self) -> &TenantId;
 
     /// Takes a unit and does it. `pool` is offered the work again as long as there are units.
-    fn run_one(self: Arc<Self>, pool: &Queue);
+    fn run_one(self: Arc<Self>, pool: &WorkQueue);
 }
 
 /// The work at hand.
-pub(crate) struct Queue {
+pub(crate) struct WorkQueue {
     state: Mutex<State>,
     /// Work was handed to threads that rest.
     handed_out: Condvar,
@@ -42,16 +43,16 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct State {
-    /// Turns that nobody has.
-    free_turns: usize,
+    /// Slots that nobody has.
+    free_slots: usize,
     /// Threads that rest and have not been handed anything.
     resting: usize,
     tenants: HashMap<TenantId, Share>,
     /// The tenants that have something waiting; the first is next.
     order: VecDeque<TenantId>,
-    /// Work with a turn, for any thread that rests.
+    /// Work with a slot, for any thread that rests.
     handed: VecDeque<Arc<dyn Work>>,
-    /// Paused units with a turn.
+    /// Paused units that have got a slot.
     resumed: HashSet<u64>,
     next_pause: u64,
     stopping: bool,
@@ -66,20 +67,20 @@ struct Share {
 }
 
 enum Waiting {
-    /// Needs a thread and a turn.
+    /// Needs a thread and a slot.
     New(Arc<dyn Work>),
-    /// A unit that has its thread and needs a turn to go on.
+    /// A unit that has its thread and needs a slot to go on.
     Paused(u64),
 }
 
-impl Queue {
-    fn new(turns: usize, threads: usize) -> Self {
-        let state = State { free_turns: turns, ..State::default() };
+impl WorkQueue {
+    fn new(slots: usize, threads: usize) -> Self {
+        let state = State { free_slots: slots, ..State::default() };
         Self {
             state: Mutex::new(state),
             handed_out: Condvar::new(),
             resumed: Condvar::new(),
-            threads_of_tenant: threads.saturating_sub(turns).max(1),
+            threads_of_tenant: threads.saturating_sub(slots).max(1),
         }
     }
 
@@ -91,12 +92,12 @@ impl Queue {
         self.hand_out(&mut state);
     }
 
-    /// Gives free turns to what waits, tenant by tenant.
+    /// Gives free slots to what waits, tenant by tenant.
     fn hand_out(&self, state: &mut State) {
-        while state.free_turns > 0
+        while state.free_slots > 0
             && let Some(next) = state.next(self.threads_of_tenant)
         {
-            state.free_turns -= 1;
+            state.free_slots -= 1;
             match next {
                 Waiting::New(work) => {
                     state.resting -= 1;
@@ -128,14 +129,14 @@ impl Queue {
             work.run_one(self);
             UNIT.set(None);
             state = self.state.lock();
-            state.free_turns += 1;
+            state.free_slots += 1;
             state.resting += 1;
             state.leave(&tenant);
             self.hand_out(&mut state);
         }
     }
 
-    /// Lets others have the turn of a unit of `tenant`, and waits for the next one.
+    /// Gives the slot of a unit of `tenant` to others, if any wait, and waits for another one.
     fn pause(&self, tenant: &TenantId) {
         let mut state = self.state.lock();
         if state.order.is_empty() {
@@ -144,7 +145,7 @@ impl Queue {
         let pause = state.next_pause;
         state.next_pause += 1;
         state.wait(tenant, Waiting::Paused(pause));
-        state.free_turns += 1;
+        state.free_slots += 1;
         self.hand_out(&mut state);
         while !state.resumed.remove(&pause) {
             self.resumed.wait(&mut state);
@@ -197,14 +198,14 @@ impl State {
 }
 
 thread_local! {
-    /// The unit that this thread is in, if it is one of the pool's: where it takes turns, and whose it is.
-    static UNIT: RefCell<Option<(Arc<Queue>, TenantId)>> = const { RefCell::new(None) };
-    /// When this thread's turn was first looked at.
+    /// The unit that this thread is in, if it is one of the pool's: where its slot is from, and whose the unit is.
+    static UNIT: RefCell<Option<(Arc<WorkQueue>, TenantId)>> = const { RefCell::new(None) };
+    /// When [`yield_slot`] was first asked about the slot that this thread has.
     static SINCE: Cell<Option<i64>> = const { Cell::new(None) };
 }
 
-/// Called by long work now and then, with the monotonic time: lets others have the turn when it has lasted long enough.
-pub(crate) fn breathe(now_ns: i64) {
+/// Called by long work now and then, with the monotonic time: lets others have the slot when the unit has had it long enough.
+pub(crate) fn yield_slot(now_ns: i64) {
     match SINCE.get() {
         None => SINCE.set(Some(now_ns)),
         Some(since) if now_ns.saturating_sub(since) < SLICE_NS => {}
@@ -219,8 +220,8 @@ pub(crate) fn breathe(now_ns: i64) {
 
 /// The threads.
 pub(crate) struct Pool {
-    queue: Arc<Queue>,
-    turns: usize,
+    queue: Arc<WorkQueue>,
+    slots: usize,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -231,11 +232,11 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Starts threads of which `turns` work at a time.
-    pub(crate) fn start(turns: usize) -> std::io::Result<Self> {
-        let turns = turns.max(1);
-        let threads = turns * THREADS_PER_TURN;
-        let mut pool = Self { queue: Arc::new(Queue::new(turns, threads)), turns, threads: Vec::new() };
+    /// Starts threads of which `slots` work at a time.
+    pub(crate) fn start(slots: usize) -> std::io::Result<Self> {
+        let slots = slots.max(1);
+        let threads = slots * THREADS_PER_SLOT;
+        let mut pool = Self { queue: Arc::new(WorkQueue::new(slots, threads)), slots, threads: Vec::new() };
         for i in 0..threads {
             let queue = Arc::clone(&pool.queue);
             let body = move || queue.serve();
@@ -245,8 +246,8 @@ impl Pool {
     }
 
     /// How many units are worked on at a time.
-    pub(crate) fn turns(&self) -> usize {
-        self.turns
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
     }
 
     /// Hands work to the threads.
@@ -260,9 +261,9 @@ impl Drop for Pool {
         {
             let mut state = self.queue.state.lock();
             state.stopping = true;
-            // What no thread has begun is not begun any more; paused units need its turns to come to their ends.
+            // What no thread has begun is not begun any more; paused units need its slots to come to their ends.
             let unused = std::mem::take(&mut state.handed).len();
-            state.free_turns += unused;
+            state.free_slots += unused;
             state.resting += unused;
             self.queue.hand_out(&mut state);
         }
@@ -295,7 +296,7 @@ mod tests {
             &self.tenant
         }
 
-        fn run_one(self: Arc<Self>, pool: &Queue) {
+        fn run_one(self: Arc<Self>, pool: &WorkQueue) {
             if self.left.fetch_sub(1, Ordering::SeqCst) > 1 {
                 pool.offer(self.clone());
             }
@@ -331,10 +332,10 @@ mod tests {
             &self.tenant
         }
 
-        fn run_one(self: Arc<Self>, _: &Queue) {
+        fn run_one(self: Arc<Self>, _: &WorkQueue) {
             self.begun.fetch_add(1, Ordering::SeqCst);
             while self.until.load(Ordering::SeqCst) > 0 {
-                breathe(self.clock.fetch_add(1, Ordering::SeqCst) as i64 * SLICE_NS);
+                yield_slot(self.clock.fetch_add(1, Ordering::SeqCst) as i64 * SLICE_NS);
             }
         }
     }
@@ -352,13 +353,13 @@ mod tests {
             &self.tenant
         }
 
-        fn run_one(self: Arc<Self>, _: &Queue) {
+        fn run_one(self: Arc<Self>, _: &WorkQueue) {
             self.before.store(self.begun.load(Ordering::SeqCst), Ordering::SeqCst);
             self.until.store(0, Ordering::SeqCst);
         }
     }
 
-    /// With one turn and `n` long units of `a` of which `held` have a thread, a short unit of `short` comes: how many of
+    /// With one slot and `n` long units of `a` of which `held` have a thread, a short unit of `short` comes: how many of
     /// the long ones had begun before it was done.
     fn begun_before(n: usize, held: usize, short: &str) -> usize {
         let [begun, before] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
@@ -381,20 +382,20 @@ mod tests {
     }
 
     #[test]
-    fn long_units_let_short_ones_have_their_turn() {
-        let long = THREADS_PER_TURN - 2;
+    fn long_units_give_their_slot_to_short_ones() {
+        let long = THREADS_PER_SLOT - 2;
         assert_eq!(begun_before(long, long, "a"), long);
     }
 
     #[test]
     fn a_tenant_with_long_units_on_all_its_threads_leaves_one_for_others() {
         // More long units than there are threads: without a bound by tenant they would have them all.
-        assert_eq!(begun_before(THREADS_PER_TURN * 2, THREADS_PER_TURN - 1, "b"), THREADS_PER_TURN - 1);
+        assert_eq!(begun_before(THREADS_PER_SLOT * 2, THREADS_PER_SLOT - 1, "b"), THREADS_PER_SLOT - 1);
     }
 
     #[test]
     fn two_tenants_with_long_units_leave_a_thread_for_a_third() {
-        let queue = Queue::new(1, THREADS_PER_TURN);
+        let queue = WorkQueue::new(1, THREADS_PER_SLOT);
         let done = Arc::new(AtomicUsize::new(0));
         let work = |name: &str| {
             let (left, done) = (AtomicUsize::new(1), Arc::clone(&done));
@@ -403,7 +404,7 @@ mod tests {
         (0..20).for_each(|_| queue.offer(work("a")));
         (0..20).for_each(|_| queue.offer(work("b")));
         let mut state = queue.state.lock();
-        state.resting = THREADS_PER_TURN;
+        state.resting = THREADS_PER_SLOT;
         // Each unit gets a thread and keeps it.
         let mut begun = Vec::new();
         while let Some(Waiting::New(work)) = state.next(queue.threads_of_tenant) {
@@ -411,7 +412,7 @@ mod tests {
             begun.push(work.tenant().as_str().to_owned());
         }
         assert_eq!(state.resting, 1, "{begun:?}");
-        state.free_turns = 0;
+        state.free_slots = 0;
         drop(state);
         queue.offer(work("c"));
         let mut state = queue.state.lock();
@@ -420,8 +421,8 @@ mod tests {
     }
 
     #[test]
-    fn turns_go_round_the_tenants_not_the_queries() {
-        let queue = Queue::new(1, THREADS_PER_TURN);
+    fn slots_go_round_the_tenants_not_the_queries() {
+        let queue = WorkQueue::new(1, THREADS_PER_SLOT);
         let done = Arc::new(AtomicUsize::new(0));
         let work = |name: &str| {
             let (left, done) = (AtomicUsize::new(1), Arc::clone(&done));
@@ -430,7 +431,7 @@ mod tests {
         (0..100).for_each(|_| queue.offer(work("a")));
         queue.offer(work("b"));
         let mut state = queue.state.lock();
-        state.resting = THREADS_PER_TURN;
+        state.resting = THREADS_PER_SLOT;
         let mut next = || match state.next(usize::MAX) {
             Some(Waiting::New(work)) => work.tenant().as_str().to_owned(),
             _ => panic!("nothing"),

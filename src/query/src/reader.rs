@@ -1,4 +1,4 @@
-//! Who asks, whose data may they see, and what of it? The only way into the query room: no request is made without one.
+//! Who asks, whose data may they see, and what of it? The only way into the query crate: no request is made without one.
 //!
 //! A reader of several tenants gets every stream with one label more, `__tenant_id__`; so sums over tenants are sums, and
 //! not answers put together. A reader bound to a label filter sees the streams that match it, whatever is asked: the
@@ -91,7 +91,7 @@ impl Reader {
         &self.tenants
     }
 
-    /// The tenant in whose queue the reader waits: with several, the first, so that naming many is no way to more turns.
+    /// The tenant in whose queue the reader waits: with several, the first, so that naming many is no way to more slots.
     pub fn payer(&self) -> &TenantId {
         static NOBODY: LazyLock<TenantId> = LazyLock::new(TenantId::default_tenant);
         self.tenants.first().unwrap_or_else(|| &NOBODY)

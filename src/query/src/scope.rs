@@ -1,12 +1,12 @@
 //! What do all parts of a query's work share? Whose data, which of it, until when, and what it has cost.
 
+use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::language::LogQuery;
 use crate::memory::QueryMemory;
 use crate::pool;
 use crate::reader::Part;
 use crate::stats::Counters;
-use crate::turn::Deadline;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -144,9 +144,9 @@ impl Scope {
     }
 
     /// Whether nobody waits any more, or no time is left. Asked now and then by whatever takes long, which is also the
-    /// moment to let others have their turn.
+    /// moment to let others have the slot.
     pub(crate) fn is_over(&self) -> bool {
-        pool::breathe(self.now_ns());
+        pool::yield_slot(self.now_ns());
         self.gathered.failed.load(Ordering::Relaxed) || self.deadline.passed().is_some()
     }
 

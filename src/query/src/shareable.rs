@@ -1,15 +1,16 @@
 //! Which questions can share an answer, and what is kept of one while it waits?
 //!
-//! A question that waits, for its turn or for another one's answer, is kept as text: compiled, it may take megabytes.
+//! A question that waits, for a slot or for another one's answer, is kept as text: compiled, it may take megabytes.
 
+use crate::deadline::Deadline;
 use crate::engine::{QueryEngine, count_answer};
 use crate::error::QueryError;
 use crate::language::{LogQuery, MetricQuery, Query};
 use crate::reader::Reader;
 use crate::request::{LogRequest, MetricRequest};
 use crate::result::{LogResult, MetricResult};
-use crate::share::{Flights, Maker, Shared};
-use crate::turn::{Deadline, Turn};
+use crate::singleflight::{Leader, Role, Singleflight};
+use crate::slot::Slot;
 use std::sync::Arc;
 use strandline_model::Lease;
 use strandline_model::memory::Class;
@@ -31,7 +32,7 @@ pub trait Shareable: Sized + Send + Sync + 'static {
     fn key(&self) -> String;
 
     /// Joins those who ask what `key` names, if the answer that is being made serves.
-    fn board(engine: &QueryEngine, key: String, deadline: &Deadline) -> Shared<Self::Answer>;
+    fn join(engine: &QueryEngine, key: String, deadline: &Deadline) -> Role<Self::Answer>;
 
     /// The question without what is compiled.
     fn park(self, engine: &QueryEngine) -> Result<Parked<Self>, QueryError>;
@@ -40,19 +41,19 @@ pub trait Shareable: Sized + Send + Sync + 'static {
     fn make(
         &self,
         engine: &QueryEngine,
-        maker: Maker<Self::Answer>,
-        turn: &Turn,
+        leader: Leader<Self::Answer>,
+        slot: &Slot,
     ) -> Result<Arc<Self::Answer>, QueryError>;
 
     /// Makes the answer for this one alone. Blocks the calling thread.
-    fn make_alone(&self, engine: &QueryEngine, turn: &Turn) -> Result<Arc<Self::Answer>, QueryError>;
+    fn make_alone(&self, engine: &QueryEngine, slot: &Slot) -> Result<Arc<Self::Answer>, QueryError>;
 
     /// Counts a question that another one's run has answered.
     fn count_shared(answer: &Self::Answer);
 }
 
-/// Compiles the text of a query, in a turn, to the question that it was part of.
-type Compile<R> = dyn Fn(&str, &Turn) -> Result<R, QueryError> + Send + Sync;
+/// Compiles the text of a query, in a slot, to the question that it was part of.
+type Compile<R> = dyn Fn(&str, &Slot) -> Result<R, QueryError> + Send + Sync;
 
 /// A question that waits.
 pub struct Parked<R> {
@@ -74,7 +75,7 @@ impl<R: Shareable> Parked<R> {
         engine: &QueryEngine,
         reader: &Reader,
         (key, text_bytes): (String, usize),
-        compile: impl Fn(&str, &Turn) -> Result<R, QueryError> + Send + Sync + 'static,
+        compile: impl Fn(&str, &Slot) -> Result<R, QueryError> + Send + Sync + 'static,
     ) -> Result<Self, QueryError> {
         let bytes = key.len().saturating_mul(TEXT_COPIES);
         let lease = || {
@@ -87,29 +88,29 @@ impl<R: Shareable> Parked<R> {
     }
 
     /// Joins those who ask the same by now, if the answer that is being made serves.
-    pub fn board(&self, engine: &QueryEngine, deadline: &Deadline) -> Shared<R::Answer> {
-        R::board(engine, self.key.clone(), deadline)
+    pub fn join(&self, engine: &QueryEngine, deadline: &Deadline) -> Role<R::Answer> {
+        R::join(engine, self.key.clone(), deadline)
     }
 
-    /// Compiles the question again, into memory of its turn. CPU work.
-    pub fn compiled(self, turn: &Turn) -> Result<R, QueryError> {
-        (self.compile)(self.key.get(self.text_at..).unwrap_or_default(), turn)
+    /// Compiles the question again, into the memory of its slot. CPU work.
+    pub fn compiled(self, slot: &Slot) -> Result<R, QueryError> {
+        (self.compile)(self.key.get(self.text_at..).unwrap_or_default(), slot)
     }
 }
 
-fn board<A>(flights: &Flights<A>, engine: &QueryEngine, key: String, deadline: &Deadline) -> Shared<A> {
-    flights.board(key, &deadline.cancel, engine.store().commits())
+fn join<A>(calls: &Singleflight<A>, engine: &QueryEngine, key: String, deadline: &Deadline) -> Role<A> {
+    calls.join(key, &deadline.cancel, engine.store().commits())
 }
 
-fn log_query(text: &str, turn: &Turn) -> Result<LogQuery, QueryError> {
-    match Query::again(text, turn.regexes())? {
+fn log_query(text: &str, slot: &Slot) -> Result<LogQuery, QueryError> {
+    match Query::again(text, slot.regexes())? {
         Query::Log(query) => Ok(query),
         Query::Metric(_) => Err(QueryError::Internal),
     }
 }
 
-fn metric_query(text: &str, turn: &Turn) -> Result<MetricQuery, QueryError> {
-    match Query::again(text, turn.regexes())? {
+fn metric_query(text: &str, slot: &Slot) -> Result<MetricQuery, QueryError> {
+    match Query::again(text, slot.regexes())? {
         Query::Metric(query) => Ok(query),
         Query::Log(_) => Err(QueryError::Internal),
     }
@@ -126,8 +127,8 @@ impl Shareable for LogRequest {
         Self::key(self)
     }
 
-    fn board(engine: &QueryEngine, key: String, deadline: &Deadline) -> Shared<LogResult> {
-        board(&engine.shared_logs, engine, key, deadline)
+    fn join(engine: &QueryEngine, key: String, deadline: &Deadline) -> Role<LogResult> {
+        join(&engine.shared_logs, engine, key, deadline)
     }
 
     fn park(self, engine: &QueryEngine) -> Result<Parked<Self>, QueryError> {
@@ -135,8 +136,8 @@ impl Shareable for LogRequest {
         let Self { reader, query, range, limit, direction, interval_ns, categorize } = self;
         drop(query);
         let asker = reader.clone();
-        Parked::new(engine, &asker, key, move |text, turn| {
-            let (query, reader) = (log_query(text, turn)?, reader.clone());
+        Parked::new(engine, &asker, key, move |text, slot| {
+            let (query, reader) = (log_query(text, slot)?, reader.clone());
             Ok(Self { reader, query, range, limit, direction, interval_ns, categorize })
         })
     }
@@ -144,16 +145,16 @@ impl Shareable for LogRequest {
     fn make(
         &self,
         engine: &QueryEngine,
-        maker: Maker<LogResult>,
-        turn: &Turn,
+        leader: Leader<LogResult>,
+        slot: &Slot,
     ) -> Result<Arc<LogResult>, QueryError> {
-        maker.make(turn.deadline(), |deadline, begun| {
-            engine.logs_begun(turn, deadline, self, || begun(engine.store().commits()))
+        leader.make(slot.deadline(), |deadline, begun| {
+            engine.logs_begun(slot, deadline, self, || begun(engine.store().commits()))
         })
     }
 
-    fn make_alone(&self, engine: &QueryEngine, turn: &Turn) -> Result<Arc<LogResult>, QueryError> {
-        engine.logs_in(turn, self).map(Arc::new)
+    fn make_alone(&self, engine: &QueryEngine, slot: &Slot) -> Result<Arc<LogResult>, QueryError> {
+        engine.logs_in(slot, self).map(Arc::new)
     }
 
     fn count_shared(answer: &LogResult) {
@@ -172,8 +173,8 @@ impl Shareable for MetricRequest {
         Self::key(self)
     }
 
-    fn board(engine: &QueryEngine, key: String, deadline: &Deadline) -> Shared<MetricResult> {
-        board(&engine.shared_metrics, engine, key, deadline)
+    fn join(engine: &QueryEngine, key: String, deadline: &Deadline) -> Role<MetricResult> {
+        join(&engine.shared_metrics, engine, key, deadline)
     }
 
     fn park(self, engine: &QueryEngine) -> Result<Parked<Self>, QueryError> {
@@ -181,8 +182,8 @@ impl Shareable for MetricRequest {
         let Self { reader, query, steps, max_series, cut_series } = self;
         drop(query);
         let asker = reader.clone();
-        Parked::new(engine, &asker, key, move |text, turn| {
-            let (query, reader) = (metric_query(text, turn)?, reader.clone());
+        Parked::new(engine, &asker, key, move |text, slot| {
+            let (query, reader) = (metric_query(text, slot)?, reader.clone());
             Ok(Self { reader, query, steps, max_series, cut_series })
         })
     }
@@ -190,16 +191,16 @@ impl Shareable for MetricRequest {
     fn make(
         &self,
         engine: &QueryEngine,
-        maker: Maker<MetricResult>,
-        turn: &Turn,
+        leader: Leader<MetricResult>,
+        slot: &Slot,
     ) -> Result<Arc<MetricResult>, QueryError> {
-        maker.make(turn.deadline(), |deadline, begun| {
-            engine.metrics_begun(turn, deadline, self, || begun(engine.store().commits()))
+        leader.make(slot.deadline(), |deadline, begun| {
+            engine.metrics_begun(slot, deadline, self, || begun(engine.store().commits()))
         })
     }
 
-    fn make_alone(&self, engine: &QueryEngine, turn: &Turn) -> Result<Arc<MetricResult>, QueryError> {
-        engine.metrics_in(turn, self).map(Arc::new)
+    fn make_alone(&self, engine: &QueryEngine, slot: &Slot) -> Result<Arc<MetricResult>, QueryError> {
+        engine.metrics_in(slot, self).map(Arc::new)
     }
 
     fn count_shared(answer: &MetricResult) {

@@ -1,4 +1,4 @@
-//! How does work get a thread? After waiting for its turn, which holds none; and it is told when the client has gone.
+//! How does work get a thread? After waiting for a slot, which holds none; and it is told when the client has gone.
 //!
 //! Queries and lookups wait in the queues of the query engine, tenant by tenant. Operations (flush, deletes) and what belongs
 //! to no tenant have slots of their own, so that none of them waits for queries.
@@ -6,7 +6,7 @@
 use crate::http::failure::Failure;
 use crate::state::AppState;
 use std::sync::Arc;
-use strandline_query::{CancelFlag, QueryError, Queue, Reader, Turn, Waiting};
+use strandline_query::{CancelFlag, QueryError, Queue, Reader, Slot, Waiting};
 use tokio::sync::Semaphore;
 
 /// Cancels a query when the request's future is dropped, which is how a client that went away shows.
@@ -24,28 +24,28 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Runs `work` on a blocking thread when it is its turn among the requests of all tenants.
-pub(crate) async fn in_turn<T: Send + 'static>(
+/// Runs `work` on a blocking thread when it has a slot among the requests of all tenants.
+pub(crate) async fn in_slot<T: Send + 'static>(
     state: &AppState,
     queue: Queue,
     reader: &Reader,
-    work: impl FnOnce(Turn) -> Result<T, Failure> + Send + 'static,
+    work: impl FnOnce(Slot) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let cancel = CancelFlag::default();
     let _guard = CancelOnDrop::new(&cancel);
-    let turn = turn(state.query.queue(queue, reader, &cancel)?).await?;
-    on_thread(move || work(turn)).await
+    let slot = slot(state.query.queue(queue, reader, &cancel)?).await?;
+    on_thread(move || work(slot)).await
 }
 
-/// Waits until the turn comes or the time is over.
-pub(crate) async fn turn(waiting: Waiting) -> Result<Turn, Failure> {
+/// Waits until there is a slot or the time is over.
+pub(crate) async fn slot(waiting: Waiting) -> Result<Slot, Failure> {
     let mut waiting = match waiting.at_once() {
-        Ok(turn) => return Ok(turn),
+        Ok(slot) => return Ok(slot),
         Err(waiting) => waiting,
     };
     let left = waiting.deadline().left();
     match tokio::time::timeout(left, &mut waiting).await {
-        Ok(turn) => Ok(turn),
+        Ok(slot) => Ok(slot),
         Err(_) => Err(waiting.given_up(QueryError::TimedOut).into()),
     }
 }
@@ -55,7 +55,7 @@ pub(crate) async fn read<T: Send + 'static>(
     state: &AppState,
     work: impl FnOnce(CancelFlag) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    in_slot(&state.reading, work).await
+    in_slot_of(&state.reading, work).await
 }
 
 /// Runs what changes the store or waits for it.
@@ -63,10 +63,10 @@ pub(crate) async fn operate<T: Send + 'static>(
     state: &AppState,
     work: impl FnOnce(CancelFlag) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    in_slot(&state.operating, work).await
+    in_slot_of(&state.operating, work).await
 }
 
-async fn in_slot<T: Send + 'static>(
+async fn in_slot_of<T: Send + 'static>(
     slots: &Arc<Semaphore>,
     work: impl FnOnce(CancelFlag) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -82,7 +82,7 @@ async fn in_slot<T: Send + 'static>(
     .await
 }
 
-/// Runs `work` on a blocking thread. The caller has a turn or a slot for it.
+/// Runs `work` on a blocking thread. The caller has a slot for it.
 pub(crate) async fn on_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

@@ -1,4 +1,4 @@
-//! How does a query get its answer? It is read in a lookup's turn, joins those who ask the same or waits for a query's turn,
+//! How does a query get its answer? It is read in a lookup's slot, joins those who ask the same or waits for a query's slot,
 //! runs, and its answer is written: on one blocking thread if nobody is before it, and on none while it waits.
 
 use crate::http::blocking::{self, CancelOnDrop};
@@ -7,8 +7,8 @@ use crate::state::AppState;
 use std::pin::Pin;
 use std::sync::Arc;
 use strandline_query::{
-    Beside, CancelFlag, Deadline, Ended, FlightWait, Maker, Parked, QueryError, Queue, Reader, Shareable,
-    Shared, Turn, Waiting,
+    CancelFlag, CountedWait, Deadline, Ended, Follower, Leader, Parked, QueryError, Queue, Reader, Role,
+    Shareable, Slot, Waiting,
 };
 
 /// What a query came to on the thread where it was read.
@@ -18,19 +18,19 @@ pub(crate) enum Step<T> {
     Later(Pin<Box<dyn Future<Output = Result<T, Failure>> + Send>>),
 }
 
-/// The turn in which a query is read.
+/// The slot in which a query is read.
 pub(crate) struct Reading {
     state: AppState,
-    turn: Turn,
+    slot: Slot,
 }
 
-/// Whether what is made of an answer belongs to the query's turn.
+/// Whether what is made of an answer is done in the query's slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Finish {
     /// It costs little, like writing the answer: the next query may begin.
     Apart,
     /// It is as much work as the query.
-    InTurn,
+    InSlot,
 }
 
 /// What is needed to run a query, beside itself, and what is made of its answer.
@@ -51,8 +51,8 @@ pub(crate) async fn query<T: Send + 'static>(
     let cancel = CancelFlag::default();
     // Until the end: what comes later is asked by the same client.
     let _guard = CancelOnDrop::new(&cancel);
-    let turn = blocking::turn(state.query.queue(Queue::Lookup, reader, &cancel)?).await?;
-    let reading = Reading { state: state.clone(), turn };
+    let slot = blocking::slot(state.query.queue(Queue::Lookup, reader, &cancel)?).await?;
+    let reading = Reading { state: state.clone(), slot };
     match blocking::on_thread(move || read(reading)).await? {
         Step::Done(found) => Ok(found),
         Step::Later(rest) => rest.await,
@@ -60,9 +60,9 @@ pub(crate) async fn query<T: Send + 'static>(
 }
 
 impl Reading {
-    /// The turn in which the query is read: its regular expressions take their memory from it.
-    pub(crate) fn turn(&self) -> &Turn {
-        &self.turn
+    /// The slot in which the query is read: its regular expressions take their memory from it.
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
     }
 
     /// Runs the request, or lets another's run serve it. `finish` makes of the answer what the client gets.
@@ -82,7 +82,7 @@ impl Reading {
         T: Send + 'static,
         F: FnOnce(Arc<R::Answer>, &Deadline) -> Result<T, Failure> + Send + 'static,
     {
-        self.begin(request, Finish::InTurn, finish)
+        self.begin(request, Finish::InSlot, finish)
     }
 
     fn begin<R, T, F>(self, request: R, kind: Finish, finish: F) -> Result<Step<T>, Failure>
@@ -91,25 +91,25 @@ impl Reading {
         T: Send + 'static,
         F: FnOnce(Arc<R::Answer>, &Deadline) -> Result<T, Failure> + Send + 'static,
     {
-        let Self { state, turn } = self;
-        let (deadline, reader) = (turn.deadline().clone(), request.reader().clone());
+        let Self { state, slot } = self;
+        let (deadline, reader) = (slot.deadline().clone(), request.reader().clone());
         let ask = Ask { state, reader, deadline, kind, finish };
         let engine = &ask.state.query;
-        match R::board(engine, request.key(), &ask.deadline) {
-            Shared::Make(maker) => match ask.waiting()?.at_once() {
+        match R::join(engine, request.key(), &ask.deadline) {
+            Role::Lead(leader) => match ask.waiting()?.at_once() {
                 Ok(own) => {
-                    drop(turn);
-                    Ok(Step::Done(ask.make(request, maker, own)?))
+                    drop(slot);
+                    Ok(Step::Done(ask.make(request, leader, own)?))
                 }
                 Err(waiting) => {
                     let parked = request.park(engine)?;
-                    Ok(Step::Later(Box::pin(ask.make_later(parked, maker, waiting))))
+                    Ok(Step::Later(Box::pin(ask.make_later(parked, leader, waiting))))
                 }
             },
-            Shared::Wait(flight) => {
-                let place = engine.wait_beside(Queue::Query, &ask.reader)?;
+            Role::Follow(call) => {
+                let counted = engine.count_waiting(Queue::Query, &ask.reader)?;
                 let parked = request.park(engine)?;
-                Ok(Step::Later(Box::pin(ask.join(parked, flight, place))))
+                Ok(Step::Later(Box::pin(ask.join(parked, call, counted))))
             }
         }
     }
@@ -120,32 +120,32 @@ impl<F> Ask<F> {
         self.state.query.queue_again(Queue::Query, &self.reader, self.deadline.clone())
     }
 
-    fn make<R, T>(self, request: R, maker: Maker<R::Answer>, turn: Turn) -> Result<T, Failure>
+    fn make<R, T>(self, request: R, leader: Leader<R::Answer>, slot: Slot) -> Result<T, Failure>
     where
         R: Shareable,
         F: FnOnce(Arc<R::Answer>, &Deadline) -> Result<T, Failure>,
     {
-        let found = request.make(&self.state.query, maker, &turn)?;
+        let found = request.make(&self.state.query, leader, &slot)?;
         drop(request);
-        self.finished::<R, T>(found, turn)
+        self.finished::<R, T>(found, slot)
     }
 
     /// Makes of the answer what the client gets.
-    fn finished<R, T>(self, found: Arc<R::Answer>, turn: Turn) -> Result<T, Failure>
+    fn finished<R, T>(self, found: Arc<R::Answer>, slot: Slot) -> Result<T, Failure>
     where
         R: Shareable,
         F: FnOnce(Arc<R::Answer>, &Deadline) -> Result<T, Failure>,
     {
-        let turn = (self.kind == Finish::InTurn).then_some(turn);
+        let slot = (self.kind == Finish::InSlot).then_some(slot);
         let finished = (self.finish)(found, &self.deadline);
-        drop(turn);
+        drop(slot);
         finished
     }
 
     async fn make_later<R, T>(
         self,
         parked: Parked<R>,
-        maker: Maker<R::Answer>,
+        leader: Leader<R::Answer>,
         waiting: Waiting,
     ) -> Result<T, Failure>
     where
@@ -153,16 +153,16 @@ impl<F> Ask<F> {
         T: Send + 'static,
         F: FnOnce(Arc<R::Answer>, &Deadline) -> Result<T, Failure> + Send + 'static,
     {
-        let turn = blocking::turn(waiting).await?;
-        blocking::on_thread(move || self.make(parked.compiled(&turn)?, maker, turn)).await
+        let slot = blocking::slot(waiting).await?;
+        blocking::on_thread(move || self.make(parked.compiled(&slot)?, leader, slot)).await
     }
 
-    /// Waits for the answer of another one, at a `place` beside the queue.
+    /// Waits for the answer of another one, counted as waiting.
     async fn join<R, T>(
         self,
         parked: Parked<R>,
-        mut flight: FlightWait<R::Answer>,
-        place: Beside,
+        mut call: Follower<R::Answer>,
+        counted: CountedWait,
     ) -> Result<T, Failure>
     where
         R: Shareable,
@@ -171,7 +171,7 @@ impl<F> Ask<F> {
     {
         let mut has_failed = false;
         loop {
-            let ended = tokio::time::timeout(self.deadline.left(), flight).await;
+            let ended = tokio::time::timeout(self.deadline.left(), call).await;
             let Ok(ended) = ended else {
                 self.state.query.count_outcome(&QueryError::TimedOut);
                 return Err(QueryError::TimedOut.into());
@@ -179,23 +179,23 @@ impl<F> Ask<F> {
             match ended {
                 Ended::Answer(found) => {
                     R::count_shared(&found);
-                    drop((parked, place));
+                    drop((parked, counted));
                     return self.finish_later::<R, T>(found).await;
                 }
                 Ended::Failed if has_failed => {
-                    drop(place);
+                    drop(counted);
                     return self.make_alone(parked).await;
                 }
                 // One of those who waited tries again, for all of them.
                 Ended::Failed => has_failed = true,
                 Ended::Abandoned => {}
             }
-            match parked.board(&self.state.query, &self.deadline) {
-                Shared::Wait(next) => flight = next,
-                Shared::Make(maker) => {
-                    drop(place);
+            match parked.join(&self.state.query, &self.deadline) {
+                Role::Follow(next) => call = next,
+                Role::Lead(leader) => {
+                    drop(counted);
                     let waiting = self.waiting()?;
-                    return self.make_later(parked, maker, waiting).await;
+                    return self.make_later(parked, leader, waiting).await;
                 }
             }
         }
@@ -207,12 +207,12 @@ impl<F> Ask<F> {
         T: Send + 'static,
         F: FnOnce(Arc<R::Answer>, &Deadline) -> Result<T, Failure> + Send + 'static,
     {
-        let turn = blocking::turn(self.waiting()?).await?;
+        let slot = blocking::slot(self.waiting()?).await?;
         blocking::on_thread(move || {
-            let request = parked.compiled(&turn)?;
-            let found = request.make_alone(&self.state.query, &turn)?;
+            let request = parked.compiled(&slot)?;
+            let found = request.make_alone(&self.state.query, &slot)?;
             drop(request);
-            self.finished::<R, T>(found, turn)
+            self.finished::<R, T>(found, slot)
         })
         .await
     }
@@ -224,10 +224,10 @@ impl<F> Ask<F> {
         F: FnOnce(Arc<R::Answer>, &Deadline) -> Result<T, Failure> + Send + 'static,
     {
         let waiting = self.state.query.queue_again(Queue::Lookup, &self.reader, self.deadline.clone())?;
-        let turn = blocking::turn(waiting).await?;
+        let slot = blocking::slot(waiting).await?;
         blocking::on_thread(move || {
             let finished = (self.finish)(found, &self.deadline);
-            drop(turn);
+            drop(slot);
             finished
         })
         .await

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use strandline_model::TimeRange;
 use strandline_query::detected::{Detected, Field};
 use strandline_query::{
-    Deadline, Direction, LogRequest, LogResult, Looked, QueryEngine, QueryError, Queue, Reader, Turn,
+    Deadline, Direction, LogRequest, LogResult, Looked, QueryEngine, QueryError, Queue, Reader, Slot,
 };
 
 /// Lines that are looked at if the client does not say how many.
@@ -30,9 +30,9 @@ pub(crate) async fn labels(
 ) -> Result<Answer, Failure> {
     let question = labels::Question::of(&state, reader, request).await?;
     let (engine, reader) = (state.query.clone(), question.reader.clone());
-    blocking::in_turn(&state, Queue::Lookup, &reader, move |turn| {
-        let selector = selector::optional(&question.reader, &question.params, turn.regexes())?;
-        let found = engine.detected_labels(&turn, &question.reader, question.range, &selector)?;
+    blocking::in_slot(&state, Queue::Lookup, &reader, move |slot| {
+        let selector = selector::optional(&question.reader, &question.params, slot.regexes())?;
+        let found = engine.detected_labels(&slot, &question.reader, question.range, &selector)?;
         Ok(Answer::json(encode_labels(&found)).packed_if(takes_gzip(&question.headers)))
     })
     .await
@@ -73,7 +73,7 @@ struct Question {
 
 impl Question {
     /// Reads the question; CPU work, for patterns are compiled.
-    fn of(state: &AppState, reader: Reader, params: &Params, turn: &Turn) -> Result<Self, Failure> {
+    fn of(state: &AppState, reader: Reader, params: &Params, slot: &Slot) -> Result<Self, Failure> {
         let window = window::ordered(state, &reader, params)?;
         // Checked as Loki does, though nothing here has steps.
         window::step(params, window)?;
@@ -87,7 +87,7 @@ impl Question {
             None => positive(params, "field_limit")?.unwrap_or(DEFAULT_LIMIT),
         };
         let request = LogRequest {
-            query: reader.log_query(params.get("query").unwrap_or(""), turn.regexes())?,
+            query: reader.log_query(params.get("query").unwrap_or(""), slot.regexes())?,
             reader,
             range: TimeRange::new(window.start, window.end),
             limit: lines,
@@ -118,7 +118,7 @@ async fn answer(
     let (params, headers) = Params::of(state, reader.payer(), request).await?;
     let (shared, own_reader) = (state.clone(), reader.clone());
     shared::query(state, &reader, move |reading| {
-        let Question { request, limit } = Question::of(&shared, own_reader, &params, reading.turn())?;
+        let Question { request, limit } = Question::of(&shared, own_reader, &params, reading.slot())?;
         // Each line is parsed once more: as much work as the query, and more for lines of JSON.
         reading.run_and_work(request, move |lines, deadline| {
             Ok(ask(&shared.query, &lines, limit, deadline, takes_gzip(&headers))?)

@@ -13,7 +13,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use std::collections::BTreeSet;
 use strandline_model::TimeRange;
-use strandline_query::{Held, Looked, QueryEngine, Queue, Reader, Turn};
+use strandline_query::{Held, Looked, QueryEngine, Queue, Reader, Slot};
 
 /// What all questions for labels have in common.
 pub(super) struct Question {
@@ -43,9 +43,9 @@ pub(crate) async fn names(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
-    texts(&state, question, |engine, turn, q| {
-        let selector = selector::optional(&q.reader, &q.params, turn.regexes())?;
-        Ok(engine.label_names(turn, &q.reader, q.range, &selector)?)
+    texts(&state, question, |engine, slot, q| {
+        let selector = selector::optional(&q.reader, &q.params, slot.regexes())?;
+        Ok(engine.label_names(slot, &q.reader, q.range, &selector)?)
     })
     .await
 }
@@ -58,9 +58,9 @@ pub(crate) async fn values(
     request: Request,
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
-    texts(&state, question, move |engine, turn, q| {
-        let selector = selector::optional(&q.reader, &q.params, turn.regexes())?;
-        Ok(engine.label_values(turn, &q.reader, &name, q.range, &selector)?)
+    texts(&state, question, move |engine, slot, q| {
+        let selector = selector::optional(&q.reader, &q.params, slot.regexes())?;
+        Ok(engine.label_values(slot, &q.reader, &name, q.range, &selector)?)
     })
     .await
 }
@@ -68,12 +68,12 @@ pub(crate) async fn values(
 async fn texts(
     state: &AppState,
     question: Question,
-    ask: impl FnOnce(&QueryEngine, &Turn, &Question) -> Result<Looked<BTreeSet<String>>, Failure> + Send + 'static,
+    ask: impl FnOnce(&QueryEngine, &Slot, &Question) -> Result<Looked<BTreeSet<String>>, Failure> + Send + 'static,
 ) -> Result<Answer, Failure> {
     let (engine, reader) = (state.query.clone(), question.reader.clone());
-    blocking::in_turn(state, Queue::Lookup, &reader, move |turn| {
-        let found = ask(&engine, &turn, &question)?;
-        let held = Held::from(turn);
+    blocking::in_slot(state, Queue::Lookup, &reader, move |slot| {
+        let found = ask(&engine, &slot, &question)?;
+        let held = Held::from(slot);
         let Looked { found, warnings } = found;
         let (mut head, mut tail) = (head(&warnings), b"}\n".to_vec());
         // Loki leaves the key out when there is nothing.
@@ -132,10 +132,10 @@ pub(crate) async fn series(
 ) -> Result<Answer, Failure> {
     let question = Question::of(&state, reader, request).await?;
     let (engine, reader) = (state.query.clone(), question.reader.clone());
-    blocking::in_turn(&state, Queue::Lookup, &reader, move |turn| {
-        let selectors = selector::all_of_match(&question.reader, &question.params, turn.regexes())?;
-        let found = engine.series(&turn, &question.reader, question.range, &selectors)?;
-        let held = Held::from(turn);
+    blocking::in_slot(&state, Queue::Lookup, &reader, move |slot| {
+        let selectors = selector::all_of_match(&question.reader, &question.params, slot.regexes())?;
+        let found = engine.series(&slot, &question.reader, question.range, &selectors)?;
+        let held = Held::from(slot);
         let Looked { found, warnings } = found;
         let item = separated(found.into_iter(), |out, labels| put_object(out, labels.iter()));
         let mut head = head(&warnings);

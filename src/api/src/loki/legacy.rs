@@ -32,7 +32,7 @@ pub(crate) async fn query(
     let (shared, own_reader) = (state.clone(), reader.clone());
     shared::query(&state, &reader, move |reading| {
         let Question::Log(request) =
-            logs::over_range(&shared, own_reader, &params, &headers, reading.turn())?
+            logs::over_range(&shared, own_reader, &params, &headers, reading.slot())?
         else {
             return Err(Failure::bad_request("legacy endpoints only support streams result type"));
         };

@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use strandline_model::TimeRange;
 use strandline_query::metric::Steps;
-use strandline_query::{Direction, LogQuery, LogRequest, MetricQuery, MetricRequest, Query, Reader, Turn};
+use strandline_query::{Direction, LogQuery, LogRequest, MetricQuery, MetricRequest, Query, Reader, Slot};
 
 const ENCODING_FLAGS: &str = "x-loki-response-encoding-flags";
 const QUERY_TAGS: &str = "x-query-tags";
@@ -34,8 +34,8 @@ pub(crate) async fn query_range(
     request: Request,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, reader.payer(), request).await?;
-    answer(&state, reader, headers, move |state, reader, headers, turn| {
-        over_range(state, reader, &params, headers, turn)
+    answer(&state, reader, headers, move |state, reader, headers, slot| {
+        over_range(state, reader, &params, headers, slot)
     })
     .await
 }
@@ -47,8 +47,8 @@ pub(crate) async fn query(
     request: Request,
 ) -> Result<Answer, Failure> {
     let (params, headers) = Params::of(&state, reader.payer(), request).await?;
-    answer(&state, reader, headers, move |state, reader, headers, turn| {
-        at_time(state, reader, &params, headers, turn)
+    answer(&state, reader, headers, move |state, reader, headers, slot| {
+        at_time(state, reader, &params, headers, slot)
     })
     .await
 }
@@ -59,7 +59,7 @@ pub(crate) fn over_range(
     reader: Reader,
     params: &Params,
     headers: &HeaderMap,
-    turn: &Turn,
+    slot: &Slot,
 ) -> Result<Question, Failure> {
     let window = window::ordered(state, &reader, params)?;
     let step_ns = window::step(params, window)?;
@@ -67,7 +67,7 @@ pub(crate) fn over_range(
     limit(params, usize::MAX)?;
     direction(params)?;
     window::interval(params)?;
-    Ok(match reader.query(params.get("query").unwrap_or(""), turn.regexes())? {
+    Ok(match reader.query(params.get("query").unwrap_or(""), slot.regexes())? {
         Query::Log(query) => {
             let range = TimeRange::new(window.start, window.end);
             Question::Log(log_request(params, reader, query, range)?)
@@ -85,12 +85,12 @@ pub(crate) fn at_time(
     reader: Reader,
     params: &Params,
     headers: &HeaderMap,
-    turn: &Turn,
+    slot: &Slot,
 ) -> Result<Question, Failure> {
     let time = window::timestamp(params, "time")?.unwrap_or_else(|| state.query.clock().now_ns());
     limit(params, usize::MAX)?;
     direction(params)?;
-    Ok(match reader.query(params.get("query").unwrap_or(""), turn.regexes())? {
+    Ok(match reader.query(params.get("query").unwrap_or(""), slot.regexes())? {
         Query::Log(_) if reader.rules().strict => {
             return Err(Failure::bad_request(
                 "log queries are not supported as an instant query type, please change your query to a range query \
@@ -112,10 +112,10 @@ async fn answer(
     state: &AppState,
     reader: Reader,
     headers: HeaderMap,
-    read: impl FnOnce(&AppState, Reader, &HeaderMap, &Turn) -> Result<Question, Failure> + Send + 'static,
+    read: impl FnOnce(&AppState, Reader, &HeaderMap, &Slot) -> Result<Question, Failure> + Send + 'static,
 ) -> Result<Answer, Failure> {
     let (app, own_reader) = (state.clone(), reader.clone());
-    shared::query(state, &reader, move |reading| match read(&app, own_reader, &headers, reading.turn())? {
+    shared::query(state, &reader, move |reading| match read(&app, own_reader, &headers, reading.slot())? {
         Question::Log(request) => {
             let (flags, gzip) = (encoding_flags(&headers), takes_gzip(&headers));
             let categorize = flags.iter().any(|flag| flag == CATEGORIZE);

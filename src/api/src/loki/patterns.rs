@@ -24,11 +24,11 @@ pub(crate) async fn patterns(
     let step_ns = window::step(&params, window)?;
     let range = TimeRange::new(window.start, window.end.saturating_add(1));
     let (engine, gzip, own_reader) = (state.query.clone(), takes_gzip(&headers), reader.clone());
-    blocking::in_turn(&state, Queue::Query, &reader, move |turn| {
-        let selector = selector::required(&own_reader, &params, turn.regexes())?;
+    blocking::in_slot(&state, Queue::Query, &reader, move |slot| {
+        let selector = selector::required(&own_reader, &params, slot.regexes())?;
         let found =
-            engine.patterns(&turn, &PatternRequest { reader: own_reader, selector, range, step_ns })?;
-        Ok(encode(found, Held::from(turn), gzip))
+            engine.patterns(&slot, &PatternRequest { reader: own_reader, selector, range, step_ns })?;
+        Ok(encode(found, Held::from(slot), gzip))
     })
     .await
 }

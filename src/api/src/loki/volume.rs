@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, StatusCode};
 use strandline_model::TimeRange;
 
 use strandline_query::volume::{Count, Volume, VolumeBy, VolumeRequest, VolumeResult};
-use strandline_query::{Held, Queue, Reader, StreamStats, Turn};
+use strandline_query::{Held, Queue, Reader, Slot, StreamStats};
 
 /// Volumes in an answer if the client does not say how many.
 const DEFAULT_LIMIT: usize = 100;
@@ -55,9 +55,9 @@ pub(crate) async fn index_stats(
     window::step(&question.params, question.window)?;
     let (query, gzip) = (state.query.clone(), takes_gzip(&question.headers));
     let reader = question.reader.clone();
-    blocking::in_turn(&state, Queue::Lookup, &reader, move |turn| {
-        let selector = selector::required(&question.reader, &question.params, turn.regexes())?;
-        let found = query.stream_stats(&turn, &question.reader, &selector, question.range())?;
+    blocking::in_slot(&state, Queue::Lookup, &reader, move |slot| {
+        let selector = selector::required(&question.reader, &question.params, slot.regexes())?;
+        let found = query.stream_stats(&slot, &question.reader, &selector, question.range())?;
         Ok(Answer::json(encode_stats(&found)).packed_if(gzip))
     })
     .await
@@ -87,7 +87,7 @@ pub(crate) async fn index_volume_range(
 }
 
 /// What is asked, and how many of the largest are wanted.
-fn volumes(question: &Question, turn: &Turn) -> Result<(VolumeRequest, usize), Failure> {
+fn volumes(question: &Question, slot: &Slot) -> Result<(VolumeRequest, usize), Failure> {
     let (params, limits) = (&question.params, &question.reader.rules().limits);
     if !limits.volume_enabled {
         return Err(Failure::new(StatusCode::NOT_FOUND, "not found"));
@@ -110,7 +110,7 @@ fn volumes(question: &Question, turn: &Turn) -> Result<(VolumeRequest, usize), F
     };
     let request = VolumeRequest {
         reader: question.reader.clone(),
-        selector: selector::even_empty(&question.reader, params, turn.regexes())?,
+        selector: selector::even_empty(&question.reader, params, slot.regexes())?,
         range: question.range(),
         step_ns: None,
         by,
@@ -127,10 +127,10 @@ async fn answer(
     form: Form,
 ) -> Result<Answer, Failure> {
     let (query, reader) = (state.query.clone(), question.reader.clone());
-    blocking::in_turn(state, Queue::Lookup, &reader, move |turn| {
-        let (request, limit) = volumes(&question, &turn)?;
-        let found = query.volume(&turn, &VolumeRequest { step_ns, ..request })?;
-        Ok(encode(found, Held::from(turn), limit, form, takes_gzip(&question.headers)))
+    blocking::in_slot(state, Queue::Lookup, &reader, move |slot| {
+        let (request, limit) = volumes(&question, &slot)?;
+        let found = query.volume(&slot, &VolumeRequest { step_ns, ..request })?;
+        Ok(encode(found, Held::from(slot), limit, form, takes_gzip(&question.headers)))
     })
     .await
 }

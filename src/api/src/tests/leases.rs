@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use strandline_model::{Limits, MemoryBudget, MemoryClass, TenantId, TenantLimits, TimeRange};
 use strandline_query::{
-    CancelFlag, Deadline, Direction, LogQuery, LogRequest, QueryConfig, QueryError, Queue, Reader, Turn,
+    CancelFlag, Deadline, Direction, LogQuery, LogRequest, QueryConfig, QueryError, Queue, Reader, Slot,
 };
 use strandline_store::EngineConfig;
 
@@ -28,10 +28,10 @@ fn plain(memory: &MemoryBudget) -> Arc<Rig> {
     rig(ApiConfig::default(), QueryConfig::default(), memory)
 }
 
-fn taken(rig: &Rig, queue: Queue, tenant: &str) -> Vec<Turn> {
+fn taken(rig: &Rig, queue: Queue, tenant: &str) -> Vec<Slot> {
     let reader = Reader::of(TenantId::new(tenant).unwrap());
-    let turn = || rig.query.queue(queue, &reader, &CancelFlag::default()).unwrap().at_once();
-    std::iter::from_fn(|| turn().ok()).collect()
+    let slot = || rig.query.queue(queue, &reader, &CancelFlag::default()).unwrap().at_once();
+    std::iter::from_fn(|| slot().ok()).collect()
 }
 
 fn of(memory: &MemoryBudget) -> (usize, usize) {
@@ -92,7 +92,7 @@ fn compiled_expressions_are_leased() {
 fn queries_that_wait_and_those_that_join_hold_no_compiled_expressions() {
     let memory = MemoryBudget::new(1 << 30, &[]);
     let rig = plain(&memory);
-    let turns = taken(&rig, Queue::Query, "a");
+    let slots = taken(&rig, Queue::Query, "a");
     let asking: Vec<_> = (0..3)
         .map(|_| {
             let rig = Arc::clone(&rig);
@@ -103,7 +103,7 @@ fn queries_that_wait_and_those_that_join_hold_no_compiled_expressions() {
     until("all three", || rig.query.sharing() == 3);
     until("the texts alone", || of(&memory).0 < MIB);
     assert!(of(&memory).1 > 2 * MIB);
-    drop(turns);
+    drop(slots);
     for thread in asking {
         let reply = thread.join().unwrap();
         assert_eq!(reply.status, 200, "{}", reply.text());
@@ -114,7 +114,7 @@ fn queries_that_wait_and_those_that_join_hold_no_compiled_expressions() {
 fn those_that_join_count_as_waiting() {
     let memory = MemoryBudget::unlimited();
     let rig = rig(ApiConfig::default(), QueryConfig { max_queued: 2, ..QueryConfig::default() }, &memory);
-    let turns = taken(&rig, Queue::Query, "a");
+    let slots = taken(&rig, Queue::Query, "a");
     let (tell, told) = mpsc::sync_channel(8);
     for _ in 0..3 {
         let (rig, tell) = (Arc::clone(&rig), tell.clone());
@@ -124,14 +124,14 @@ fn those_that_join_count_as_waiting() {
     assert_eq!(reply.status, 429, "{}", reply.text());
     assert!(reply.text().contains("(query.max_queued)"), "{}", reply.text());
     assert!(told.try_recv().is_err());
-    drop(turns);
+    drop(slots);
     assert_eq!([(); 2].map(|()| told.recv_timeout(LONG).unwrap().status), [200, 200]);
 }
 
 #[test]
 fn requests_that_end_while_they_wait_are_counted() {
     let rig = plain(&MemoryBudget::unlimited());
-    let turns = taken(&rig, Queue::Query, "a");
+    let slots = taken(&rig, Queue::Query, "a");
     let recorder = PrometheusBuilder::new().build_recorder();
     let reader = Reader::of(TenantId::new("a").unwrap());
     metrics::with_local_recorder(&recorder, || {
@@ -140,7 +140,7 @@ fn requests_that_end_while_they_wait_are_counted() {
         wait().unwrap_err().given_up(QueryError::TimedOut);
         drop(rig.query.queue(Queue::Lookup, &reader, &CancelFlag::default()).unwrap().at_once().unwrap());
     });
-    drop(turns);
+    drop(slots);
     let text = recorder.handle().render();
     let mut counts: Vec<&str> =
         text.lines().filter(|line| line.starts_with("strandline_queries_total{")).collect();
@@ -149,8 +149,8 @@ fn requests_that_end_while_they_wait_are_counted() {
     assert_eq!(counts, [line("cancelled"), line("timed_out")]);
 }
 
-/// How many turns there are while the answer of a query is made use of.
-fn turns_meanwhile(in_turn: bool) -> usize {
+/// How many slots there are while the answer of a query is made use of.
+fn slots_meanwhile(in_slot: bool) -> usize {
     let rig = plain(&MemoryBudget::unlimited());
     let reader = Reader::of(TenantId::new("a").unwrap());
     let request = LogRequest {
@@ -165,7 +165,7 @@ fn turns_meanwhile(in_turn: bool) -> usize {
     let own_rig = Arc::clone(&rig);
     let finish = move |_, _: &Deadline| Ok(taken(&own_rig, Queue::Query, "a").len());
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let answer = shared::query(&rig.state.0, &reader, move |reading| match in_turn {
+    let answer = shared::query(&rig.state.0, &reader, move |reading| match in_slot {
         true => reading.run_and_work(request, finish),
         false => reading.run(request, finish),
     });
@@ -173,8 +173,8 @@ fn turns_meanwhile(in_turn: bool) -> usize {
 }
 
 #[test]
-fn what_is_as_much_work_as_a_query_is_done_in_its_turn() {
-    assert_eq!((turns_meanwhile(false), turns_meanwhile(true)), (2, 1));
+fn what_is_as_much_work_as_a_query_is_done_in_its_slot() {
+    assert_eq!((slots_meanwhile(false), slots_meanwhile(true)), (2, 1));
 }
 
 /// A form of a bit more than one MiB.
@@ -190,15 +190,15 @@ const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded")
 fn a_form_is_leased_as_long_as_it_is_held() {
     let memory = MemoryBudget::new(1 << 30, &[]);
     let rig = plain(&memory);
-    let turns = taken(&rig, Queue::Lookup, "a");
+    let slots = taken(&rig, Queue::Lookup, "a");
     let asking = {
         let rig = Arc::clone(&rig);
         std::thread::spawn(move || rig.post("/loki/api/v1/series", &[AS_A[0], FORM], &large_form()))
     };
-    // Read, decoded and waiting for its turn.
-    until("the form's turn", || rig.query.waiting(Queue::Lookup) == 1);
+    // Read, decoded and waiting for a slot.
+    until("the form's slot", || rig.query.waiting(Queue::Lookup) == 1);
     assert!(of(&memory).0 > MIB, "{}", of(&memory).0);
-    drop(turns);
+    drop(slots);
     assert_eq!(asking.join().unwrap().status, 200);
     until("the end of the lease", || of(&memory).0 == 0);
 }

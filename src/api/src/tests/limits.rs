@@ -230,8 +230,8 @@ fn a_small_push_does_not_wait_for_large_ones() {
         format!(r#"{{"streams":[{{"stream":{{"app":"l{n}"}},"values":[{}]}}]}}"#, values.join(","))
     };
     // All turns of the large ones are taken, and nobody gives one back.
-    let turns = rig.state.0.decoding.available_permits();
-    let _all = rig.state.0.decoding.try_acquire_many(turns as u32).unwrap();
+    let slots = rig.state.0.decoding.available_permits();
+    let _all = rig.state.0.decoding.try_acquire_many(slots as u32).unwrap();
     std::thread::scope(|scope| {
         let waits = scope.spawn(|| rig.push_json(&large(0)).status);
         rig.push_lines(r#"{"app":"small"}"#, &[(1, "y")]);

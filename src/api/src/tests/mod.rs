@@ -10,6 +10,6 @@ mod leases;
 mod limits;
 mod rig;
 mod routes;
+mod slots;
 mod stalled;
-mod turns;
 mod write;

@@ -7,7 +7,7 @@ use crate::lexer::Token;
 use strandline_model::MatchOp;
 
 /// How tight an operator binds. `,` and a mere blank have no place among these: whatever stands before them, all that
-/// follows is their right side (loki-surface 9.5).
+/// follows is their right side.
 const OR: usize = 1;
 const AND: usize = 2;
 

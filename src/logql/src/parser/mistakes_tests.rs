@@ -1,4 +1,4 @@
-//! Are queries refused as Loki refuses them, in its words and with its places?
+//! Are queries refused as Loki refuses them, in its words and with its positions?
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn stages_are_bounded() {
 }
 
 #[test]
-fn mistakes_are_named_with_their_place() {
+fn mistakes_are_named_with_their_position() {
     for (query, wanted) in [
         ("", "at line 1, col 1: syntax error: unexpected $end"),
         (" ", "at line 1, col 2: syntax error: unexpected $end"),

@@ -9,7 +9,7 @@ mod stage;
 
 use crate::ast::{Expr, LogExpr, MetricExpr};
 use crate::check;
-use crate::error::{ParseError, Place};
+use crate::error::{ParseError, Position};
 use crate::lexer::{Token, check_length, tokens};
 use crate::pattern::Groups;
 use crate::patterns::{Budget, Extent};
@@ -69,7 +69,7 @@ impl<T> Tree<T> {
 }
 
 struct Parser {
-    tokens: Vec<(Token, Place)>,
+    tokens: Vec<(Token, Position)>,
     at: usize,
     /// How many parts are being read inside each other.
     depth: usize,
@@ -127,7 +127,7 @@ impl Parser {
     /// An error at the next word.
     fn error(&self, text: String) -> ParseError {
         match self.tokens.get(self.at).or_else(|| self.tokens.last()) {
-            Some((_, place)) => place.error(text),
+            Some((_, position)) => position.error(text),
             None => ParseError::Whole(text),
         }
     }

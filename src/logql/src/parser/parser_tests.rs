@@ -57,7 +57,7 @@ fn queries_print_in_their_canonical_form() {
             r#"{a="b"} | x=ip("1.2.3.4") | y!=ip("::1/8") | ip="7""#,
             r#"{a="b"} | x=ip("1.2.3.4") | y!=ip("::1/8") | ip="7""#,
         ),
-        // The trap of loki-surface 9.5.
+        // `and` binds tighter than `or`; `,` and a blank take all that follows as their right side.
         (r#"{} | a="" and b="" or c="""#, r#"{} | ( ( a="" , b="" ) or c="" )"#),
         (r#"{} | a="" or b="" and c="""#, r#"{} | ( a="" or ( b="" , c="" ) )"#),
         (r#"{} | a="" , b="" or c="""#, r#"{} | ( a="" , ( b="" or c="" ) )"#),

@@ -1,4 +1,4 @@
-//! Which labels stay? (`| drop` and `| keep`, loki-surface 10.6)
+//! Which labels stay? (`| drop` and `| keep`)
 
 use super::label_filter::TextFilter;
 use super::row::Row;

@@ -1,4 +1,4 @@
-//! Which fields of a line become labels, and under which names? (loki-surface 10.1)
+//! Which fields of a line become labels, and under which names?
 //!
 //! The first value of a name wins, whichever parser finds it. A name that the stream or the metadata has already gets
 //! `_extracted` behind it. Of all that only what somebody will look at is made.

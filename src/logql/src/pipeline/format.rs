@@ -1,4 +1,4 @@
-//! Which line and labels do templates make? (`| line_format` and `| label_format`, loki-surface 10.5)
+//! Which line and labels do templates make? (`| line_format` and `| label_format`)
 
 use super::row::{ERROR, ERROR_DETAILS, Row};
 use super::watch::{TEMPLATE_WORK, Watch};

@@ -1,4 +1,4 @@
-//! Is an address in a range? (`ip("10.0.0.0/8")` over lines and labels, loki-surface 10.3 and 10.4)
+//! Is an address in a range? (`ip("10.0.0.0/8")` over lines and labels)
 
 use memchr::memchr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,4 +1,4 @@
-//! What are the labels of a JSON line? (`| json` without expressions, loki-surface 10.2)
+//! What are the labels of a JSON line? (`| json` without expressions)
 //!
 //! Objects inside objects are flattened with `_`, arrays and nulls skipped. What a malformed line held before the fault
 //! is kept, except that an inner object which never closes gives nothing.

@@ -1,4 +1,4 @@
-//! What stands at some places of a JSON line? (`| json name="a.b[0]"`, loki-surface 9.4 and 10.2)
+//! What stands at some places of a JSON line? (`| json name="a.b[0]"`)
 //!
 //! One pass over the line finds all of them; it ends when the last is found. Only a fault in a value that is asked for
 //! is reported.
@@ -12,9 +12,9 @@ use crate::ast::Extraction;
 /// Most places of one stage: the search keeps them in one word of bits.
 const MAX_PLACES: usize = 64;
 
-/// Places in a line and the labels that they become.
+/// Paths into a line in a line and the labels that they become.
 #[derive(Debug, Clone)]
-pub(super) struct Places {
+pub(super) struct JsonPaths {
     labels: Vec<String>,
     paths: Vec<Vec<Step>>,
 }
@@ -26,7 +26,7 @@ enum Step {
     Index(usize),
 }
 
-impl Places {
+impl JsonPaths {
     /// Reads the path of each place.
     pub(super) fn compile(extractions: &[Extraction]) -> Result<Self, String> {
         if extractions.len() > MAX_PLACES {
@@ -78,7 +78,7 @@ impl Places {
 }
 
 struct Search<'r, 'a, 't> {
-    places: &'r Places,
+    places: &'r JsonPaths,
     row: &'r mut Row<'a>,
     wanted: &'r Wanted,
     input: Input<'t, 'a>,

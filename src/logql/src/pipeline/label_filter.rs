@@ -1,4 +1,4 @@
-//! Does a row pass a condition on its labels? (loki-surface 10.4)
+//! Does a row pass a condition on its labels?
 
 use super::ip::IpRange;
 use super::row::{FILTER_ERROR, Row};

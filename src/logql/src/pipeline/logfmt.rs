@@ -1,4 +1,4 @@
-//! What are the labels of a logfmt line? (`| logfmt`, loki-surface 10.2)
+//! What are the labels of a logfmt line? (`| logfmt`)
 //!
 //! `key=value key="quoted value" key`. A malformed pair is skipped, or with `--strict` ends the line with an error.
 

@@ -1,7 +1,7 @@
 //! What do the stages of a query do with an entry? Compiled once, run over each row.
 //!
-//! Pure: a row goes in, and either it is dropped or its line and labels are what the query shows. The stages are
-//! described in loki-surface 9.4 to 9.6 and 10.1 to 10.6.
+//! Pure: a row goes in, and either it is dropped or its line and labels are what the query shows. The stages mean
+//! what they mean in Loki 3.
 
 mod decolorize;
 mod drop_keep;
@@ -41,7 +41,7 @@ use crate::template::Template;
 use drop_keep::Choices;
 use extract::Wanted;
 use format::{FormatValue, LabelFormats};
-use json_path::Places;
+use json_path::JsonPaths;
 use label_filter::LabelFilter;
 use logfmt::Logfmt;
 use reads::Reads;
@@ -81,7 +81,7 @@ pub struct Pipeline {
 enum Step {
     LineFilter(LineFilters),
     Json(Wanted),
-    JsonPlaces(Places, Wanted),
+    JsonPaths(JsonPaths, Wanted),
     Logfmt(Logfmt, Wanted),
     Regexp(Regexp, Wanted),
     Pattern(LineShape, Wanted),
@@ -317,7 +317,7 @@ fn compile_stage(
     Ok(match stage {
         Stage::LineFilter(expr) => Step::LineFilter(LineFilters::of(std::iter::once(expr), patterns)?),
         Stage::Json(fields) if fields.is_empty() => Step::Json(wanted),
-        Stage::Json(fields) => Step::JsonPlaces(Places::compile(fields).map_err(whole)?, wanted),
+        Stage::Json(fields) => Step::JsonPaths(JsonPaths::compile(fields).map_err(whole)?, wanted),
         Stage::Logfmt { strict, keep_empty, extractions } => {
             Step::Logfmt(Logfmt::compile(*strict, *keep_empty, extractions).map_err(whole)?, wanted)
         }
@@ -360,7 +360,7 @@ impl Step {
             Self::LineFilter(filters) => return filters.is_match_watched(row.line(), watch),
             Self::LabelFilter(filter) => return filter.takes(row),
             Self::Json(wanted) => json::extract(row, wanted),
-            Self::JsonPlaces(places, wanted) => places.extract(row, wanted),
+            Self::JsonPaths(places, wanted) => places.extract(row, wanted),
             Self::Logfmt(logfmt, wanted) => logfmt.extract(row, wanted),
             Self::Regexp(regexp, wanted) => regexp.extract(row, wanted),
             Self::Pattern(shape, wanted) => shape.extract(row, wanted),
@@ -394,9 +394,7 @@ impl Step {
             Self::LabelFormat(formats) => {
                 formats.formats.iter().any(|format| matches!(format.value, FormatValue::Template(_)))
             }
-            Self::Json(wanted) | Self::JsonPlaces(_, wanted) | Self::Logfmt(_, wanted) => {
-                !wanted.is_nothing()
-            }
+            Self::Json(wanted) | Self::JsonPaths(_, wanted) | Self::Logfmt(_, wanted) => !wanted.is_nothing(),
             Self::Regexp(_, wanted) | Self::Pattern(_, wanted) => !wanted.no_names(),
             Self::LineFilter(_) | Self::Unpack(_) | Self::Decolorize | Self::LineFormat(_) => true,
         }

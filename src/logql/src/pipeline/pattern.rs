@@ -1,6 +1,4 @@
 //! What stands between the fixed parts of a line? (`| pattern "<ip> - <user> [<_>]"`, and the filters `|>` and `!>`)
-//!
-//! loki-surface 10.2 and 10.3.
 
 use super::extract::{Clash, Wanted, add};
 use super::row::Row;

@@ -1,4 +1,4 @@
-//! What do the named groups of a pattern match in a line? (`| regexp`, loki-surface 10.2)
+//! What do the named groups of a pattern match in a line? (`| regexp`)
 
 use super::extract::{Clash, Wanted, add};
 use super::row::{Row, Text};

@@ -1,4 +1,4 @@
-//! What did promtail's `pack` stage wrap up? (`| unpack`, loki-surface 10.2)
+//! What did promtail's `pack` stage wrap up? (`| unpack`)
 //!
 //! `{"_entry":"the line","pod":"a"}`: the strings become labels and the entry the line. Without an entry the line was
 //! not packed, and nothing happens.

@@ -1,4 +1,4 @@
-//! Which number does a row stand for? (`| unwrap`, loki-surface 10.7)
+//! Which number does a row stand for? (`| unwrap`)
 
 use super::label_filter::LabelFilter;
 use super::reads::Reads;

@@ -24,7 +24,7 @@ const MAX_LEVELS: usize = 300;
 
 /// Appends what `tree` makes of `source`.
 pub(super) fn render(tree: &Tree, source: &dyn Source, out: &mut Vec<u8>) -> Result<(), String> {
-    let mut run = Run {
+    let mut evaluation = Evaluation {
         tree,
         source,
         out: Sink::new(out),
@@ -34,7 +34,7 @@ pub(super) fn render(tree: &Tree, source: &dyn Source, out: &mut Vec<u8>) -> Res
         root: Value::Labels,
         variables: Vec::new(),
     };
-    run.list(&tree.body, &Value::Labels).map(|_| ())
+    evaluation.list(&tree.body, &Value::Labels).map(|_| ())
 }
 
 /// What happens behind a node.
@@ -45,7 +45,7 @@ enum Flow {
     Continue,
 }
 
-struct Run<'a, 'o> {
+struct Evaluation<'a, 'o> {
     tree: &'a Tree,
     source: &'a dyn Source,
     out: Sink<'o>,
@@ -57,7 +57,7 @@ struct Run<'a, 'o> {
     variables: Vec<(&'a str, Value<'a>)>,
 }
 
-impl<'a> Run<'a, '_> {
+impl<'a> Evaluation<'a, '_> {
     /// An error in Go's words.
     fn fail<T>(&self, span: Span, text: impl std::fmt::Display) -> Result<T, String> {
         let before = self.tree.text.get(..span.start).unwrap_or("");

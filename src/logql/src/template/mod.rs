@@ -1,5 +1,4 @@
-//! What text does a template make of a line and its labels? Go's `text/template` with Loki's functions (loki-surface
-//! 10.5), read once and then interpreted.
+//! What text does a template make of a line and its labels? Go's `text/template` with Loki's functions, read once and then interpreted.
 //!
 //! A template comes from a query, which may mean harm: how deep it nests, how long it runs and how much it writes is
 //! bounded.

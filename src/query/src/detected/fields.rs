@@ -40,7 +40,7 @@ impl Parser {
 pub(super) struct Sample {
     json: Pipeline,
     logfmt: Pipeline,
-    fields: BTreeMap<String, Found>,
+    fields: BTreeMap<String, FieldValues>,
     /// Most fields.
     limit: usize,
     bytes: usize,
@@ -48,7 +48,7 @@ pub(super) struct Sample {
 }
 
 #[derive(Debug)]
-struct Found {
+struct FieldValues {
     kind: FieldKind,
     /// Each value once, in the order of appearance.
     values: Vec<Box<str>>,
@@ -133,7 +133,7 @@ impl Sample {
             Some(known) => known,
             None => {
                 self.bytes += name.len() + OVERHEAD_BYTES;
-                self.fields.entry(name.to_owned()).or_insert_with(|| Found {
+                self.fields.entry(name.to_owned()).or_insert_with(|| FieldValues {
                     kind,
                     values: Vec::new(),
                     known: HashSet::new(),
@@ -173,8 +173,8 @@ impl Sample {
 
     /// The fields, by name.
     pub(super) fn fields(self) -> Vec<Field> {
-        let field = |(label, found): (String, Found)| {
-            let Found { kind, values, known: _, parsers, json_path } = found;
+        let field = |(label, found): (String, FieldValues)| {
+            let FieldValues { kind, values, known: _, parsers, json_path } = found;
             Field { label, kind, cardinality: values.len(), parsers, json_path }
         };
         self.fields.into_iter().map(field).collect()

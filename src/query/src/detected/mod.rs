@@ -1,19 +1,20 @@
 //! What do a tenant's lines and streams have to filter by? Labels worth showing, and the fields of a sample of lines with
 //! their types.
 //!
-//! Loki's `detected_labels`, `detected_fields` and `detected_field/{name}/values` (loki-surface 4), from which Grafana's
+//! Loki's `detected_labels`, `detected_fields` and `detected_field/{name}/values`, from which Grafana's
 //! Logs Drilldown builds its tabs.
 
 mod fields;
 mod kind;
 mod labels;
 
+use crate::deadline::Deadline;
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::lookup::{ITEM_BYTES, Looked, Looking};
 use crate::reader::{Reader, TENANT_LABEL};
 use crate::result::LogResult;
-use crate::turn::{Deadline, Turn};
+use crate::slot::Slot;
 pub use fields::Parser;
 use fields::Sample;
 pub use kind::FieldKind;
@@ -48,12 +49,12 @@ impl QueryEngine {
     /// Labels of selected streams that are worth filtering by, with the number of their values, in `range` (to the day).
     pub fn detected_labels(
         &self,
-        turn: &Turn,
+        slot: &Slot,
         reader: &Reader,
         range: TimeRange,
         selector: &Selector,
     ) -> Result<Looked<BTreeMap<String, usize>>, QueryError> {
-        let mut looking = Looking::new(self, turn, reader, range);
+        let mut looking = Looking::new(self, slot, reader, range);
         let mut sets: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for part in reader.parts(selector) {
             let size = |sets: &BTreeMap<String, BTreeSet<String>>| {

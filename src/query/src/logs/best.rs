@@ -15,7 +15,7 @@ const SLACK: usize = 256;
 
 /// An entry that passed the filters.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub(crate) struct Hit {
     /// The timestamp's [`Direction::key`].
     pub(crate) key: i64,
     /// Its stream.
@@ -50,7 +50,7 @@ impl Shown {
     }
 }
 
-impl Found {
+impl Hit {
     /// Memory in bytes.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>()
@@ -84,7 +84,7 @@ impl Found {
 pub(crate) struct Best {
     limit: usize,
     direction: Direction,
-    found: Vec<Found>,
+    found: Vec<Hit>,
     bytes: usize,
     bound: i64,
     duplicates: u64,
@@ -96,7 +96,7 @@ impl Best {
     }
 
     /// Takes more entries.
-    pub(crate) fn add(&mut self, more: impl IntoIterator<Item = Found>) {
+    pub(crate) fn add(&mut self, more: impl IntoIterator<Item = Hit>) {
         for found in more {
             if found.key >= self.bound {
                 self.bytes += found.bytes();
@@ -105,7 +105,7 @@ impl Best {
         }
         let n = self.found.len();
         if n >= self.limit && (self.bound == i64::MIN || n > self.limit + self.limit / 4 + SLACK) {
-            self.settle();
+            self.sort_and_cut();
         }
     }
 
@@ -120,14 +120,14 @@ impl Best {
     }
 
     /// The answer in order, and how many entries were there more than once.
-    pub(crate) fn finish(mut self) -> (Vec<Found>, u64) {
-        self.settle();
+    pub(crate) fn finish(mut self) -> (Vec<Hit>, u64) {
+        self.sort_and_cut();
         self.found.truncate(self.limit);
         (self.found, self.duplicates)
     }
 
     /// Sorts, drops repeats and what is beyond the limit.
-    fn settle(&mut self) {
+    fn sort_and_cut(&mut self) {
         // Of equal entries the one that came first stands for all.
         self.found.sort_unstable_by(|a, b| a.cmp_content(b).then(a.arrival.cmp(&b.arrival)));
         let before = self.found.len();
@@ -146,12 +146,12 @@ impl Best {
             let kept = self.limit + self.tied_beyond_limit(last);
             self.found.truncate(kept);
         }
-        self.bytes = self.found.iter().map(Found::bytes).sum();
+        self.bytes = self.found.iter().map(Hit::bytes).sum();
     }
 
     /// Backward, an entry beyond the limit can still move up: an earlier copy of one before it, found later, moves
     /// that one behind it. This is only so within one stream and timestamp.
-    fn tied_beyond_limit(&self, last: &Found) -> usize {
+    fn tied_beyond_limit(&self, last: &Hit) -> usize {
         if self.direction == Direction::Forward {
             return 0;
         }
@@ -166,27 +166,19 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashSet;
 
-    fn found(direction: Direction, (ts, stream, line, arrival): (i64, u8, u8, u64)) -> Found {
+    fn found(direction: Direction, (ts, stream, line, arrival): (i64, u8, u8, u64)) -> Hit {
         let labels = Arc::new(Labels::from_pairs(&[("s", stream.to_string())]).unwrap());
         let key = direction.key(ts);
-        Found {
-            key,
-            labels,
-            arrival,
-            line: Box::new([line]),
-            metadata: Box::new([]),
-            identity: 0,
-            shown: None,
-        }
+        Hit { key, labels, arrival, line: Box::new([line]), metadata: Box::new([]), identity: 0, shown: None }
     }
 
     /// Forward order of everything, each content once, then cut.
-    fn model(limit: usize, direction: Direction, all: &[Found]) -> Vec<(i64, u64)> {
-        let mut all: Vec<&Found> = all.iter().collect();
+    fn model(limit: usize, direction: Direction, all: &[Hit]) -> Vec<(i64, u64)> {
+        let mut all: Vec<&Hit> = all.iter().collect();
         all.sort_by_key(|f| f.arrival);
         let mut seen = HashSet::new();
         all.retain(|f| seen.insert((f.key, f.labels.to_string(), f.line.clone())));
-        let arrival = |f: &Found| match direction {
+        let arrival = |f: &Hit| match direction {
             Direction::Forward => f.arrival as i64,
             Direction::Backward => -(f.arrival as i64),
         };
@@ -204,7 +196,7 @@ mod tests {
             seed in any::<u64>(),
         ) {
             let direction = if backward { Direction::Backward } else { Direction::Forward };
-            let all: Vec<Found> = rows.iter().enumerate()
+            let all: Vec<Hit> = rows.iter().enumerate()
                 .map(|(i, (ts, stream, line))| {
                     // Arrival numbers in no order: heads are looked at before the segments that came before them.
                     let arrival = (i as u64).wrapping_mul(seed | 1) >> 8 << 8 | i as u64;
@@ -214,7 +206,7 @@ mod tests {
             let mut best = Best::new(limit, direction);
             for part in all.chunks(all.len() / groups + 1) {
                 best.add(part.to_vec());
-                best.settle();
+                best.sort_and_cut();
             }
             let answer: Vec<_> = best.finish().0.iter().map(|f| (f.key, f.arrival)).collect();
             prop_assert_eq!(answer, model(limit, direction, &all));

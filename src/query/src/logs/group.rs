@@ -3,7 +3,7 @@
 //! A stream's entries fall apart by their structured metadata, whose names and values join the labels, unless the
 //! client wants them kept with the entries.
 
-use super::best::{Found, Shown};
+use super::best::{Hit, Shown};
 use crate::request::Direction;
 use crate::result::{ResultEntry, ResultStream};
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
@@ -15,7 +15,7 @@ use strandline_model::{Labels, Metadata};
 const RENAMED: &str = "_extracted";
 
 /// The answer's streams, by their labels.
-pub(crate) fn streams(found: Vec<Found>, direction: Direction, categorize: bool) -> Vec<ResultStream> {
+pub(crate) fn streams(found: Vec<Hit>, direction: Direction, categorize: bool) -> Vec<ResultStream> {
     let mut streams = Streams::default();
     // Merging labels once per stream and metadata, not once per entry.
     let mut by_source: HashMap<(*const Labels, Box<[u8]>), usize> = HashMap::new();
@@ -71,7 +71,7 @@ fn hash_of<'a>(hasher: &DefaultHashBuilder, pairs: impl Iterator<Item = (&'a str
     state.finish()
 }
 
-fn result_entry(found: Found, direction: Direction, categorize: bool) -> ResultEntry {
+fn result_entry(found: Hit, direction: Direction, categorize: bool) -> ResultEntry {
     let (packed_metadata, packed_parsed) = match (categorize, found.shown) {
         (false, _) => Default::default(),
         (true, Some(shown)) => (shown.metadata, shown.parsed),
@@ -81,7 +81,7 @@ fn result_entry(found: Found, direction: Direction, categorize: bool) -> ResultE
 }
 
 /// An entry's labels and metadata after the stages, as one packed set.
-pub(crate) fn joined(found: &Found) -> Vec<u8> {
+pub(crate) fn joined(found: &Hit) -> Vec<u8> {
     match &found.shown {
         Some(shown) => shown_labels(shown, false),
         None => merged(&found.labels, Metadata(&found.metadata)),
@@ -147,10 +147,10 @@ mod tests {
         text
     }
 
-    fn found(labels: &Arc<Labels>, ts: i64, pairs: &[(&str, &str)]) -> Found {
+    fn found(labels: &Arc<Labels>, ts: i64, pairs: &[(&str, &str)]) -> Hit {
         let mut metadata = Vec::new();
         Metadata::pack(&mut metadata, &mut pairs.to_vec());
-        Found {
+        Hit {
             key: ts,
             labels: Arc::clone(labels),
             arrival: 0,

@@ -1,7 +1,7 @@
 //! Which entries in memory pass?
 
 use super::LogSink;
-use super::best::Found;
+use super::best::Hit;
 use super::staged::{self, Entry, Judge};
 use crate::execute::Sink;
 use crate::request::Direction;
@@ -24,7 +24,7 @@ pub(super) fn scan(sink: &LogSink, scope: &Scope, source: usize, head: &Arc<Head
     }
 }
 
-fn scan_stream(sink: &LogSink, scope: &Scope, source: usize, rows: &HeadRows) -> Vec<Found> {
+fn scan_stream(sink: &LogSink, scope: &Scope, source: usize, rows: &HeadRows) -> Vec<Hit> {
     let (mut n, mut bytes) = (0u64, 0u64);
     let mut looks = Looks::new(scope);
     let entries = (0..rows.len()).map_while(|step| {
@@ -62,14 +62,14 @@ fn scan_stream(sink: &LogSink, scope: &Scope, source: usize, rows: &HeadRows) ->
     found
 }
 
-fn plain<'a>(entries: impl Iterator<Item = Entry<'a, Metadata<'a>>>, limit: usize) -> Vec<Found> {
-    let mut found: Vec<Found> = Vec::new();
+fn plain<'a>(entries: impl Iterator<Item = Entry<'a, Metadata<'a>>>, limit: usize) -> Vec<Hit> {
+    let mut found: Vec<Hit> = Vec::new();
     for entry in entries {
         // Enough of this stream, and no tie with the last one.
         if found.len() >= limit && found.last().is_some_and(|last| last.key != entry.key) {
             break;
         }
-        found.push(Found {
+        found.push(Hit {
             key: entry.key,
             labels: Arc::clone(entry.labels),
             arrival: entry.arrival,

@@ -10,7 +10,7 @@ use crate::execute::Sink;
 use crate::plan::SegmentPlan;
 use crate::request::Direction;
 use crate::scope::Scope;
-use best::{Best, Found};
+use best::{Best, Hit};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ use strandline_store::head::Head;
 /// What a run found.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    pub(crate) found: Vec<Found>,
+    pub(crate) found: Vec<Hit>,
     pub(crate) duplicates: u64,
     pub(crate) warnings: Vec<String>,
 }
@@ -63,7 +63,7 @@ impl LogSink {
     }
 
     /// Takes entries that passed.
-    fn take(&self, found: Vec<Found>) {
+    fn take(&self, found: Vec<Hit>) {
         if found.is_empty() {
             return;
         }
@@ -74,7 +74,7 @@ impl LogSink {
     }
 
     /// The answer in order, and how many entries were there more than once.
-    pub(crate) fn finish(&self) -> (Vec<Found>, u64) {
+    pub(crate) fn finish(&self) -> (Vec<Hit>, u64) {
         // A thread may still hold the run for a moment after it reported its last unit.
         let empty = Best::new(0, self.direction);
         std::mem::replace(&mut *self.best.lock(), empty).finish()

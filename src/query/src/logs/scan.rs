@@ -1,7 +1,7 @@
 //! Which entries of one block may be in the answer?
 
 use super::LogSink;
-use super::best::Found;
+use super::best::Hit;
 use super::staged::{self, Entry, Judge};
 use crate::plan::SegmentPlan;
 use crate::rows::{self, LINES, METADATA, PLACES};
@@ -27,7 +27,7 @@ pub(super) fn scan(
     scope: &Scope,
     plan: &SegmentPlan,
     index: u32,
-) -> Result<Vec<Found>, StoreError> {
+) -> Result<Vec<Hit>, StoreError> {
     let streams = plan.streams_of(scope, index)?;
     if streams.is_empty() {
         return Ok(Vec::new());
@@ -88,9 +88,9 @@ fn drop_by_labels(scope: &Scope, passed: &mut Vec<Passed<'_>>, columns: &[Metada
     });
 }
 
-fn plain(passed: &[Passed<'_>], lines: &Block, metadata: &Block, arrival: u64) -> Vec<Found> {
+fn plain(passed: &[Passed<'_>], lines: &Block, metadata: &Block, arrival: u64) -> Vec<Hit> {
     let mut packed = Vec::new();
-    let found = passed.iter().map(|p| Found {
+    let found = passed.iter().map(|p| Hit {
         key: p.key,
         labels: Arc::clone(p.labels),
         arrival: arrival | p.row as u64,

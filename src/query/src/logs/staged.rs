@@ -1,7 +1,7 @@
 //! What do the stages of a query make of the entries that passed its line filters?
 
 use super::LogSink;
-use super::best::{Found, Shown};
+use super::best::{Hit, Shown};
 use crate::error::QueryError;
 use crate::execute::Sink;
 use crate::request::Direction;
@@ -31,12 +31,12 @@ pub(super) fn run<'a, M>(
     scope: &Scope,
     entries: impl Iterator<Item = Entry<'a, M>>,
     sink: &LogSink,
-) -> Vec<Found>
+) -> Vec<Hit>
 where
     M: IntoIterator<Item = (&'a str, &'a str)> + Clone,
 {
     let pipeline = scope.query.pipeline();
-    let mut found: Vec<Found> = Vec::new();
+    let mut found: Vec<Hit> = Vec::new();
     let mut gathering = Gathering::new(scope);
     let mut bytes = 0;
     let mut row: Option<Row<'a>> = None;
@@ -87,11 +87,11 @@ impl<'s> Judge<'s> {
 }
 
 /// Runs the stages over the entries of an answer, whether they keep all or their labels have been judged.
-pub(crate) fn apply(scope: &Scope, found: &mut [Found], direction: Direction) -> Result<(), QueryError> {
+pub(crate) fn apply(scope: &Scope, found: &mut [Hit], direction: Direction) -> Result<(), QueryError> {
     let pipeline = scope.query.pipeline();
     let mut made = Vec::with_capacity(found.len());
     let mut row: Option<Row<'_>> = None;
-    let mut bytes = found.iter().map(Found::bytes).sum::<usize>();
+    let mut bytes = found.iter().map(Hit::bytes).sum::<usize>();
     for found in found.iter() {
         if let Some(error) = scope.reason_to_give_up(bytes) {
             return Err(error);
@@ -132,11 +132,11 @@ pub(crate) fn identity(line: &[u8]) -> u64 {
 }
 
 /// An entry that passed, as the stages left it.
-pub(crate) fn passed<'a, M>(entry: Entry<'a, M>, row: &Row<'_>, changes_line: bool) -> Found
+pub(crate) fn passed<'a, M>(entry: Entry<'a, M>, row: &Row<'_>, changes_line: bool) -> Hit
 where
     M: IntoIterator<Item = (&'a str, &'a str)>,
 {
-    Found {
+    Hit {
         key: entry.key,
         labels: Arc::clone(entry.labels),
         arrival: entry.arrival,

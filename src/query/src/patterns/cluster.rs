@@ -63,7 +63,7 @@ pub(super) fn join(mut shapes: Vec<Shape>, over: &dyn Fn() -> bool) -> Vec<Shape
             joined.push(shape);
         }
     }
-    joined.extend(groups.into_values().flatten().flat_map(|cluster| settle(cluster.members)));
+    joined.extend(groups.into_values().flatten().flat_map(|cluster| join_variants(cluster.members)));
     joined.sort_by(|a, b| b.total.cmp(&a.total).then_with(|| a.bytes.cmp(&b.bytes)));
     joined
 }
@@ -82,7 +82,7 @@ fn similarity(a: &[Vec<u8>], b: &[&[u8]]) -> Option<usize> {
 }
 
 /// Makes the places variable in which members have many different words, and puts together what is equal then.
-fn settle(members: Vec<Shape>) -> Vec<Shape> {
+fn join_variants(members: Vec<Shape>) -> Vec<Shape> {
     if members.len() <= FEW_WORDS {
         return members;
     }

@@ -8,7 +8,7 @@ mod shape;
 
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
-use crate::execute::{Run, Sink};
+use crate::execute::{Execution, Sink};
 use crate::fresh;
 use crate::language::LogQuery;
 use crate::plan::SegmentPlan;
@@ -17,8 +17,8 @@ use crate::reader::Reader;
 use crate::result::{Answer, Pattern, PatternResult};
 use crate::rows::{self, LINES, PLACES};
 use crate::scope::Scope;
+use crate::slot::Slot;
 use crate::stats::{QueryStats, count};
-use crate::turn::Turn;
 use cluster::{Counts, Shape};
 use hashbrown::HashMap;
 use hashbrown::hash_map::EntryRef;
@@ -58,14 +58,14 @@ pub struct PatternRequest {
 
 impl QueryEngine {
     /// Finds the patterns of lines, most frequent first. Blocks the calling thread.
-    pub fn patterns(&self, turn: &Turn, request: &PatternRequest) -> Result<PatternResult, QueryError> {
-        let deadline = turn.deadline();
-        self.counted(turn, turn.deadline(), |stats| {
+    pub fn patterns(&self, slot: &Slot, request: &PatternRequest) -> Result<PatternResult, QueryError> {
+        let deadline = slot.deadline();
+        self.counted(slot, slot.deadline(), |stats| {
             let query = LogQuery::of_streams(request.selector.clone())?;
-            let weighed = self.weigh(request, &query, turn)?;
+            let weighed = self.weigh(request, &query, slot)?;
             let every = Every::of(&weighed);
             let sink = Arc::new(PatternSink::new(self.store(), request.step_ns, every));
-            let mut warnings = self.run_over(request, &query, turn, &sink, stats)?;
+            let mut warnings = self.run_over(request, &query, slot, &sink, stats)?;
             let levels = std::mem::take(&mut *sink.levels.lock());
             let patterns = patterns(levels, &|| deadline.passed().is_some());
             if let Some(error) = deadline.passed() {
@@ -78,10 +78,10 @@ impl QueryEngine {
     }
 
     /// How much there is to look at.
-    fn weigh(&self, request: &PatternRequest, query: &LogQuery, turn: &Turn) -> Result<Weight, QueryError> {
+    fn weigh(&self, request: &PatternRequest, query: &LogQuery, slot: &Slot) -> Result<Weight, QueryError> {
         let sink = Arc::new(Weight::default());
         // What this costs is not what the answer costs.
-        self.run_over(request, query, turn, &sink, &mut QueryStats::default())?;
+        self.run_over(request, query, slot, &sink, &mut QueryStats::default())?;
         Ok(Weight {
             rows: AtomicU64::new(sink.rows.load(Ordering::Relaxed)),
             blocks: AtomicU64::new(sink.blocks.load(Ordering::Relaxed)),
@@ -93,18 +93,18 @@ impl QueryEngine {
         &self,
         request: &PatternRequest,
         query: &LogQuery,
-        turn: &Turn,
+        slot: &Slot,
         sink: &Arc<S>,
         stats: &mut QueryStats,
     ) -> Result<Vec<String>, QueryError> {
         let range = self.seen_by(&request.reader, request.range);
         let mut warnings = Vec::new();
         for part in request.reader.parts(&request.selector) {
-            let scope = self.scope(part, query, range, turn.deadline().clone(), turn.memory());
-            let run = Arc::new(Run::new(scope, Arc::clone(sink)));
-            self.pool().offer(Arc::clone(&run) as Arc<dyn Work>);
-            warnings.extend(run.wait()?);
-            stats.add(&run.scope.counters.snapshot());
+            let scope = self.scope(part, query, range, slot.deadline().clone(), slot.memory());
+            let execution = Arc::new(Execution::new(scope, Arc::clone(sink)));
+            self.pool().offer(Arc::clone(&execution) as Arc<dyn Work>);
+            warnings.extend(execution.wait()?);
+            stats.add(&execution.scope.counters.snapshot());
         }
         Ok(warnings)
     }
@@ -183,12 +183,12 @@ impl PatternSink {
         Self { engine: Arc::clone(engine), step_ns: step_ns.max(1), every, levels, bytes }
     }
 
-    fn take(&self, found: Found) {
+    fn take(&self, mined: Mined) {
         let mut levels = self.levels.lock();
         // Of all levels: what is a level, clients say.
         let mut kept: usize = levels.values().map(Shapes::len).sum();
         let mut more = 0;
-        for ((level, shape), counts) in found.shapes {
+        for ((level, shape), counts) in mined.shapes {
             let is_known = levels.get(&level).is_some_and(|shapes| shapes.contains_key(&shape));
             if !is_known {
                 if kept >= MAX_SHAPES {
@@ -209,7 +209,7 @@ impl PatternSink {
 }
 
 /// What one thread has found in one part of the data.
-struct Found {
+struct Mined {
     step_ns: i64,
     weight: u64,
     shapes: HashMap<(String, Vec<u8>), Counts>,
@@ -217,7 +217,7 @@ struct Found {
     key: (String, Vec<u8>),
 }
 
-impl Found {
+impl Mined {
     fn new(step_ns: i64, weight: u64) -> Self {
         Self { step_ns, weight, shapes: HashMap::new(), key: Default::default() }
     }
@@ -248,7 +248,7 @@ impl Sink for PatternSink {
             if scope.is_over() {
                 return Ok(());
             }
-            let mut found = Found::new(self.step_ns, each);
+            let mut mined = Mined::new(self.step_ns, each);
             for i in 0..rows.len() {
                 // Counted on from stream to stream, or the first line of each would stand for many.
                 seen += 1;
@@ -257,10 +257,10 @@ impl Sink for PatternSink {
                 }
                 let (line, metadata) = rows.content(i);
                 let level = metadata.iter().find(|(name, _)| *name == DETECTED_LEVEL).map(|(_, value)| value);
-                found.add(rows.ts(i), line, level);
+                mined.add(rows.ts(i), line, level);
             }
             count(&scope.counters.head_lines, rows.len() as u64);
-            self.take(found);
+            self.take(mined);
         }
         Ok(())
     }
@@ -278,16 +278,16 @@ impl Sink for PatternSink {
         count(&scope.counters.blocks, 1);
         let lines = plan.segment.block(index as usize, LINES)?;
         let metadata = plan.segment.metadata(index as usize, |name| name == DETECTED_LEVEL)?;
-        let mut found = Found::new(self.step_ns, self.every.block * self.every.line);
+        let mut mined = Mined::new(self.step_ns, self.every.block * self.every.line);
         let search = scope.query.search(plan.of_lines);
         let each = usize::try_from(self.every.line).unwrap_or(usize::MAX);
         rows::filtered(scope, search, &lines, &parts, |_, row| {
             if row.is_multiple_of(each) {
                 let level = metadata.iter().find_map(|column| column.get(row));
-                found.add(places.times.get(row).copied().unwrap_or_default(), lines.line(row), level);
+                mined.add(places.times.get(row).copied().unwrap_or_default(), lines.line(row), level);
             }
         });
-        self.take(found);
+        self.take(mined);
         Ok(())
     }
 }

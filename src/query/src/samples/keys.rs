@@ -6,7 +6,7 @@ use strandline_logql::ast::Grouping;
 use strandline_model::metadata::put_varint;
 use strandline_model::{Labels, Metadata};
 
-/// What metadata named like a stream label gets behind its name (loki-surface 10.1).
+/// What metadata named like a stream label gets behind its name.
 const RENAMED: &str = "_extracted";
 
 /// Which labels tell series apart.

@@ -172,7 +172,7 @@ pub(super) fn fails(scope: &Scope, row: &Row<'_>) -> bool {
     row.error().is_some_and(|error| scope.query.errors.includes(error))
 }
 
-/// A line with an error cannot be counted silently, and not be left out silently either (loki-surface 10.7).
+/// A line with an error cannot be counted silently, and not be left out silently either.
 pub(super) fn pipeline_error(row: &Row<'_>) -> QueryError {
     let error = row.error().unwrap_or_default();
     let mut labels: Vec<Label<'_>> = Vec::new();

@@ -1,13 +1,13 @@
 //! What does a tail show of an entry?
 
-use crate::logs::best::Found;
+use crate::logs::best::Hit;
 use crate::logs::group;
 use std::sync::Arc;
 use strandline_model::{Labels, Metadata};
 
 /// An entry that passed a query's stages.
 #[derive(Debug, Clone)]
-pub struct TailEntry(pub(super) Found);
+pub struct TailEntry(pub(super) Hit);
 
 /// An entry's labels by origin, each packed as [`Metadata`].
 #[derive(Debug, Clone, PartialEq, Eq)]

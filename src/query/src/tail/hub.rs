@@ -1,8 +1,8 @@
 //! Who listens? Keeps the tails, and runs the thread that shows them what was committed.
 
+use super::batch_queue::{BatchQueue, Missed, Round};
 use super::entry::TailEntry;
 use super::frame::{Encoder, Frame};
-use super::inbox::{Inbox, Missed, Round};
 use super::matcher::{MAX_QUEUED_BYTES, Matcher, Piece};
 use super::queue::{Delivery, Queue};
 use super::routes::{Listing, Routes};
@@ -12,7 +12,7 @@ use crate::error::QueryError;
 use crate::language::LogQuery;
 use crate::reader::{Part, Reader};
 use crate::request::{Direction, LogRequest};
-use crate::turn::Turn;
+use crate::slot::Slot;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +32,7 @@ const SLOW: &str = "the tail's query takes too long for the lines that come in";
 /// All tails of the server.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    inbox: Arc<Inbox>,
+    queue: Arc<BatchQueue>,
     registry: Mutex<Registry>,
     /// Bytes of frames that wait in queues.
     queued: Arc<AtomicUsize>,
@@ -87,14 +87,14 @@ impl HubThread {
     /// Starts the thread and listens to `engine`.
     pub(crate) fn start(engine: &Engine, memory: &MemoryBudget) -> std::io::Result<Self> {
         let hub = Arc::new(Hub {
-            inbox: Arc::default(),
+            queue: Arc::default(),
             registry: Mutex::default(),
             queued: Arc::default(),
             max_queued: max_queued(memory),
             clock: Arc::clone(engine.clock()),
         });
         // A second query engine on one store has no tails; only tests have two.
-        engine.observe(Arc::clone(&hub.inbox) as _);
+        engine.observe(Arc::clone(&hub.queue) as _);
         let own = Arc::clone(&hub);
         let thread = std::thread::Builder::new().name("tail".to_owned()).spawn(move || own.run())?;
         Ok(Self { hub, thread: Some(thread) })
@@ -107,7 +107,7 @@ impl HubThread {
 
 impl Drop for HubThread {
     fn drop(&mut self) {
-        self.hub.inbox.close();
+        self.hub.queue.close();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the tails ended by a panic");
         }
@@ -139,7 +139,7 @@ impl Hub {
                 matcher
             };
             // After the matcher is in place: what is committed from here on finds it.
-            since = since.min(self.inbox.listen(&matcher.part().tenant));
+            since = since.min(self.queue.listen(&matcher.part().tenant));
             matchers.push(matcher);
         }
         metrics::gauge!("strandline_tails_open").increment(1.0);
@@ -155,7 +155,7 @@ impl Hub {
 
     fn close(&self, matchers: &[Arc<Matcher>], queue: &Arc<Queue>) {
         for matcher in matchers {
-            self.inbox.leave(&matcher.part().tenant);
+            self.queue.leave(&matcher.part().tenant);
             let mut registry = self.registry.lock();
             if matcher.leave(queue) {
                 registry.remove(matcher);
@@ -166,7 +166,7 @@ impl Hub {
 
     fn run(&self) {
         let mut routes: HashMap<TenantId, Routes> = HashMap::new();
-        while let Some(round) = self.inbox.next_round() {
+        while let Some(round) = self.queue.next_round() {
             self.forget_routes(&mut routes);
             self.distribute(&round, &mut routes);
         }
@@ -284,7 +284,7 @@ impl QueryEngine {
     /// What lies before a tail: the newest `limit` entries from `start` on, written by `encoder`. Blocks like any query.
     pub fn tail_history(
         &self,
-        turn: &Turn,
+        slot: &Slot,
         tail: &Tail,
         encoder: Encoder,
         start: i64,
@@ -300,7 +300,7 @@ impl QueryEngine {
             interval_ns: 0,
             categorize: false,
         };
-        self.past(turn, &request, encoder, tail.since)
+        self.past(slot, &request, encoder, tail.since)
     }
 }
 
@@ -319,7 +319,7 @@ impl Tail {
     /// What comes next, as of `std::future::Future::poll`.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Delivery> {
         // Asked first: what waits behind this may still be of the seam, what comes later is not.
-        let past = self.seam.as_ref().is_some_and(|seam| self.hub.inbox.is_past(seam.until()));
+        let past = self.seam.as_ref().is_some_and(|seam| self.hub.queue.is_past(seam.until()));
         while let Poll::Ready(delivery) = self.queue.poll_next(context) {
             if let Some(delivery) = self.beyond_seam(delivery) {
                 return Poll::Ready(delivery);

@@ -4,7 +4,7 @@ use super::entry::TailEntry;
 use super::frame::{Encoder, Frame, cut};
 use super::queue::Queue;
 use crate::language::LogQuery;
-use crate::logs::best::Found;
+use crate::logs::best::Hit;
 use crate::logs::staged::{self, Entry};
 use crate::reader::Part;
 use parking_lot::Mutex;
@@ -224,7 +224,7 @@ impl<D: FnMut(Vec<TailEntry>)> Showing<'_, D> {
         (self.stop)()
     }
 
-    fn add(&mut self, found: Found) {
+    fn add(&mut self, found: Hit) {
         self.bytes += found.bytes();
         self.found.push(TailEntry(found));
         if self.bytes > MAX_PART_BYTES {
@@ -241,8 +241,8 @@ impl<D: FnMut(Vec<TailEntry>)> Showing<'_, D> {
     }
 }
 
-fn plain(ts: i64, commit: u64, labels: &Arc<Labels>, line: &[u8], metadata: Metadata<'_>) -> Found {
-    Found {
+fn plain(ts: i64, commit: u64, labels: &Arc<Labels>, line: &[u8], metadata: Metadata<'_>) -> Hit {
+    Hit {
         key: ts,
         labels: Arc::clone(labels),
         arrival: commit,

@@ -1,16 +1,16 @@
 //! Live tail: who is shown a line the moment it is acknowledged, and how does that cost ingest nothing?
 //!
-//! The engine tells the [`inbox`] of committed batches, a bounded queue. The thread of the [`hub`] takes what waits as one
+//! The engine tells the [`batch_queue`] of committed batches, a bounded queue. The thread of the [`hub`] takes what waits as one
 //! round, finds the matchers of each stream ([`routes`]), and runs each matcher once, however many tails share it. What
 //! passed is written once for each form ([`Encoder`]), and the same bytes go into the [`queue`] of every tail. A tail that
 //! does not keep up loses its oldest frames and is told so; nobody waits for it.
 //!
 //! A tail begins with history. Where that ends and live entries begin is in [`seam`].
 
+mod batch_queue;
 mod entry;
 mod frame;
 mod hub;
-mod inbox;
 mod matcher;
 mod queue;
 mod routes;

@@ -10,13 +10,13 @@ use super::frame::{Encoder, Frame, cut};
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::language::LogQuery;
-use crate::logs::best::Found;
+use crate::logs::best::Hit;
 use crate::logs::staged;
 use crate::memory::Held;
 use crate::request::LogRequest;
 use crate::result::Answer;
+use crate::slot::Slot;
 use crate::stats::QueryStats;
-use crate::turn::Turn;
 use hashbrown::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
@@ -64,7 +64,7 @@ impl Answer for History {
 
 impl Identity {
     /// The same for the same stored entry, whichever way it came.
-    fn of(&self, found: &Found) -> u64 {
+    fn of(&self, found: &Hit) -> u64 {
         let mut state = self.hasher.build_hasher();
         (&found.labels, found.key, line_identity(found)).hash(&mut state);
         // Segments do not decode metadata that the query takes no notice of.
@@ -78,7 +78,7 @@ impl Identity {
 }
 
 /// That of the stored line.
-fn line_identity(found: &Found) -> u64 {
+fn line_identity(found: &Hit) -> u64 {
     if found.identity != 0 {
         return found.identity;
     }
@@ -102,18 +102,18 @@ impl QueryEngine {
     /// Reads the past of a tail that is open since a commit.
     pub(super) fn past(
         &self,
-        turn: &Turn,
+        slot: &Slot,
         request: &LogRequest,
         encoder: Encoder,
         since: u64,
     ) -> Result<History, QueryError> {
-        self.counted(turn, turn.deadline(), |stats| {
-            let (mut found, warnings, seam) = self.past_entries(request, since, turn, stats)?;
+        self.counted(slot, slot.deadline(), |stats| {
+            let (mut found, warnings, seam) = self.past_entries(request, since, slot, stats)?;
             found.sort_by_key(|found| (found.key, found.arrival));
             let total = Arc::new(AtomicUsize::new(0));
             let pieces = cut(found.into_iter().map(TailEntry).collect());
             let frames = pieces.iter().map(|entries| Frame::new(entries, encoder, &total)).collect();
-            Ok(History { frames, warnings, held: Held::of(turn.memory()), seam })
+            Ok(History { frames, warnings, held: Held::of(slot.memory()), seam })
         })
     }
 
@@ -121,11 +121,11 @@ impl QueryEngine {
         &self,
         request: &LogRequest,
         since: u64,
-        turn: &Turn,
+        slot: &Slot,
         stats: &mut QueryStats,
-    ) -> Result<(Vec<Found>, Vec<String>, Seam), QueryError> {
+    ) -> Result<(Vec<Hit>, Vec<String>, Seam), QueryError> {
         let collected =
-            self.collect(request, request.range, request.limit, turn.deadline(), turn.memory(), stats)?;
+            self.collect(request, request.range, request.limit, slot.deadline(), slot.memory(), stats)?;
         let until = self.store().commits() + 1;
         let identity = Identity { query: request.query.clone(), hasher: RandomState::new() };
         // Before the stages that run over the answer alone make other lines of them.

@@ -1,6 +1,6 @@
 //! Does a query whose stages make much of few lines end before it holds more than it may?
 
-use super::rig::{NOW, Rig, request, row, tenant, turn};
+use super::rig::{NOW, Rig, request, row, slot, tenant};
 use crate::execute::Sink;
 use crate::language::{LogQuery, Query};
 use crate::logs::LogSink;
@@ -26,9 +26,9 @@ fn rig() -> Rig {
 
 /// Looks through all lines in memory; how many of them passed before it ended.
 fn looked_through(rig: &Rig, query: &LogQuery, sink: &impl Sink) -> u64 {
-    let turn = turn(&rig.query);
+    let slot = slot(&rig.query);
     let part = Reader::of(tenant()).parts(query.selector()).remove(0);
-    let scope: Scope = rig.query.scope(part, query, TimeRange::ALL, turn.deadline().clone(), turn.memory());
+    let scope: Scope = rig.query.scope(part, query, TimeRange::ALL, slot.deadline().clone(), slot.memory());
     for (i, head) in scope.view.heads.iter().enumerate() {
         sink.head(&scope, i, &Arc::clone(head)).unwrap();
     }
@@ -65,8 +65,8 @@ fn fields_of_lines_are_held_beside_these() {
     let found = rig.query.logs(&request("{n=\"1\"}", TimeRange::ALL, 1000, Direction::Backward)).unwrap();
     let used = || memory.usage().iter().map(|usage| usage.used).sum::<usize>();
     let before = used();
-    let turn = turn(&rig.query);
-    let values = rig.query.detected_values(&found, "a", 1000, turn.deadline()).unwrap();
+    let slot = slot(&rig.query);
+    let values = rig.query.detected_values(&found, "a", 1000, slot.deadline()).unwrap();
     assert_eq!(values.found.len(), 200);
     assert!(used() >= before + 200 * 2 * 2_000, "{} after {before}", used());
 }

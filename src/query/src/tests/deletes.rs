@@ -1,7 +1,7 @@
 //! Is what was deleted out of every answer, wherever its lines lie, and nothing else?
 
 use super::metrics::at_100;
-use super::rig::{Rig, Row, row, tenant, turn};
+use super::rig::{Rig, Row, row, slot, tenant};
 use crate::{DeleteError, Reader};
 
 const SECOND: i64 = 1_000_000_000;
@@ -93,7 +93,7 @@ fn what_is_taken_back_is_seen_again_until_it_is_gone() {
     assert!(matches!(rig.query.cancel_delete(&tenant(), number), Err(DeleteError::Processed)));
     let series = rig
         .query
-        .series(&turn(&rig.query), &Reader::of(tenant()), strandline_model::TimeRange::ALL, &[])
+        .series(&slot(&rig.query), &Reader::of(tenant()), strandline_model::TimeRange::ALL, &[])
         .unwrap();
     assert!(series.found.is_empty(), "{series:?}");
 }

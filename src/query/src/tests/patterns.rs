@@ -1,6 +1,6 @@
 //! Are lines counted by pattern, level and time, wherever they lie?
 
-use super::rig::{Rig, Row, row, tenant, turn};
+use super::rig::{Rig, Row, row, slot, tenant};
 use crate::{Pattern, PatternRequest};
 use strandline_model::TimeRange;
 use strandline_model::time::SECOND_NS;
@@ -21,7 +21,7 @@ fn patterns(rig: &Rig, selector: &str, range: TimeRange) -> Vec<Pattern> {
         range,
         step_ns: 10 * SECOND_NS,
     };
-    let found = rig.query.patterns(&turn(&rig.query), &request).unwrap();
+    let found = rig.query.patterns(&slot(&rig.query), &request).unwrap();
     assert!(found.warnings.is_empty(), "{:?}", found.warnings);
     found.patterns
 }

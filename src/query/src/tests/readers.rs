@@ -1,6 +1,6 @@
 //! Does a reader see all that it may, of all its tenants, and nothing else? In memory and in segments.
 
-use super::rig::{NOW, Rig, request, row, shown, tenant, turn};
+use super::rig::{NOW, Rig, request, row, shown, slot, tenant};
 use crate::metric::{Steps, Value};
 use crate::volume::VolumeBy;
 use crate::{Direction, LabelFilter, LogRequest, MetricRequest, Query, ReadRules, Reader, VolumeRequest};
@@ -120,13 +120,13 @@ fn nothing_behind_the_filter_is_seen_however_it_is_asked_for() {
         );
         let all = Selector::all();
         let values = |name: &str| {
-            rig.query.label_values(&turn(&rig.query), &own(), name, TimeRange::ALL, &all).unwrap().found
+            rig.query.label_values(&slot(&rig.query), &own(), name, TimeRange::ALL, &all).unwrap().found
         };
         assert_eq!(values("n").into_iter().collect::<Vec<_>>(), ["2"]);
         assert_eq!(values("__tenant_id__").into_iter().collect::<Vec<_>>(), ["t", "u"]);
         let series = rig
             .query
-            .series(&turn(&rig.query), &own(), TimeRange::ALL, &[all.clone(), all.clone()])
+            .series(&slot(&rig.query), &own(), TimeRange::ALL, &[all.clone(), all.clone()])
             .unwrap()
             .found;
         let series: Vec<String> = series.iter().map(ToString::to_string).collect();
@@ -141,13 +141,13 @@ fn labels_of_several_tenants_are_the_union_and_the_tenant() {
     for rig in rigs() {
         let names = rig
             .query
-            .label_names(&turn(&rig.query), &reader(None), TimeRange::ALL, &Selector::all())
+            .label_names(&slot(&rig.query), &reader(None), TimeRange::ALL, &Selector::all())
             .unwrap()
             .found;
         assert_eq!(names.into_iter().collect::<Vec<_>>(), ["__tenant_id__", "env", "n"]);
         let one = Reader::of(tenant());
         let names =
-            rig.query.label_names(&turn(&rig.query), &one, TimeRange::ALL, &Selector::all()).unwrap().found;
+            rig.query.label_names(&slot(&rig.query), &one, TimeRange::ALL, &Selector::all()).unwrap().found;
         assert_eq!(names.into_iter().collect::<Vec<_>>(), ["env", "n"]);
     }
 }
@@ -184,7 +184,7 @@ fn volumes_and_detected_labels_are_of_what_the_reader_sees() {
         let mut all: Vec<String> = Vec::new();
         for range in [request.range, TimeRange::new(SECOND + 1, 9 * SECOND)] {
             let found =
-                rig.query.volume(&turn(&rig.query), &VolumeRequest { range, ..request.clone() }).unwrap();
+                rig.query.volume(&slot(&rig.query), &VolumeRequest { range, ..request.clone() }).unwrap();
             all.extend(found.volumes.iter().map(|volume| {
                 let labels: Vec<String> = volume.labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
                 format!("{} {}", labels.join(","), volume.total.entries)
@@ -206,14 +206,14 @@ fn volumes_and_detected_labels_are_of_what_the_reader_sees() {
         );
         let stats = |reader: &Reader| {
             let found =
-                rig.query.stream_stats(&turn(&rig.query), reader, &Selector::all(), TimeRange::ALL).unwrap();
+                rig.query.stream_stats(&slot(&rig.query), reader, &Selector::all(), TimeRange::ALL).unwrap();
             (found.streams, found.total.entries)
         };
         assert_eq!((stats(&reader(None)), stats(&own())), ((3, 4), (1, 1)));
         let labels = |reader: &Reader| {
             let found = rig
                 .query
-                .detected_labels(&turn(&rig.query), reader, TimeRange::ALL, &Selector::all())
+                .detected_labels(&slot(&rig.query), reader, TimeRange::ALL, &Selector::all())
                 .unwrap()
                 .found;
             found.into_iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>()

@@ -2,7 +2,7 @@
 
 use crate::{
     CancelFlag, Direction, LogQlDeletes, LogQuery, LogRequest, LogResult, QueryConfig, QueryEngine, Reader,
-    Turn,
+    Slot,
 };
 use std::sync::Arc;
 use strandline_model::{BatchBuilder, Labels, ManualClock, TenantId, TimeRange};
@@ -102,9 +102,9 @@ impl Rig {
     }
 }
 
-/// A turn of a request that nobody gives up.
-pub(super) fn turn(engine: &QueryEngine) -> Turn {
-    engine.turn(&Reader::of(tenant()), &CancelFlag::default()).unwrap()
+/// A slot of a request that nobody gives up.
+pub(super) fn slot(engine: &QueryEngine) -> Slot {
+    engine.slot(&Reader::of(tenant()), &CancelFlag::default()).unwrap()
 }
 
 pub(super) fn request(query: &str, range: TimeRange, limit: usize, direction: Direction) -> LogRequest {

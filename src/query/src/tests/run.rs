@@ -1,6 +1,6 @@
 //! Do queries end when they should, and look at no more than they must?
 
-use super::rig::{Rig, Row, request, row, shown, turn};
+use super::rig::{Rig, Row, request, row, shown, slot};
 use crate::{CancelFlag, Deadline, Direction, LogRequest, LogResult, QueryConfig, QueryError};
 use strandline_model::memory::{Bound, Class, Exhausted};
 use strandline_model::{MemoryBudget, TimeRange};
@@ -78,7 +78,7 @@ fn queries_end_early_when_told_so() {
     let all = request(r#"{n="1"}"#, TimeRange::ALL, 5, Direction::Backward);
     let cancel = CancelFlag::default();
     cancel.cancel();
-    let cancelled = rig.query.turn(&all.reader, &cancel).and_then(|turn| rig.query.logs_in(&turn, &all));
+    let cancelled = rig.query.slot(&all.reader, &cancel).and_then(|slot| rig.query.logs_in(&slot, &all));
     assert!(matches!(cancelled, Err(QueryError::Cancelled)));
     let none = rig.query.logs(&LogRequest { limit: 0, ..all.clone() }).unwrap();
     assert_eq!(none.entries(), 0);
@@ -119,16 +119,16 @@ fn labels_values_and_series_are_the_union_of_heads_and_segments() {
     let all = strandline_model::Selector::all();
     let reader = crate::Reader::of(super::rig::tenant());
     for _ in 0..2 {
-        let names = rig.query.label_names(&turn(&rig.query), &reader, TimeRange::ALL, &all).unwrap().found;
+        let names = rig.query.label_names(&slot(&rig.query), &reader, TimeRange::ALL, &all).unwrap().found;
         assert_eq!(names.into_iter().collect::<Vec<_>>(), ["env", "n"]);
         let values =
-            rig.query.label_values(&turn(&rig.query), &reader, "n", TimeRange::ALL, &all).unwrap().found;
+            rig.query.label_values(&slot(&rig.query), &reader, "n", TimeRange::ALL, &all).unwrap().found;
         assert_eq!(values.into_iter().collect::<Vec<_>>(), ["1", "2"]);
         let one = crate::parse_selector(r#"{n="1"}"#).unwrap();
         let two = crate::parse_selector(r#"{env="even"}"#).unwrap();
         assert_eq!(
             rig.query
-                .series(&turn(&rig.query), &reader, TimeRange::ALL, &[one.clone(), two, one])
+                .series(&slot(&rig.query), &reader, TimeRange::ALL, &[one.clone(), two, one])
                 .unwrap()
                 .found
                 .len(),
@@ -143,14 +143,14 @@ fn lookups_end_when_told_and_are_bounded() {
     let rig = Rig::on(&SimDisk::new(5), QueryConfig { max_memory_bytes: 2_000, ..QueryConfig::default() });
     rig.push(&(0..50).map(|n| row(n, 1, "x")).collect::<Vec<_>>());
     let (reader, all) = (crate::Reader::of(super::rig::tenant()), strandline_model::Selector::all());
-    let own = turn(&rig.query);
+    let own = slot(&rig.query);
     let values = rig.query.label_values(&own, &reader, "n", TimeRange::ALL, &all);
     assert!(matches!(values, Err(QueryError::TooLarge(2_000))), "{values:?}");
     let series = rig.query.series(&own, &reader, TimeRange::ALL, std::slice::from_ref(&all));
     assert!(matches!(series, Err(QueryError::TooLarge(2_000))), "{series:?}");
     assert!(rig.query.label_names(&own, &reader, TimeRange::ALL, &all).is_ok());
     let cancel = CancelFlag::default();
-    let gone = rig.query.turn(&reader, &cancel).unwrap();
+    let gone = rig.query.slot(&reader, &cancel).unwrap();
     cancel.cancel();
     let names = rig.query.label_names(&gone, &reader, TimeRange::ALL, &all);
     assert!(matches!(names, Err(QueryError::Cancelled)), "{names:?}");
@@ -168,9 +168,9 @@ fn a_query_that_starts_over_tells_of_the_run_that_it_answers_from() {
     let config =
         QueryConfig { threads: 1, memory: MemoryBudget::new(64 << 20, &[]), ..QueryConfig::default() };
     let rig = Rig::on(&SimDisk::new(6), config);
-    let turn = turn(&rig.query);
+    let slot = slot(&rig.query);
     let mut runs = 0;
-    let found = rig.query.counted(&turn, turn.deadline(), |stats| {
+    let found = rig.query.counted(&slot, slot.deadline(), |stats| {
         runs += 1;
         stats.duplicates += 5;
         if runs == 1 { Err(no_memory()) } else { Ok(LogResult::default()) }
@@ -184,7 +184,7 @@ fn a_query_starts_over_as_long_as_anybody_wants_its_answer() {
         QueryConfig { threads: 1, memory: MemoryBudget::new(64 << 20, &[]), ..QueryConfig::default() };
     let rig = Rig::on(&SimDisk::new(6), config.clone());
     let cancel = CancelFlag::default();
-    let own = rig.query.turn(&crate::Reader::of(super::rig::tenant()), &cancel).unwrap();
+    let own = rig.query.slot(&crate::Reader::of(super::rig::tenant()), &cancel).unwrap();
     // The first client has gone, another one joined.
     let (joint, other) = (CancelFlag::of_all(&cancel), CancelFlag::default());
     assert!(joint.join(&other));

@@ -1,6 +1,6 @@
 //! Does every tail get every line once?
 
-use super::rig::{Rig, Row, labels, row, tenant, turn};
+use super::rig::{Rig, Row, labels, row, slot, tenant};
 use crate::tail::{Delivery, Encoder, Lost, Tail, TailEntry};
 use crate::{LabelFilter, LogQuery, ReadRules, Reader};
 use proptest::prelude::*;
@@ -44,7 +44,7 @@ fn text(bytes: &[u8]) -> Vec<String> {
 
 /// The history of a tail, which then goes on behind it.
 fn history(rig: &Rig, tail: &mut Tail, start: i64, limit: usize) -> Vec<String> {
-    let history = rig.query.tail_history(&turn(&rig.query), tail, ENCODER, start, limit).unwrap();
+    let history = rig.query.tail_history(&slot(&rig.query), tail, ENCODER, start, limit).unwrap();
     assert_eq!(history.warnings, [""; 0]);
     tail.begin_after(&history);
     history.frames.iter().flat_map(|frame| text(frame.bytes())).collect()

@@ -1,7 +1,7 @@
 //! Are volumes what a plain count of all pushed lines gives, wherever these lie by now?
 
 use super::model::{live, steps};
-use super::rig::{Rig, Row, labels, row, tenant, turn};
+use super::rig::{Rig, Row, labels, row, slot, tenant};
 use crate::language::parse_selector;
 use crate::volume::{Count, Volume, VolumeBy};
 use crate::{QueryError, Reader, VolumeRequest, VolumeResult};
@@ -118,7 +118,7 @@ fn naive(all: &[Row], ask: &Ask) -> Vec<Volume> {
 }
 
 fn found(rig: &Rig, ask: &Ask) -> VolumeResult {
-    let found = rig.query.volume(&turn(&rig.query), &request(ask)).unwrap();
+    let found = rig.query.volume(&slot(&rig.query), &request(ask)).unwrap();
     assert_eq!(found.warnings, [""; 0]);
     found
 }
@@ -135,7 +135,7 @@ proptest! {
             prop_assert!(found.chunks > 0 || found.volumes.is_empty());
             let streams = naive(&all, &Ask { by: VolumeBy::Streams, targets: Vec::new(), ..ask.clone() });
             let VolumeRequest { reader, selector, range, .. } = request(ask);
-            let stats = rig.query.stream_stats(&turn(&rig.query), &reader, &selector, range).unwrap();
+            let stats = rig.query.stream_stats(&slot(&rig.query), &reader, &selector, range).unwrap();
             let mut total = Count::default();
             streams.iter().for_each(|volume| total += volume.total);
             prop_assert_eq!((stats.streams, stats.total), (streams.len() as u64, total), "{:?}", ask);
@@ -177,7 +177,7 @@ fn a_whole_window_is_counted_without_a_look_at_blocks() {
 fn too_many_label_sets_are_refused_and_those_outside_do_not_count() {
     let rig = spread();
     let limited =
-        |range| rig.query.volume(&turn(&rig.query), &VolumeRequest { max_series: 1, ..request(&ask(range)) });
+        |range| rig.query.volume(&slot(&rig.query), &VolumeRequest { max_series: 1, ..request(&ask(range)) });
     let error = limited(TimeRange::new(0, 80)).unwrap_err();
     assert!(matches!(error, QueryError::TooManyVolumes(1)), "{error}");
     assert!(error.to_string().starts_with("the query hit the max number of series limit (limit: 1 series)"));
@@ -195,9 +195,9 @@ fn what_cannot_be_read_is_said() {
     let mut bytes = [0];
     file.read_at(&mut bytes, 3).unwrap();
     file.write_at(&[bytes[0] ^ 1], 3).unwrap();
-    let whole = rig.query.volume(&turn(&rig.query), &request(&ask(TimeRange::new(0, 80)))).unwrap();
+    let whole = rig.query.volume(&slot(&rig.query), &request(&ask(TimeRange::new(0, 80)))).unwrap();
     assert_eq!((whole.volumes.len(), whole.warnings.len()), (1, 0), "the tables are sound");
-    let cut = rig.query.volume(&turn(&rig.query), &request(&ask(TimeRange::new(6, 80)))).unwrap();
+    let cut = rig.query.volume(&slot(&rig.query), &request(&ask(TimeRange::new(6, 80)))).unwrap();
     assert_eq!((cut.volumes.len(), cut.warnings.len()), (0, 1), "{:?}", cut.warnings);
 }
 
@@ -224,7 +224,7 @@ fn a_few_of_many_streams_are_looked_up() {
         for text in [r#"{n="004"}"#, r#"{n=~"004|699"}"#, r#"{n=~"004|5[13]0|69."}"#] {
             let selector = parse_selector(text).unwrap();
             let found =
-                rig.query.stream_stats(&turn(&rig.query), &Reader::of(tenant()), &selector, range).unwrap();
+                rig.query.stream_stats(&slot(&rig.query), &Reader::of(tenant()), &selector, range).unwrap();
             let streams = (0..700).filter(|n| selector.matches_pairs(&[("n", &format!("{n:03}"))]));
             let times = range.start..range.end;
             let lines =

@@ -1,7 +1,7 @@
 //! How much is there? Entries and bytes of lines and structured metadata by labels and time, of whole streams: from the tables of the segments as far as
 //! these can tell, and without a look at any line.
 //!
-//! Loki's `index/volume`, `index/volume_range` and `index/stats` (loki-surface 4) are three views of it. The numbers are
+//! Loki's `index/volume`, `index/volume_range` and `index/stats` are three views of it. The numbers are
 //! those of the window, start included and end not, as a log query has it; what is not flushed yet counts too.
 
 mod keys;
@@ -10,7 +10,7 @@ mod table;
 
 use crate::engine::QueryEngine;
 use crate::error::QueryError;
-use crate::execute::{Run, Sink};
+use crate::execute::{Execution, Sink};
 use crate::fresh;
 use crate::language::LogQuery;
 use crate::plan::SegmentPlan;
@@ -18,8 +18,8 @@ use crate::pool::Work;
 use crate::reader::Reader;
 use crate::result::Answer;
 use crate::scope::Scope;
+use crate::slot::Slot;
 use crate::stats::QueryStats;
-use crate::turn::Turn;
 use keys::Keys;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -125,12 +125,12 @@ impl Answer for StreamStats {
 
 impl QueryEngine {
     /// Counts entries and line bytes. Blocks the calling thread; the work is done by the engine's own threads.
-    pub fn volume(&self, turn: &Turn, request: &VolumeRequest) -> Result<VolumeResult, QueryError> {
-        self.counted(turn, turn.deadline(), |stats| {
+    pub fn volume(&self, slot: &Slot, request: &VolumeRequest) -> Result<VolumeResult, QueryError> {
+        self.counted(slot, slot.deadline(), |stats| {
             let Some((sink, warnings)) = self.count_volume(
                 request,
                 Keys::new(request.by, &request.selector, &request.targets),
-                turn,
+                slot,
                 stats,
             )?
             else {
@@ -145,7 +145,7 @@ impl QueryEngine {
     /// Counts streams, entries and line bytes. Blocks the calling thread.
     pub fn stream_stats(
         &self,
-        turn: &Turn,
+        slot: &Slot,
         reader: &Reader,
         selector: &Selector,
         range: TimeRange,
@@ -159,8 +159,8 @@ impl QueryEngine {
             targets: Vec::new(),
             max_series: usize::MAX,
         };
-        self.counted(turn, turn.deadline(), |stats| {
-            let Some((sink, warnings)) = self.count_volume(&request, Keys::of_streams(), turn, stats)? else {
+        self.counted(slot, slot.deadline(), |stats| {
+            let Some((sink, warnings)) = self.count_volume(&request, Keys::of_streams(), slot, stats)? else {
                 return Ok(StreamStats::default());
             };
             let (streams, total) = sink.table.lock().totals();
@@ -173,7 +173,7 @@ impl QueryEngine {
         &self,
         request: &VolumeRequest,
         keys: Keys,
-        turn: &Turn,
+        slot: &Slot,
         stats: &mut QueryStats,
     ) -> Result<Option<Counted>, QueryError> {
         let range = self.seen_by(&request.reader, request.range);
@@ -185,11 +185,11 @@ impl QueryEngine {
         let mut warnings = Vec::new();
         // All tenants' counts go into one table.
         for part in request.reader.parts(&request.selector) {
-            let scope = self.scope(part, &query, range, turn.deadline().clone(), turn.memory());
-            let run = Arc::new(Run::new(scope, Arc::clone(&sink)));
-            self.pool().offer(Arc::clone(&run) as Arc<dyn Work>);
-            warnings.extend(run.wait()?);
-            stats.add(&run.scope.counters.snapshot());
+            let scope = self.scope(part, &query, range, slot.deadline().clone(), slot.memory());
+            let execution = Arc::new(Execution::new(scope, Arc::clone(&sink)));
+            self.pool().offer(Arc::clone(&execution) as Arc<dyn Work>);
+            warnings.extend(execution.wait()?);
+            stats.add(&execution.scope.counters.snapshot());
         }
         Ok(Some((sink, warnings)))
     }

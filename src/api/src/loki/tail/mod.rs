@@ -70,8 +70,8 @@ async fn open(state: AppState, reader: Reader, request: Request, legacy: bool) -
     let address = access::peer(&parts);
     let params = Params::from_query(parts.uri.query().unwrap_or(""));
     let (shared, own_reader, headers) = (state.clone(), reader.clone(), parts.headers);
-    let reading = move |_turn| question(&shared, own_reader, &params, &headers, legacy);
-    let question = blocking::in_turn(&state, Queue::Lookup, &reader, reading).await?;
+    let reading = move |_slot| question(&shared, own_reader, &params, &headers, legacy);
+    let question = blocking::in_slot(&state, Queue::Lookup, &reader, reading).await?;
     let counted = state.tails.enter(address).map_err(Failure::busy)?;
     let upgrade = upgrade
         .max_message_size(MAX_CLIENT_BYTES)

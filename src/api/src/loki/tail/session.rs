@@ -112,9 +112,9 @@ impl Session {
         let form = question.form;
         let (reader, query) = (question.reader.clone(), query.clone());
         let (start, limit) = (question.start, question.limit);
-        let mut reading = pin!(blocking::in_turn(state, Queue::Query, &question.reader, move |turn| {
+        let mut reading = pin!(blocking::in_slot(state, Queue::Query, &question.reader, move |slot| {
             let tail = engine.tail(&reader, &query, form.live_encoder(query.is_bare()));
-            let history = engine.tail_history(&turn, &tail, form.encoder(), start, limit)?;
+            let history = engine.tail_history(&slot, &tail, form.encoder(), start, limit)?;
             Ok((tail, history))
         }));
         loop {

@@ -1,11 +1,12 @@
-//! When may a request run, until when, and does its client still wait?
+//! When may a request run? When it has a slot.
 //!
-//! A request waits in one of two queues: queries in one, lookups of labels, streams and counts, which cost little, in the
-//! other, so that they need not wait for queries. Its time begins when it takes its place, so waiting counts.
+//! A request waits for a slot in one of two queues: queries in one, lookups of labels, streams and counts, which cost little,
+//! in the other, so that they need not wait for queries. Its time begins when it enters the queue, so waiting counts.
 
+use crate::deadline::Deadline;
 use crate::engine::{QueryEngine, count_outcome};
 use crate::error::QueryError;
-use crate::gate::{Beside, Permit, Ticket};
+use crate::fair_slots::{CountedWait, Permit, Ticket};
 use crate::memory::{Held, QueryMemory, RegexMemory};
 use crate::reader::Reader;
 use crate::request::CancelFlag;
@@ -14,10 +15,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
-use strandline_model::Clock;
 use strandline_model::memory::Class;
 
-/// A thread that waits for its turn looks this often whether the request is still wanted.
+/// A thread that waits for a slot looks this often whether the request is still wanted.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Which queue a request waits in.
@@ -29,34 +29,7 @@ pub enum Queue {
     Lookup,
 }
 
-/// When to stop working on a request.
-#[derive(Debug, Clone)]
-pub struct Deadline {
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) at_ns: i64,
-    pub(crate) cancel: CancelFlag,
-}
-
-impl Deadline {
-    /// Why to stop now, if there is a reason.
-    pub fn passed(&self) -> Option<QueryError> {
-        if self.cancel.is_cancelled() {
-            Some(QueryError::Cancelled)
-        } else if self.clock.monotonic_ns() >= self.at_ns {
-            Some(QueryError::TimedOut)
-        } else {
-            None
-        }
-    }
-
-    /// Time that is left; zero when it has passed.
-    pub fn left(&self) -> Duration {
-        let left = self.at_ns.saturating_sub(self.clock.monotonic_ns());
-        Duration::from_nanos(u64::try_from(left).unwrap_or(0))
-    }
-}
-
-/// A place in the queue: a future of the [`Turn`], which needs no runtime. Dropping it leaves the queue. It knows its
+/// A request in a queue: a future of its [`Slot`], which needs no runtime. Dropping it leaves the queue. It knows its
 /// deadline but has no timer: whoever waits has to look at [`Self::deadline`].
 #[derive(Debug)]
 pub struct Waiting {
@@ -71,7 +44,7 @@ pub struct Waiting {
 
 /// Held while a request runs.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Slot {
     deadline: Deadline,
     /// Time waited for it.
     pub(crate) queue_ns: i64,
@@ -86,10 +59,10 @@ impl Waiting {
         &self.deadline
     }
 
-    /// The turn, if it has come already.
-    pub fn at_once(mut self) -> Result<Turn, Self> {
+    /// The slot, if there is one already.
+    pub fn at_once(mut self) -> Result<Slot, Self> {
         match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(turn) => Ok(turn),
+            Poll::Ready(slot) => Ok(slot),
             Poll::Pending => Err(self),
         }
     }
@@ -102,11 +75,11 @@ impl Waiting {
     }
 
     /// Waits on this thread.
-    pub(crate) fn wait(mut self) -> Result<Turn, QueryError> {
+    pub(crate) fn wait(mut self) -> Result<Slot, QueryError> {
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
         loop {
-            if let Poll::Ready(turn) = Pin::new(&mut self).poll(&mut Context::from_waker(&waker)) {
-                return Ok(turn);
+            if let Poll::Ready(slot) = Pin::new(&mut self).poll(&mut Context::from_waker(&waker)) {
+                return Ok(slot);
             }
             if let Some(error) = self.deadline.passed() {
                 return Err(self.given_up(error));
@@ -117,15 +90,15 @@ impl Waiting {
 }
 
 impl Future for Waiting {
-    type Output = Turn;
+    type Output = Slot;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Turn> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Slot> {
         let Poll::Ready(permit) = Pin::new(&mut self.ticket).poll(context) else { return Poll::Pending };
         let deadline = self.deadline.clone();
         let queue_ns = deadline.clock.monotonic_ns().saturating_sub(self.since_ns);
         self.has_ended = true;
         let (memory, regexes) = (Arc::clone(&self.memory), Arc::clone(&self.regexes));
-        Poll::Ready(Turn { deadline, queue_ns, memory, regexes, _permit: permit })
+        Poll::Ready(Slot { deadline, queue_ns, memory, regexes, _permit: permit })
     }
 }
 
@@ -138,13 +111,13 @@ impl Drop for Waiting {
     }
 }
 
-impl Turn {
+impl Slot {
     /// What the request holds of the process's memory.
     pub fn memory(&self) -> &Arc<QueryMemory> {
         &self.memory
     }
 
-    /// What its compiled regular expressions hold. They may be held longer than the turn.
+    /// What its compiled regular expressions hold. They may be held longer than the slot.
     pub fn regexes(&self) -> &Arc<RegexMemory> {
         &self.regexes
     }
@@ -160,14 +133,14 @@ impl Turn {
     }
 }
 
-/// The memory of a request whose turn is over, for its answer to keep.
-impl From<Turn> for Held {
-    fn from(turn: Turn) -> Self {
-        Self::of(&turn.memory)
+/// The memory of a request that has given its slot back, for its answer to keep.
+impl From<Slot> for Held {
+    fn from(slot: Slot) -> Self {
+        Self::of(&slot.memory)
     }
 }
 
-/// Wakes a thread that waits for its turn.
+/// Wakes a thread that waits for a slot.
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -183,7 +156,7 @@ fn refused(bound: usize) -> QueryError {
 }
 
 impl QueryEngine {
-    /// Takes a place in a queue; the request's time begins. An error says that the queue is full.
+    /// Enters a queue; the request's time begins. An error says that the queue is full.
     pub fn queue(&self, queue: Queue, reader: &Reader, cancel: &CancelFlag) -> Result<Waiting, QueryError> {
         let since_ns = self.clock().monotonic_ns();
         let own = reader.rules().limits.query_timeout_ns;
@@ -201,7 +174,7 @@ impl QueryEngine {
         deadline: Deadline,
     ) -> Result<Waiting, QueryError> {
         let since_ns = self.clock().monotonic_ns();
-        let ticket = self.gate(queue).enter(reader.payer()).map_err(|full| refused(full.bound))?;
+        let ticket = self.slots(queue).enter(reader.payer()).map_err(|full| refused(full.bound))?;
         let lease = || self.config().memory.lease(Class::Query, reader.payer());
         let regexes = Arc::new(RegexMemory::new(lease(), Some(deadline.clone())));
         let memory = Arc::new(QueryMemory::new(lease()));
@@ -214,13 +187,13 @@ impl QueryEngine {
         Arc::new(RegexMemory::new(self.config().memory.lease(Class::Query, reader.payer()), None))
     }
 
-    /// Takes a place beside a queue, for a request that waits for another one's answer.
-    pub fn wait_beside(&self, queue: Queue, reader: &Reader) -> Result<Beside, QueryError> {
-        self.gate(queue).beside(reader.payer()).map_err(|full| refused(full.bound))
+    /// Counts a request as waiting that is in no queue: it waits for the answer of another one.
+    pub fn count_waiting(&self, queue: Queue, reader: &Reader) -> Result<CountedWait, QueryError> {
+        self.slots(queue).count_waiting(reader.payer()).map_err(|full| refused(full.bound))
     }
 
-    /// Waits on this thread for a turn of a query.
-    pub fn turn(&self, reader: &Reader, cancel: &CancelFlag) -> Result<Turn, QueryError> {
+    /// Waits on this thread for a query's slot.
+    pub fn slot(&self, reader: &Reader, cancel: &CancelFlag) -> Result<Slot, QueryError> {
         self.queue(Queue::Query, reader, cancel)?.wait()
     }
 }

@@ -5,7 +5,7 @@ use crate::ApiConfig;
 use std::sync::Arc;
 use std::sync::mpsc;
 use strandline_model::{Limits, TenantId, TenantLimits};
-use strandline_query::{CancelFlag, QueryConfig, Queue, Reader, Turn};
+use strandline_query::{CancelFlag, QueryConfig, Queue, Reader, Slot};
 use strandline_store::EngineConfig;
 
 const QUERIES: usize = 2;
@@ -15,11 +15,11 @@ fn rig(api: ApiConfig, query: QueryConfig) -> Rig {
     Rig::with_query(api, engine, QueryConfig { max_concurrent: QUERIES, ..query })
 }
 
-/// As many turns as a tenant gets.
-fn all_turns(rig: &Rig, tenant: &str) -> Vec<Turn> {
+/// As many slots as a tenant gets.
+fn all_slots(rig: &Rig, tenant: &str) -> Vec<Slot> {
     let reader = Reader::of(TenantId::new(tenant).unwrap());
-    let turn = || rig.query.queue(Queue::Query, &reader, &CancelFlag::default()).unwrap().at_once();
-    std::iter::from_fn(|| turn().ok()).collect()
+    let slot = || rig.query.queue(Queue::Query, &reader, &CancelFlag::default()).unwrap().at_once();
+    std::iter::from_fn(|| slot().ok()).collect()
 }
 
 fn query_path(text: &str) -> String {
@@ -29,7 +29,7 @@ fn query_path(text: &str) -> String {
 #[test]
 fn lookups_operations_and_other_tenants_do_not_wait_for_a_tenants_queries() {
     let rig = rig(ApiConfig { auth_enabled: true, ..ApiConfig::default() }, QueryConfig::default());
-    let taken = all_turns(&rig, "heavy");
+    let taken = all_slots(&rig, "heavy");
     assert_eq!(taken.len(), QUERIES);
     let heavy = [("x-scope-orgid", "heavy")];
     for path in ["labels", "label/app/values", "series", "detected_labels", "index/stats?query={a=\"b\"}"] {
@@ -48,7 +48,7 @@ fn waiting_counts_as_time_of_a_query() {
     let limits = Limits { query_timeout_ns: 50_000_000, ..Limits::default() };
     let api = ApiConfig { limits: Arc::new(TenantLimits::new(limits)), ..ApiConfig::default() };
     let rig = rig(api, QueryConfig::default());
-    let taken = all_turns(&rig, "fake");
+    let taken = all_slots(&rig, "fake");
     let reply = rig.get(&query_path("{a=\"b\"}"), &[]);
     assert_eq!(reply.status, 504, "{}", reply.text());
     drop(taken);
@@ -58,7 +58,7 @@ fn waiting_counts_as_time_of_a_query() {
 #[test]
 fn more_queries_than_may_wait_are_refused_with_the_setting_s_name() {
     let rig = Arc::new(rig(ApiConfig::default(), QueryConfig { max_queued: 1, ..QueryConfig::default() }));
-    let taken = all_turns(&rig, "fake");
+    let taken = all_slots(&rig, "fake");
     let (tell, told) = mpsc::sync_channel(3);
     let asking: Vec<_> = ["1", "2", "3"]
         .map(|n| {
@@ -81,10 +81,10 @@ fn more_queries_than_may_wait_are_refused_with_the_setting_s_name() {
 }
 
 #[test]
-fn queries_that_ask_the_same_share_one_run_and_hold_no_turn_while_they_wait() {
+fn queries_that_ask_the_same_share_one_run_and_hold_no_slot_while_they_wait() {
     let rig = Arc::new(rig(ApiConfig::default(), QueryConfig { max_queued: 8, ..QueryConfig::default() }));
     rig.push_lines("{\"a\":\"b\"}", &[(0, "one")]);
-    let taken = all_turns(&rig, "fake");
+    let taken = all_slots(&rig, "fake");
     let asking: Vec<_> = (0..8)
         .map(|_| {
             let rig = Arc::clone(&rig);

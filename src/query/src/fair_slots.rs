@@ -1,8 +1,8 @@
-//! Whose turn is it? A bounded number of queries run; the others wait, tenant by tenant, and in the order they came within
-//! one.
+//! Who runs next? A bounded number of queries run, each in a slot; the others wait in the order they came, a queue for each
+//! tenant.
 //!
-//! Tenants take turns (round robin), so that a tenant with a hundred queries in the queue delays another's by one of them, not
-//! by all. A tenant of which nothing runs may start one query though the places are taken, up to a second bound: else a few
+//! Free slots go round the tenants (round robin), so that a tenant with a hundred queries in the queue delays another's by one of them, not
+//! by all. A tenant of which nothing runs may start one query though the slots are taken, up to a second bound: else a few
 //! long queries of one tenant would keep the short ones of all others out until they end. Waiting is a future without a
 //! runtime of its own: it holds no thread.
 
@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use strandline_model::TenantId;
 
-/// Bounds of a gate.
+/// How many run and wait.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct GateRules {
+pub(crate) struct SlotBounds {
     /// Most that run at once; at least 1.
     pub(crate) running: usize,
     /// As many may run when each above `running` is the only one of its tenant.
@@ -34,13 +34,13 @@ pub(crate) struct Full {
     pub(crate) bound: usize,
 }
 
-/// Lets a number of queries pass at once. Clones are the same gate.
+/// Slots for queries, and who waits for them. Clones are the same slots.
 #[derive(Debug, Clone)]
-pub(crate) struct Gate(Arc<Shared>);
+pub(crate) struct FairSlots(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    rules: GateRules,
+    rules: SlotBounds,
     state: Mutex<State>,
 }
 
@@ -51,59 +51,59 @@ struct State {
     /// The tenants that have something waiting; the first is next.
     order: VecDeque<TenantId>,
     waiting: usize,
-    /// Those beside the queue.
-    beside: usize,
+    /// Those that wait without being in a queue.
+    apart: usize,
     next_ticket: u64,
 }
 
 #[derive(Debug, Default)]
 struct Tenant {
     running: usize,
-    waiting: VecDeque<Arc<Place>>,
-    /// Those beside the queue: they count as waiting, but no turn of their own comes.
-    beside: usize,
+    waiting: VecDeque<Arc<Waiter>>,
+    /// Those that wait without being in the queue: they get no slot.
+    apart: usize,
 }
 
-/// One place in the queue. Its lock is taken inside that of the state, if both are.
+/// One query in a queue. Its lock is taken inside that of the state, if both are.
 #[derive(Debug)]
-struct Place {
+struct Waiter {
     number: u64,
-    state: Mutex<PlaceState>,
+    state: Mutex<WaiterState>,
 }
 
 #[derive(Debug)]
-enum PlaceState {
+enum WaiterState {
     Waiting(Option<Waker>),
     /// Counted as running already.
     Granted,
 }
 
-/// A place in the queue; resolves when it is the query's turn. Dropping it leaves the queue.
+/// A query in the queue; resolves when it has a slot. Dropping it leaves the queue.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    gate: Gate,
+    slots: FairSlots,
     tenant: TenantId,
-    place: Option<Arc<Place>>,
+    waiter: Option<Arc<Waiter>>,
 }
 
-/// A place beside the queue, for who waits for another one's answer.
+/// Counts as waiting, without being in a queue, while it lives: a request that waits for another one's answer.
 #[derive(Debug)]
-pub struct Beside {
-    gate: Gate,
+pub struct CountedWait {
+    slots: FairSlots,
     tenant: TenantId,
 }
 
 /// Held while a query runs.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    gate: Gate,
+    slots: FairSlots,
     tenant: TenantId,
 }
 
-impl Gate {
-    pub(crate) fn new(rules: GateRules) -> Self {
+impl FairSlots {
+    pub(crate) fn new(rules: SlotBounds) -> Self {
         let running = rules.running.max(1);
-        let rules = GateRules {
+        let rules = SlotBounds {
             running,
             running_of_idle_tenants: rules.running_of_idle_tenants.max(running),
             ..rules
@@ -111,7 +111,7 @@ impl Gate {
         Self(Arc::new(Shared { rules, state: Mutex::default() }))
     }
 
-    /// Takes a place in the queue of `tenant`.
+    /// Enters the queue of `tenant`.
     pub(crate) fn enter(&self, tenant: &TenantId) -> Result<Ticket, Full> {
         let rules = &self.0.rules;
         let mut state = self.0.state.lock();
@@ -123,28 +123,28 @@ impl Gate {
             state.check_room(tenant, rules)?;
         }
         let entry = state.tenants.entry(tenant.clone()).or_default();
-        let granted = if at_once { PlaceState::Granted } else { PlaceState::Waiting(None) };
-        let place = Arc::new(Place { number, state: Mutex::new(granted) });
+        let granted = if at_once { WaiterState::Granted } else { WaiterState::Waiting(None) };
+        let waiter = Arc::new(Waiter { number, state: Mutex::new(granted) });
         if at_once {
             entry.running += 1;
             state.running += 1;
         } else {
-            entry.waiting.push_back(Arc::clone(&place));
+            entry.waiting.push_back(Arc::clone(&waiter));
             state.waiting += 1;
             if waits == 0 {
                 state.order.push_back(tenant.clone());
             }
         }
-        Ok(Ticket { gate: self.clone(), tenant: tenant.clone(), place: Some(place) })
+        Ok(Ticket { slots: self.clone(), tenant: tenant.clone(), waiter: Some(waiter) })
     }
 
-    /// Takes a place beside the queue of `tenant`.
-    pub(crate) fn beside(&self, tenant: &TenantId) -> Result<Beside, Full> {
+    /// Counts one more as waiting for `tenant`, that will not enter its queue.
+    pub(crate) fn count_waiting(&self, tenant: &TenantId) -> Result<CountedWait, Full> {
         let mut state = self.0.state.lock();
         state.check_room(tenant, &self.0.rules)?;
-        state.beside += 1;
-        state.tenants.entry(tenant.clone()).or_default().beside += 1;
-        Ok(Beside { gate: self.clone(), tenant: tenant.clone() })
+        state.apart += 1;
+        state.tenants.entry(tenant.clone()).or_default().apart += 1;
+        Ok(CountedWait { slots: self.clone(), tenant: tenant.clone() })
     }
 
     /// How many wait.
@@ -152,7 +152,7 @@ impl Gate {
         self.0.state.lock().waiting
     }
 
-    /// Gives back the place of one that ran, and lets others in.
+    /// Gives back the slot of one that ran, and lets others in.
     fn leave(&self, tenant: &TenantId) {
         let mut state = self.0.state.lock();
         state.running -= 1;
@@ -167,16 +167,16 @@ impl Gate {
 }
 
 impl State {
-    fn may_run(&self, tenant: &TenantId, rules: &GateRules) -> bool {
+    fn may_run(&self, tenant: &TenantId, rules: &SlotBounds) -> bool {
         let idle = || self.tenants.get(tenant).is_none_or(|tenant| tenant.running == 0);
         self.running < rules.running || (self.running < rules.running_of_idle_tenants && idle())
     }
 
     /// Whether one more may wait for `tenant`.
-    fn check_room(&self, tenant: &TenantId, rules: &GateRules) -> Result<(), Full> {
-        let waiting = self.tenants.get(tenant).map_or(0, |tenant| tenant.waiting.len() + tenant.beside);
+    fn check_room(&self, tenant: &TenantId, rules: &SlotBounds) -> Result<(), Full> {
+        let waiting = self.tenants.get(tenant).map_or(0, |tenant| tenant.waiting.len() + tenant.apart);
         for (waiting, bound) in
-            [(waiting, rules.waiting_of_tenant), (self.waiting + self.beside, rules.waiting)]
+            [(waiting, rules.waiting_of_tenant), (self.waiting + self.apart, rules.waiting)]
         {
             if waiting >= bound {
                 return Err(Full { bound });
@@ -186,7 +186,7 @@ impl State {
     }
 
     /// Lets in as many as may run, tenant by tenant. Returns who is to be woken once the lock is free.
-    fn admit(&mut self, rules: &GateRules) -> Vec<Waker> {
+    fn admit(&mut self, rules: &SlotBounds) -> Vec<Waker> {
         let mut woken = Vec::new();
         let mut looked_at = 0;
         while looked_at < self.order.len() && self.running < rules.running_of_idle_tenants {
@@ -197,12 +197,12 @@ impl State {
                 continue;
             }
             let Some(entry) = self.tenants.get_mut(&tenant) else { continue };
-            if let Some(place) = entry.waiting.pop_front() {
+            if let Some(waiter) = entry.waiting.pop_front() {
                 entry.running += 1;
                 self.running += 1;
                 self.waiting -= 1;
-                let before = std::mem::replace(&mut *place.state.lock(), PlaceState::Granted);
-                if let PlaceState::Waiting(Some(waker)) = before {
+                let before = std::mem::replace(&mut *waiter.state.lock(), WaiterState::Granted);
+                if let WaiterState::Waiting(Some(waker)) = before {
                     woken.push(waker);
                 }
             }
@@ -216,7 +216,7 @@ impl State {
 
     /// Tenants are as many as clients care to name: none is kept that has nothing here.
     fn forget_if_unused(&mut self, tenant: &TenantId) {
-        let unused = |tenant: &Tenant| tenant.running == 0 && tenant.waiting.is_empty() && tenant.beside == 0;
+        let unused = |tenant: &Tenant| tenant.running == 0 && tenant.waiting.is_empty() && tenant.apart == 0;
         if self.tenants.get(tenant).is_some_and(unused) {
             self.tenants.remove(tenant);
         }
@@ -228,31 +228,31 @@ impl Future for Ticket {
 
     /// Not to be polled again once it has resolved; it stays pending then.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Permit> {
-        let Some(place) = &self.place else { return Poll::Pending };
-        match &mut *place.state.lock() {
-            PlaceState::Waiting(waker) => {
+        let Some(waiter) = &self.waiter else { return Poll::Pending };
+        match &mut *waiter.state.lock() {
+            WaiterState::Waiting(waker) => {
                 *waker = Some(context.waker().clone());
                 return Poll::Pending;
             }
-            PlaceState::Granted => {}
+            WaiterState::Granted => {}
         }
-        self.place = None;
-        Poll::Ready(Permit { gate: self.gate.clone(), tenant: self.tenant.clone() })
+        self.waiter = None;
+        Poll::Ready(Permit { slots: self.slots.clone(), tenant: self.tenant.clone() })
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let Some(place) = self.place.take() else { return };
-        let mut state = self.gate.0.state.lock();
-        if matches!(*place.state.lock(), PlaceState::Granted) {
+        let Some(waiter) = self.waiter.take() else { return };
+        let mut state = self.slots.0.state.lock();
+        if matches!(*waiter.state.lock(), WaiterState::Granted) {
             drop(state);
-            self.gate.leave(&self.tenant);
+            self.slots.leave(&self.tenant);
             return;
         }
         let mut emptied = false;
         if let Some(entry) = state.tenants.get_mut(&self.tenant) {
-            entry.waiting.retain(|other| other.number != place.number);
+            entry.waiting.retain(|other| other.number != waiter.number);
             emptied = entry.waiting.is_empty();
         }
         state.waiting -= 1;
@@ -263,12 +263,12 @@ impl Drop for Ticket {
     }
 }
 
-impl Drop for Beside {
+impl Drop for CountedWait {
     fn drop(&mut self) {
-        let mut state = self.gate.0.state.lock();
-        state.beside -= 1;
+        let mut state = self.slots.0.state.lock();
+        state.apart -= 1;
         if let Some(entry) = state.tenants.get_mut(&self.tenant) {
-            entry.beside -= 1;
+            entry.apart -= 1;
         }
         state.forget_if_unused(&self.tenant);
     }
@@ -276,7 +276,7 @@ impl Drop for Beside {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.gate.leave(&self.tenant);
+        self.slots.leave(&self.tenant);
     }
 }
 
@@ -286,8 +286,8 @@ mod tests {
     use proptest::prelude::*;
     use std::pin::pin;
 
-    const RULES: GateRules =
-        GateRules { running: 2, running_of_idle_tenants: 4, waiting_of_tenant: 100, waiting: 300 };
+    const RULES: SlotBounds =
+        SlotBounds { running: 2, running_of_idle_tenants: 4, waiting_of_tenant: 100, waiting: 300 };
 
     fn tenant(name: &str) -> TenantId {
         TenantId::new(name).unwrap()
@@ -302,12 +302,12 @@ mod tests {
 
     #[test]
     fn a_hundred_queries_of_one_tenant_delay_another_tenants_by_one() {
-        let gate = Gate::new(GateRules { running_of_idle_tenants: 2, ..RULES });
+        let slots = FairSlots::new(SlotBounds { running_of_idle_tenants: 2, ..RULES });
         let (a, b) = (tenant("a"), tenant("b"));
-        let mut heavy: Vec<Ticket> = (0..100).map(|_| gate.enter(&a).unwrap()).collect();
+        let mut heavy: Vec<Ticket> = (0..100).map(|_| slots.enter(&a).unwrap()).collect();
         let mut running: Vec<Permit> = heavy.iter_mut().filter_map(polled).collect();
         assert_eq!(running.len(), 2);
-        let mut light = gate.enter(&b).unwrap();
+        let mut light = slots.enter(&b).unwrap();
         assert!(polled(&mut light).is_none());
         running.pop();
         // One of the first tenant's may be before it, as it was there first.
@@ -315,19 +315,19 @@ mod tests {
         let mine = polled(&mut light);
         assert_eq!((next.len(), mine.is_some()), (1, false));
         drop(next);
-        assert!(polled(&mut light).is_some(), "it was the other tenant's turn");
+        assert!(polled(&mut light).is_some(), "it was next in the round of tenants");
     }
 
     #[test]
     fn a_tenant_of_which_nothing_runs_does_not_wait_for_long_queries_of_others() {
-        let gate = Gate::new(RULES);
-        let mut heavy: Vec<Ticket> = (0..10).map(|_| gate.enter(&tenant("a")).unwrap()).collect();
+        let slots = FairSlots::new(RULES);
+        let mut heavy: Vec<Ticket> = (0..10).map(|_| slots.enter(&tenant("a")).unwrap()).collect();
         let running: Vec<Permit> = heavy.iter_mut().filter_map(polled).collect();
         assert_eq!(running.len(), 2);
-        let mut others: Vec<Ticket> = ["b", "c", "d"].map(|name| gate.enter(&tenant(name)).unwrap()).into();
+        let mut others: Vec<Ticket> = ["b", "c", "d"].map(|name| slots.enter(&tenant(name)).unwrap()).into();
         let theirs: Vec<Permit> = others.iter_mut().filter_map(polled).collect();
         assert_eq!(theirs.len(), 2, "up to the second bound");
-        let mut second = gate.enter(&tenant("b")).unwrap();
+        let mut second = slots.enter(&tenant("b")).unwrap();
         assert!(polled(&mut second).is_none(), "one beyond the first bound is all that a tenant gets");
         drop(theirs);
         assert!(polled(&mut others[2]).is_some());
@@ -335,49 +335,49 @@ mod tests {
 
     #[test]
     fn queues_are_bounded_by_tenant_and_in_all_and_the_bound_is_told() {
-        let rules = GateRules { running: 1, running_of_idle_tenants: 1, waiting_of_tenant: 2, waiting: 3 };
-        let gate = Gate::new(rules);
-        let all: Vec<_> = (0..3).map(|_| gate.enter(&tenant("a")).unwrap()).collect();
-        assert_eq!(gate.enter(&tenant("a")).unwrap_err(), Full { bound: 2 });
-        let other = gate.enter(&tenant("b")).unwrap();
-        assert_eq!(gate.enter(&tenant("c")).unwrap_err(), Full { bound: 3 });
+        let rules = SlotBounds { running: 1, running_of_idle_tenants: 1, waiting_of_tenant: 2, waiting: 3 };
+        let slots = FairSlots::new(rules);
+        let all: Vec<_> = (0..3).map(|_| slots.enter(&tenant("a")).unwrap()).collect();
+        assert_eq!(slots.enter(&tenant("a")).unwrap_err(), Full { bound: 2 });
+        let other = slots.enter(&tenant("b")).unwrap();
+        assert_eq!(slots.enter(&tenant("c")).unwrap_err(), Full { bound: 3 });
         drop(other);
-        assert!(gate.enter(&tenant("c")).is_ok(), "who leaves makes room");
-        let beside = gate.beside(&tenant("c")).unwrap();
-        assert_eq!(gate.enter(&tenant("d")).unwrap_err(), Full { bound: 3 }, "they count");
-        assert_eq!(gate.beside(&tenant("a")).unwrap_err(), Full { bound: 2 });
-        drop(beside);
-        assert!(gate.enter(&tenant("d")).is_ok());
+        assert!(slots.enter(&tenant("c")).is_ok(), "who leaves makes room");
+        let apart = slots.count_waiting(&tenant("c")).unwrap();
+        assert_eq!(slots.enter(&tenant("d")).unwrap_err(), Full { bound: 3 }, "they count");
+        assert_eq!(slots.count_waiting(&tenant("a")).unwrap_err(), Full { bound: 2 });
+        drop(apart);
+        assert!(slots.enter(&tenant("d")).is_ok());
         drop(all);
-        assert!(gate.0.state.lock().tenants.is_empty(), "tenants that are gone are forgotten");
+        assert!(slots.0.state.lock().tenants.is_empty(), "tenants that are gone are forgotten");
     }
 
     proptest! {
-        /// Whatever comes and goes in whatever order: the bounds hold, nobody is left waiting beside a free place, and
+        /// Whatever comes and goes in whatever order: the bounds hold, nobody is left waiting beside a free slot, and
         /// nothing stays behind.
         #[test]
-        fn places_are_neither_lost_nor_doubled(steps in prop::collection::vec((0usize..4, any::<prop::sample::Index>()), 1..200)) {
-            let gate = Gate::new(RULES);
+        fn slots_are_neither_lost_nor_doubled(steps in prop::collection::vec((0usize..4, any::<prop::sample::Index>()), 1..200)) {
+            let slots = FairSlots::new(RULES);
             let (mut tickets, mut permits) = (Vec::<Ticket>::new(), Vec::<Permit>::new());
             for (step, which) in steps {
                 match step {
-                    0 | 1 => tickets.push(gate.enter(&tenant(["a", "b", "c"][which.index(3)])).unwrap()),
+                    0 | 1 => tickets.push(slots.enter(&tenant(["a", "b", "c"][which.index(3)])).unwrap()),
                     2 if !tickets.is_empty() => drop(tickets.swap_remove(which.index(tickets.len()))),
                     3 if !permits.is_empty() => drop(permits.swap_remove(which.index(permits.len()))),
                     _ => {}
                 }
                 if step != 1 {
                     permits.extend(tickets.iter_mut().filter_map(polled));
-                    tickets.retain(|ticket| ticket.place.is_some());
+                    tickets.retain(|ticket| ticket.waiter.is_some());
                 }
-                let state = gate.0.state.lock();
+                let state = slots.0.state.lock();
                 prop_assert!(state.running <= RULES.running_of_idle_tenants);
                 prop_assert!(state.running >= RULES.running || state.waiting == 0);
                 let waiting: usize = state.tenants.values().map(|tenant| tenant.waiting.len()).sum();
                 prop_assert_eq!(state.waiting, waiting);
             }
             drop((tickets, permits));
-            let state = gate.0.state.lock();
+            let state = slots.0.state.lock();
             prop_assert!(state.tenants.is_empty() && state.order.is_empty());
             prop_assert_eq!((state.running, state.waiting), (0, 0));
         }

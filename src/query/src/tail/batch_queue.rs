@@ -8,13 +8,13 @@ use strandline_model::{Batch, TenantId};
 use strandline_store::engine::CommitObserver;
 
 /// Most bytes of batches that wait; what comes beyond is not shown to tails, and they are told.
-pub(super) const MAX_INBOX_BYTES: usize = 32 << 20;
+pub(super) const MAX_WAITING_BYTES: usize = 32 << 20;
 /// Most bytes that are taken as one round: the first tail of a round is served before the last.
 const MAX_ROUND_BYTES: usize = 4 << 20;
 
 /// Committed batches of tenants that have tails.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
+pub(super) struct BatchQueue {
     state: Mutex<State>,
     arrived: Condvar,
     listening: AtomicBool,
@@ -58,7 +58,7 @@ pub(super) struct Round {
     pub(super) missed: HashMap<TenantId, Missed>,
 }
 
-impl Inbox {
+impl BatchQueue {
     /// From now on batches of `tenant` are taken in. Returns the last commit that was told of before.
     pub(super) fn listen(&self, tenant: &TenantId) -> u64 {
         let mut state = self.state.lock();
@@ -80,7 +80,7 @@ impl Inbox {
         self.listening.store(!state.tenants.is_empty(), Ordering::SeqCst);
     }
 
-    /// Waits for something to show; `None` when the inbox is closed. The round before counts as done.
+    /// Waits for something to show; `None` when the queue is closed. The round before counts as done.
     pub(super) fn next_round(&self) -> Option<Round> {
         let mut state = self.state.lock();
         state.distributing = false;
@@ -122,7 +122,7 @@ impl Inbox {
     }
 }
 
-impl CommitObserver for Inbox {
+impl CommitObserver for BatchQueue {
     fn is_listening(&self) -> bool {
         self.listening.load(Ordering::SeqCst)
     }
@@ -136,8 +136,8 @@ impl CommitObserver for Inbox {
             news = true;
             let size = batch.memory_bytes();
             // A tenant may hold as much as is left for others.
-            let is_full = state.bytes > 0 && state.bytes + size > MAX_INBOX_BYTES;
-            let left = MAX_INBOX_BYTES.saturating_sub(state.bytes);
+            let is_full = state.bytes > 0 && state.bytes + size > MAX_WAITING_BYTES;
+            let left = MAX_WAITING_BYTES.saturating_sub(state.bytes);
             if is_full || (listener.bytes > 0 && listener.bytes + size > left) {
                 let ts = batch.entries.first().map_or(0, |entry| entry.ts);
                 let missed = state.missed.entry(batch.tenant.clone()).or_insert(Missed { entries: 0, ts });
@@ -168,62 +168,62 @@ mod tests {
 
     #[test]
     fn only_tenants_with_tails_are_taken_in() {
-        let inbox = Inbox::default();
+        let queue = BatchQueue::default();
         let a = TenantId::new("a").unwrap();
-        assert!(!inbox.is_listening());
-        assert_eq!(inbox.listen(&a), 0);
-        inbox.committed(5, &mut [batch("b", 10), batch("a", 10)].iter());
-        let round = inbox.next_round().unwrap();
+        assert!(!queue.is_listening());
+        assert_eq!(queue.listen(&a), 0);
+        queue.committed(5, &mut [batch("b", 10), batch("a", 10)].iter());
+        let round = queue.next_round().unwrap();
         assert_eq!(round.batches.len(), 1);
         assert_eq!((round.batches[0].0, round.batches[0].1.tenant.as_str()), (5, "a"));
-        assert!(!inbox.is_past(4), "a round is under way");
-        assert_eq!(inbox.listen(&a), 5);
-        inbox.leave(&a);
-        assert!(inbox.is_listening());
-        inbox.leave(&a);
-        assert!(!inbox.is_listening());
-        inbox.close();
-        assert!(inbox.next_round().is_none());
-        assert!(inbox.is_past(4) && !inbox.is_past(5));
+        assert!(!queue.is_past(4), "a round is under way");
+        assert_eq!(queue.listen(&a), 5);
+        queue.leave(&a);
+        assert!(queue.is_listening());
+        queue.leave(&a);
+        assert!(!queue.is_listening());
+        queue.close();
+        assert!(queue.next_round().is_none());
+        assert!(queue.is_past(4) && !queue.is_past(5));
     }
 
     #[test]
     fn one_tenant_cannot_fill_it() {
-        let inbox = Inbox::default();
+        let queue = BatchQueue::default();
         let (a, b) = (TenantId::new("a").unwrap(), TenantId::new("b").unwrap());
-        inbox.listen(&a);
-        inbox.listen(&b);
+        queue.listen(&a);
+        queue.listen(&b);
         let (of_a, of_b) = (batch("a", 1 << 20), batch("b", 1 << 20));
         for commit in 1..=64 {
-            inbox.committed(commit, &mut [Arc::clone(&of_a)].iter());
+            queue.committed(commit, &mut [Arc::clone(&of_a)].iter());
         }
         for commit in 65..=69 {
-            inbox.committed(commit, &mut [Arc::clone(&of_b)].iter());
+            queue.committed(commit, &mut [Arc::clone(&of_b)].iter());
         }
         let (mut seen, mut missed) = (HashMap::<TenantId, usize>::new(), HashMap::new());
         while seen.values().sum::<usize>()
             + missed.values().map(|m: &Missed| m.entries as usize).sum::<usize>()
             < 69
         {
-            let round = inbox.next_round().unwrap();
+            let round = queue.next_round().unwrap();
             round.batches.iter().for_each(|(_, batch)| *seen.entry(batch.tenant.clone()).or_default() += 1);
             missed.extend(round.missed);
         }
         assert_eq!(seen.get(&b), Some(&5), "b's lines come though a's do not fit");
         assert!(seen[&a] >= 10 && missed.contains_key(&a) && !missed.contains_key(&b), "{seen:?}");
-        inbox.committed(70, &mut [of_a].iter());
-        assert_eq!(inbox.next_round().unwrap().batches.len(), 1, "what was shown does not count any more");
+        queue.committed(70, &mut [of_a].iter());
+        assert_eq!(queue.next_round().unwrap().batches.len(), 1, "what was shown does not count any more");
     }
 
     #[test]
     fn what_does_not_fit_is_counted_and_told() {
-        let inbox = Inbox::default();
-        inbox.listen(&TenantId::new("a").unwrap());
-        let large = batch("a", MAX_INBOX_BYTES / 2);
+        let queue = BatchQueue::default();
+        queue.listen(&TenantId::new("a").unwrap());
+        let large = batch("a", MAX_WAITING_BYTES / 2);
         for commit in 1..=4 {
-            inbox.committed(commit, &mut [Arc::clone(&large)].into_iter().collect::<Vec<_>>().iter());
+            queue.committed(commit, &mut [Arc::clone(&large)].into_iter().collect::<Vec<_>>().iter());
         }
-        let round = inbox.next_round().unwrap();
+        let round = queue.next_round().unwrap();
         assert_eq!(round.batches.len(), 1, "a round is bounded, but never empty");
         let missed: Vec<Missed> = round.missed.into_values().collect();
         assert_eq!(missed, [Missed { entries: 3, ts: 7 }], "with its bookkeeping, one takes more than half");
