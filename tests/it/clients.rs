@@ -22,7 +22,7 @@ fn installed(client: &str) -> PathBuf {
 }
 
 /// Whether `program` is there; if not, the test is skipped, or fails where all peers have to be there.
-fn is_there(program: &Path) -> bool {
+pub fn is_there(program: &Path) -> bool {
     let there = program.exists();
     if !there {
         let reason = format!("{} is missing; .ci/run installs it", program.display());

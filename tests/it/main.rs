@@ -29,6 +29,7 @@ mod outage;
 mod power;
 mod push_clients;
 mod races;
+mod readme;
 mod release;
 mod rig;
 mod roundtrip;

@@ -1,6 +1,8 @@
 //! What did the server answer, and how is it shown? A line each for people, a JSON object each for programs.
 
 use crate::args::Direction;
+use crate::labels::labels_text;
+use crate::series::{self, Series};
 use crate::terminal::escape;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Deserialize;
@@ -113,10 +115,18 @@ impl Answer {
         self.series.iter().try_for_each(|series| writeln!(out, "{series}"))
     }
 
-    /// Writes the entries for people: time, labels, line, safe for a terminal.
+    /// Writes the answer for people, safe for a terminal: of each entry time, labels and line; series as a table.
     pub fn write_text(&self, out: &mut dyn Write, color: bool) -> io::Result<()> {
         self.entries.iter().try_for_each(|entry| entry.write_text(out, color))?;
-        self.series.iter().try_for_each(|series| writeln!(out, "{}", escape(&series.to_string())))
+        let series: Vec<Series> = self.series.iter().filter_map(Series::parse).collect();
+        match series.len() == self.series.len() {
+            true if series.is_empty() => Ok(()),
+            true => series::write(out, &series),
+            // Of a shape that is not known: as it came.
+            false => {
+                self.series.iter().try_for_each(|series| writeln!(out, "{}", escape(&series.to_string())))
+            }
+        }
     }
 }
 
@@ -212,11 +222,6 @@ impl Entry {
 
 fn rfc3339(timestamp_ns: i64) -> String {
     DateTime::<Utc>::from_timestamp_nanos(timestamp_ns).to_rfc3339_opts(SecondsFormat::Nanos, true)
-}
-
-fn labels_text(labels: &BTreeMap<String, String>) -> String {
-    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-    format!("{{{}}}", pairs.join(", "))
 }
 
 #[cfg(test)]

@@ -177,4 +177,25 @@ mod tests {
         assert_eq!(text(false).trim_end(), BODY);
         assert!(Account::parse(b"{}").is_err());
     }
+
+    #[test]
+    fn the_readme_shows_what_is_shown() {
+        let readme = include_str!("../../../README.md");
+        let query = "{app=\"demo\"} |= \"beach\" | json | level=\"error\"";
+        let body = serde_json::json!({"query": query, "kind": "log", "results": 3, "duplicates": 0, "waited_ms": 0,
+            "took_ms": 1.52, "warnings": [], "reads": [{"query": query, "start": "0", "end": "9",
+            "text_index_asked_for": "\"beach\" and (level=\"error\" or (\"error\" or \"\\\\u\"))",
+            "lines_found_by": "one literal", "stages_run": "on each line", "labels": null,
+            "segments": {"of_the_time": 2, "opened": 2},
+            "blocks": {"of_opened_segments": 120, "ruled_out_by_time": 80, "ruled_out_by_labels": 30,
+                "ruled_out_by_text_index": 9, "read": 1},
+            "lines": {"in_memory": 12, "in_segments": 1400, "passed": 3},
+            "line_bytes": {"in_memory": 1434, "in_segments": 512 << 10},
+            "cpu_ms": {"planning": 0.21, "memory": 0.01, "blocks": 1.1}}]});
+        let mut out = Vec::new();
+        Account::parse(body.to_string().as_bytes()).unwrap().write(&mut out, true).unwrap();
+        let shown = String::from_utf8(out).unwrap();
+        let example = readme.split("```text\n").find(|text| text.starts_with(query)).unwrap();
+        assert_eq!(shown, example.split("```").next().unwrap());
+    }
 }
