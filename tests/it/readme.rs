@@ -144,7 +144,7 @@ fn limits_of_single_tenants() {
         rig.get_with("/loki/api/v1/drilldown-limits", &[("X-Scope-OrgID", tenant)], &[]).json()["limits"]
             .clone()
     };
-    assert_eq!(limits("team-a")["max_query_length"], "720h0m0s");
+    assert_eq!(limits("team-a")["max_query_length"], "30d");
     assert_eq!(limits("team-b")["max_line_size"], 1_000_000);
     assert_eq!(limits("team-b")["max_query_length"], limits("another")["max_query_length"]);
 }
