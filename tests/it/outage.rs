@@ -180,14 +180,14 @@ fn a_disk_that_was_full_for_a_while_is_used_again() {
     assert_all(|seed| run(seed, outage, |store| store.disk.outage_after(0, 0, libc::ENOSPC)));
 }
 
-/// A disk without room still takes what needs none: names, and bytes in place of others.
+/// A full disk still takes what needs none: names, and bytes in place of others.
 #[test]
 fn a_disk_without_room_for_a_while_is_used_again() {
     let outage = |store: &mut Store| {
         let used: usize =
             store.disk.paths().iter().map(|path| store.disk.read_file(path).unwrap().len()).sum();
-        let room = store.dice.roll(20_000);
-        store.disk.set_faults(Faults { capacity_bytes: Some(used as u64 + room), ..Faults::default() });
+        let left = store.dice.roll(20_000);
+        store.disk.set_faults(Faults { capacity_bytes: Some(used as u64 + left), ..Faults::default() });
     };
     assert_all(|seed| run(seed, outage, |store| store.disk.set_faults(Faults::default())));
 }

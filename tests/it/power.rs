@@ -1,4 +1,4 @@
-//! Power cuts: a loop-mounted ext4 loses everything that was not synced (`reference/reliability.md` 3.2).
+//! Power cuts: a loop-mounted ext4 loses everything that was not synced.
 //!
 //! Needs root, `mkfs.ext4` and loop devices. `STRANDLINE_CUT_CYCLES` sets the number of cuts (4 by default).
 

@@ -7,7 +7,7 @@ use crate::wiring;
 use std::collections::BTreeMap;
 use strandline_api::Process;
 
-/// Settings, log and stop of this process, as the door may reach them.
+/// Settings, log and stop of this process, as the HTTP API may reach them.
 pub struct Controls {
     settings: String,
     defaults: String,

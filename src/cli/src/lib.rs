@@ -1,4 +1,4 @@
-//! The front door: commands, config, wiring, shutdown, and what a person sees on the terminal.
+//! The command line: commands, settings, wiring, shutdown, and what a person sees on the terminal.
 
 mod answer;
 mod args;

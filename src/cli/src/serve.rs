@@ -1,6 +1,6 @@
 //! `strandline serve`: in which order do the parts start and stop?
 //!
-//! Start: engine (replays the write-ahead log), then the doors. Stop: doors drained first, then the head sealed and
+//! Start: engine (replays the write-ahead log), then the listeners. Stop: requests drained first, then the head sealed and
 //! everything synced, all within [`DEADLINE`]; what is not done by then is replayed at the next start.
 
 use crate::config::{Config, Loaded, memory};
@@ -36,7 +36,7 @@ pub enum ServeError {
     /// The runtime or the signal handlers could not be set up.
     #[error("cannot start: {0}")]
     Start(io::Error),
-    /// The engine or a door failed.
+    /// The engine or a listener failed.
     #[error("{0}")]
     Part(String),
 }
@@ -67,7 +67,7 @@ pub fn run(loaded: &Loaded, log_level: LogLevel) -> Result<(), ServeError> {
         let http = listen(config.server.http_listen).await?;
         let otlp_grpc = listen_for_otlp(config.server.otlp_grpc_listen).await;
         let listeners = Listeners { http, otlp_grpc };
-        warn_of_open_doors(&listeners, config);
+        warn_if_reachable(&listeners, config);
         tokio::select! {
             result = serve(config, api_config, open_files, listeners, process, &shutdown) => result,
             () = overdue(&shutdown) => Ok(()),
@@ -88,19 +88,19 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
 }
 
 /// Says what somebody who set up a server in haste may not have thought of.
-fn warn_of_open_doors(listeners: &Listeners, config: &Config) {
-    let mut doors = std::iter::once(&listeners.http).chain(&listeners.otlp_grpc);
-    if doors.all(|door| door.local_addr().is_ok_and(|bound| bound.ip().is_loopback())) {
+fn warn_if_reachable(listeners: &Listeners, config: &Config) {
+    let mut bound_to = std::iter::once(&listeners.http).chain(&listeners.otlp_grpc);
+    if bound_to.all(|listener| listener.local_addr().is_ok_and(|bound| bound.ip().is_loopback())) {
         return;
     }
-    let knows_askers = !config.auth.tokens.is_empty() || !config.auth.users.is_empty();
-    if !knows_askers && config.tls.client_ca_file.is_none() {
+    let has_credentials = !config.auth.tokens.is_empty() || !config.auth.users.is_empty();
+    if !has_credentials && config.tls.client_ca_file.is_none() {
         tracing::warn!(
             "listening beyond this machine without credentials: whoever reaches this address may read and write \
              everything; `strandline token new NAME` makes a token for auth.tokens"
         );
     }
-    if knows_askers && config.tls.cert_file.is_none() {
+    if has_credentials && config.tls.cert_file.is_none() {
         tracing::warn!(
             "tokens and passwords cross the network as they are: set tls.cert_file and tls.key_file, or put a proxy in \
              front that does TLS"
@@ -108,7 +108,7 @@ fn warn_of_open_doors(listeners: &Listeners, config: &Config) {
     }
 }
 
-/// The doors, open but not answering yet.
+/// Bound, but not answering yet.
 struct Listeners {
     http: TcpListener,
     otlp_grpc: Option<TcpListener>,
@@ -131,8 +131,8 @@ async fn listen_for_otlp(address: Option<SocketAddr>) -> Option<TcpListener> {
     }
 }
 
-/// Opens the engine, then the doors; once `stop` resolves, closes them in the other order. Everything that ties the
-/// rooms together is here and in [`crate::wiring`]. The deadline is kept by the caller: it drops this future when the
+/// Opens the engine, then serves; once `stop` resolves, closes them in the other order. Everything that ties the
+/// crates together is here and in [`crate::wiring`]. The deadline is kept by the caller: it drops this future when the
 /// stop takes too long.
 async fn serve(
     config: &Config,
@@ -153,14 +153,14 @@ async fn serve(
     let query = QueryEngine::new(engine, query_config).map_err(ServeError::Start)?;
     let submitter = Submitter::new(Arc::clone(&runtime));
     let state = ApiState::new(submitter, Arc::new(query), api_config, prometheus, Some(process));
-    let served = serve_doors(listeners, state, shutdown).await;
+    let served = serve_listeners(listeners, state, shutdown).await;
     let stopped = tokio::task::spawn_blocking(move || runtime.stop()).await;
     served.map_err(|e| part(&e))?;
     stopped.map_err(|e| part(&e))?.map_err(|e| part(&e))
 }
 
 /// Serves on both ports until a stop begins, or the main one fails.
-async fn serve_doors(listeners: Listeners, state: ApiState, shutdown: &Shutdown) -> Result<(), ApiError> {
+async fn serve_listeners(listeners: Listeners, state: ApiState, shutdown: &Shutdown) -> Result<(), ApiError> {
     let (serving, ended) = oneshot::channel::<()>();
     let http = async {
         let served = strandline_api::serve(listeners.http, state.clone(), shutdown.begun()).await;
@@ -172,7 +172,7 @@ async fn serve_doors(listeners: Listeners, state: ApiState, shutdown: &Shutdown)
         let stop = async {
             tokio::select! {
                 () = shutdown.begun() => {}
-                // Nothing is ever sent: what counts is that the other door has closed.
+                // Nothing is ever sent: what counts is that the other listener has closed.
                 _ = ended => {}
             }
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-/// How long a graceful stop may take: doors drained, head sealed, everything synced.
+/// How long a graceful stop may take: requests drained, head sealed, everything synced.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Tells any number of listeners that a stop has begun.

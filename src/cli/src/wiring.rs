@@ -1,4 +1,4 @@
-//! How the settings become those of each room, and what a start has to say.
+//! How the settings become those of each crate, and what a start has to say.
 
 use crate::config::access::{GrantConfig, TokenSource};
 use crate::config::{AuthConfig, Config, TenantAge, WalSync, read_bytes};
@@ -129,7 +129,7 @@ fn retention(config: &Config) -> Result<Retention, String> {
     })
 }
 
-/// The query room's settings.
+/// The query engine's settings.
 pub fn query_config(config: &Config, memory: &MemoryBudget) -> QueryConfig {
     QueryConfig {
         threads: config.query.threads,
@@ -141,7 +141,7 @@ pub fn query_config(config: &Config, memory: &MemoryBudget) -> QueryConfig {
     }
 }
 
-/// The door's settings; an error names the setting that is wrong.
+/// The API's settings; an error names the setting that is wrong.
 pub fn api_config(config: &Config, reload: &Reload, memory: &MemoryBudget) -> Result<ApiConfig, String> {
     Ok(ApiConfig {
         max_body_bytes: bytes(config.server.max_body_bytes),

@@ -81,7 +81,7 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// An empty batch of `tenant`, with room for about `bytes` of lines.
+    /// An empty batch of `tenant`, with space for about `bytes` of lines.
     pub fn new(tenant: TenantId, bytes: usize) -> Self {
         let batch =
             Batch { tenant, streams: Vec::new(), entries: Vec::new(), bytes: Vec::with_capacity(bytes) };

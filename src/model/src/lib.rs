@@ -1,6 +1,6 @@
-//! What every room agrees on: labels, streams, entries, time, tenants, selections, limits.
+//! What every crate agrees on: labels, streams, entries, time, tenants, selections, limits.
 //!
-//! No I/O, no async, no serde: wire and disk formats belong to the rooms that own them.
+//! No I/O, no async, no serde: wire and disk formats belong to the crates that own them.
 
 pub mod batch;
 pub mod clock;

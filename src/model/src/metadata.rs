@@ -2,7 +2,7 @@
 //!
 //! The packed form is what a batch, the WAL and the head hold; equal metadata has equal bytes.
 
-/// The metadata that holds an entry's level, as ingest found it (loki-surface 2.6).
+/// The metadata that holds an entry's level, as ingest found it, under Loki's name for it.
 pub const DETECTED_LEVEL: &str = "detected_level";
 
 /// Appends `n` as LEB128.

@@ -1,4 +1,4 @@
-//! Which streams are meant: label matchers, compiled by the room that knows the language.
+//! Which streams are meant: label matchers, compiled by the crate that knows the language.
 
 use crate::labels::Labels;
 use std::fmt;
@@ -17,7 +17,7 @@ pub enum MatchOp {
     NotRegex,
 }
 
-/// A compiled pattern over label values; the language room brings its own regex engine.
+/// A compiled pattern over label values; the crate `logql` brings its own regex engine.
 pub trait ValuePattern: Send + Sync + fmt::Debug {
     /// Whether the whole of `value` matches.
     fn matches(&self, value: &str) -> bool;

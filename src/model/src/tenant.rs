@@ -7,8 +7,8 @@ use std::sync::Arc;
 pub const DEFAULT_TENANT: &str = "fake";
 const MAX_BYTES: usize = 150;
 
-/// A checked tenant name: ASCII letters, digits and `!-_.*'()`, 1 to 150 bytes, not `.` or `..`
-/// (`reference/loki-surface.md` 1.2).
+/// A checked tenant name: ASCII letters, digits and `!-_.*'()`, 1 to 150 bytes, not `.` or `..`:
+/// what Loki takes in `X-Scope-OrgID`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TenantId(Arc<str>);
 

@@ -1,4 +1,4 @@
-//! A segment's reader on foreign bytes, also behind checksums that hold: all of it is read as the query room does.
+//! A segment's reader on foreign bytes, also behind checksums that hold: all of it is read as the query engine does.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -55,7 +55,7 @@ impl Chain {
             };
             let chosen = NAMES.iter().enumerate().filter(|(at, _)| mask >> at & 1 == 1);
             let asked: BTreeSet<String> = chosen.map(|(_, name)| (*name).to_owned()).collect();
-            // The number's own labels are needed, as the query room asks for them.
+            // The number's own labels are needed, as the query engine asks for them.
             let mut wanted = asked.clone();
             wanted.extend(unwrap.iter().flat_map(|unwrap| unwrap.reads().iter().cloned()));
             (asked, Pipeline::compile(stages, &Needed::Only(wanted), &mut Patterns::default()).unwrap())

@@ -1,4 +1,4 @@
-//! What does an operation between two metric queries give? (loki-surface 10.8)
+//! What does an operation between two metric queries give? As Loki's and Prometheus' documentation describe binary operators.
 
 use super::data::Labels;
 use super::metric::{Stop, Value, Vector, key, nearly};

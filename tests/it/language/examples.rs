@@ -1,4 +1,4 @@
-//! Does the naive evaluator itself know what the reference says? (loki-surface 9.5 and 10)
+//! Does the naive evaluator itself know what Loki answers? Examples of its documentation, and answers of a real one.
 
 use super::data::{Entry, Labels, labels};
 use super::metric::{Vector, evaluate};

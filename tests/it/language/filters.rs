@@ -1,4 +1,4 @@
-//! Which lines and labels do conditions take? (loki-surface 10.3 and 10.4)
+//! Which lines and labels do conditions take? As Loki's documentation describes line and label filters.
 
 use super::parsers::pattern_parts;
 use super::row::{DETAILS, ERROR, Row};

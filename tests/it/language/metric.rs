@@ -1,4 +1,4 @@
-//! What is the value of a metric query? Line by line and series by series (loki-surface 10.7 and 10.8).
+//! What is the value of a metric query? Line by line and series by series As Loki's documentation describes metric queries..
 
 use super::data::{Entry, Labels};
 use super::go_regex;

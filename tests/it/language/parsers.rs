@@ -1,4 +1,4 @@
-//! What do the parsers find in a line? By the text of loki-surface 10.2, the plainest way.
+//! What do the parsers find in a line? As Loki's documentation describes its parsers, the plainest way.
 
 use super::json::{self, Json, Value};
 use super::row::{ERROR, Row, label_name};

@@ -1,4 +1,4 @@
-//! What do the stages of a query make of a line? (loki-surface 10.1 to 10.6)
+//! What do the stages of a query make of a line? As Loki's documentation says, one after another.
 
 use super::data::Entry;
 use super::filters::{bytes, compares, nanoseconds, number, takes_line, takes_row};

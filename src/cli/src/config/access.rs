@@ -39,7 +39,7 @@ pub struct GrantConfig {
     pub was_admin: bool,
     /// Whose data; `None` is everybody's.
     pub tenants: Option<Vec<TenantId>>,
-    /// LogQL selector of the streams that are theirs; whoever wires the door compiles it.
+    /// LogQL selector of the streams that are theirs; whoever sets up the API compiles it.
     pub filter: Option<String>,
 }
 

@@ -110,7 +110,7 @@ pub fn divide(
 }
 
 /// A push takes this many times its unpacked size at most while it is decoded and packed for the log, if its lines are
-/// not very short: the batch, its record and room for the compressed record.
+/// not very short: the batch, its record and space for the compressed record.
 const DECODING: u64 = 4;
 
 /// What is worth a warning: bounds that can never be reached, for the memory ends before. By the name of the setting.

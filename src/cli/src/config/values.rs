@@ -15,7 +15,7 @@ const MIB: u64 = 1 << 20;
 /// Every setting, resolved and checked.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Config {
-    /// The HTTP door.
+    /// The HTTP server.
     pub server: ServerConfig,
     /// Where data lies.
     pub storage: StorageConfig,
@@ -33,7 +33,7 @@ pub struct Config {
     pub deletes: DeletesConfig,
     /// Reading.
     pub query: QueryConfig,
-    /// What encrypts the HTTP door.
+    /// What encrypts HTTP.
     pub tls: TlsConfig,
     /// Limits on input and answers.
     pub limits: Limits,
