@@ -1,7 +1,7 @@
 //! Until when may a request be worked on, and does anybody still want its answer?
 
+use crate::cancel::CancelFlag;
 use crate::error::QueryError;
-use crate::request::CancelFlag;
 use std::sync::Arc;
 use std::time::Duration;
 use strandline_model::Clock;

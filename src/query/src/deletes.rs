@@ -95,17 +95,17 @@ impl QueryEngine {
     /// Deletes the lines of `tenant` that `query` means, with timestamps in `range` (ns, both ends included) and
     /// acknowledged before this call. On return nobody sees them any more. Returns the number of the delete.
     pub fn add_delete(&self, tenant: &TenantId, query: &str, range: (i64, i64)) -> Result<u64, DeleteError> {
-        self.store().add_delete(tenant, query, range)
+        self.storage().add_delete(tenant, query, range)
     }
 
     /// Takes a delete back that is not processed: what of its lines is still there is seen again.
     pub fn cancel_delete(&self, tenant: &TenantId, number: u64) -> Result<(), DeleteError> {
-        self.store().cancel_delete(tenant, number)
+        self.storage().cancel_delete(tenant, number)
     }
 
     /// The deletes of a tenant, oldest first: all pending ones and the latest processed ones.
     pub fn deletes(&self, tenant: &TenantId) -> Vec<DeleteStatus> {
-        let all = self.store().deletes(tenant).into_iter();
+        let all = self.storage().deletes(tenant).into_iter();
         all.map(|record| DeleteStatus {
             number: record.number,
             query: record.query,

@@ -2,16 +2,14 @@
 
 use crate::scope::Scope;
 use std::sync::Arc;
-use strandline_store::Engine;
 use strandline_store::head::{Head, HeadRows};
 
 /// The selected streams' entries of a head, which is the `source`-th part of the view, behind all segments; by label order,
 /// each entry once in the whole view, without what is deleted.
-pub(crate) fn select(engine: &Engine, scope: &Scope, source: usize, head: &Arc<Head>) -> Vec<HeadRows> {
+pub(crate) fn select(scope: &Scope, source: usize, head: &Arc<Head>) -> Vec<HeadRows> {
     let view = &scope.view;
     let mut streams = scope.select(head, scope.range);
-    // Rows of what cannot be read now are missing there, so they are shown from here.
-    let _ = engine.drop_rows_of(&scope.part.tenant, &view.segments, &view.deletes, head, &mut streams);
+    scope.storage.drop_stored_rows(&scope.part.tenant, view, head, &mut streams);
     let earlier = source.saturating_sub(view.segments.len());
     for head in view.heads.iter().take(earlier) {
         let theirs = scope.select(head, scope.range);

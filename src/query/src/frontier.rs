@@ -25,7 +25,7 @@ pub(crate) struct Frontier {
     /// Whether the pool has been offered the query and no thread has taken it up yet.
     pub(crate) offered: bool,
     /// Set once by whatever ended the query early.
-    pub(crate) failure: Option<crate::QueryError>,
+    pub(crate) failure: Option<crate::error::QueryError>,
 }
 
 #[derive(Debug)]

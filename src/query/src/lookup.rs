@@ -1,4 +1,4 @@
-//! Which labels, values and streams does a reader see? Asked of the store tenant by tenant, until the deadline and within
+//! Which labels, values and streams does a reader see? Asked of the storage tenant by tenant, until the deadline and within
 //! the memory of one query; what could not be looked at is told.
 
 use crate::damage::Damage;
@@ -6,10 +6,11 @@ use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::reader::{Part, Reader, TENANT_LABEL};
 use crate::slot::Slot;
+use crate::storage::{LookupResult, Selection, Storage};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::{Labels, Selector, TimeRange};
-use strandline_store::{Found, Lookup, LookupError, LookupLimits};
+use strandline_store::{Found, LookupError, LookupLimits};
 
 /// What an item of an answer takes beside its bytes.
 pub(crate) const ITEM_BYTES: usize = 48;
@@ -43,14 +44,15 @@ impl<'a> Looking<'a> {
     pub(crate) fn part<T>(
         &mut self,
         part: &Part,
-        ask: impl FnOnce(Lookup<'_>) -> Result<Found<T>, LookupError>,
+        ask: impl FnOnce(&dyn Storage, Selection<'_>) -> LookupResult<T>,
         size: impl FnOnce(&T) -> usize,
     ) -> Result<T, QueryError> {
         let max = self.engine.config().max_memory_bytes;
         let stop = || self.slot.check().is_err();
         let limits = LookupLimits { stop: &stop, max_bytes: max.saturating_sub(self.bytes) };
-        let lookup = self.engine.store().lookup(&part.tenant, self.range, &part.selector, limits);
-        let Found { found, unread } = ask(lookup).map_err(|error| match error {
+        let storage = self.engine.storage();
+        let streams = Selection { tenant: &part.tenant, range: self.range, selector: &part.selector, limits };
+        let Found { found, unread } = ask(storage, streams).map_err(|error| match error {
             LookupError::Stopped => self.slot.check().err().unwrap_or(QueryError::TimedOut),
             LookupError::TooLarge(_) => QueryError::TooLarge(max),
         })?;
@@ -60,8 +62,8 @@ impl<'a> Looking<'a> {
             let part = format_args!("segment {}", meta.id);
             self.damage.note(part, meta.rows, meta.time, &unread.error);
         }
-        let losses = self.engine.store().loss_warnings(&part.tenant, self.range);
-        losses.into_iter().for_each(|loss| self.damage.tell(loss));
+        let warnings = storage.warnings(&part.tenant, self.range);
+        warnings.into_iter().for_each(|warning| self.damage.tell(warning));
         self.bytes = self.bytes.saturating_add(size(&found));
         if self.bytes > max {
             return Err(QueryError::TooLarge(max));
@@ -91,7 +93,8 @@ impl QueryEngine {
         let mut looking = Looking::new(self, slot, reader, range);
         let mut all = BTreeSet::new();
         for part in reader.parts(selector) {
-            let names = looking.part(&part, |lookup| lookup.label_names(), bytes_of_texts)?;
+            let names =
+                looking.part(&part, |storage, streams| storage.label_names(streams), bytes_of_texts)?;
             all.extend(names.into_iter().map(|name| part.shown_name(name)));
         }
         if reader.shows_tenants() {
@@ -114,7 +117,8 @@ impl QueryEngine {
         for part in reader.parts(selector) {
             match part.stored_name(name) {
                 Some(name) => {
-                    let ask = |lookup: Lookup<'_>| lookup.label_values(name);
+                    let ask =
+                        |storage: &dyn Storage, streams: Selection<'_>| storage.label_values(streams, name);
                     all.append(&mut looking.part(&part, ask, bytes_of_texts)?);
                 }
                 None => {
@@ -139,7 +143,7 @@ impl QueryEngine {
             let size = |series: &BTreeSet<Labels>| {
                 series.iter().map(|labels| labels.memory_bytes() + ITEM_BYTES).sum()
             };
-            let mut series = looking.part(&part, |lookup| lookup.series(), size)?;
+            let mut series = looking.part(&part, |storage, streams| storage.series(streams), size)?;
             if part.shows_tenant() {
                 all.extend(series.into_iter().map(|labels| Labels::clone(&part.shown(Arc::new(labels)))));
             } else {

@@ -14,6 +14,8 @@ use strandline_model::MemoryBudget;
 use strandline_model::TenantId;
 use strandline_model::memory::{Class, Exhausted, Lease};
 
+/// What a long answer takes while it is sent, beside itself.
+pub(crate) const WRITTEN_BYTES: usize = 768 << 10;
 /// Memory is taken in steps of this size (bytes).
 const STEP_BYTES: usize = 64 << 10;
 /// Least that a query waits for when it starts over (bytes).
@@ -147,7 +149,7 @@ fn waited_for(lease: &Lease, bytes: usize, deadline: &Deadline) -> Result<(), Qu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::CancelFlag;
+    use crate::cancel::CancelFlag;
     use strandline_model::ManualClock;
 
     const MIB: usize = 1 << 20;

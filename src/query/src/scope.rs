@@ -7,6 +7,7 @@ use crate::memory::QueryMemory;
 use crate::pool;
 use crate::reader::Part;
 use crate::stats::Counters;
+use crate::storage::Storage;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,6 +24,8 @@ const BYTES_OF_LINE: usize = 16;
 /// What is read, for whom and until when.
 #[derive(Debug)]
 pub(crate) struct Scope {
+    /// Where the view is from.
+    pub(crate) storage: Arc<dyn Storage>,
     /// Whose data, and which of their streams; every look at streams goes by its selector, not by the query's.
     pub(crate) part: Part,
     pub(crate) query: LogQuery,

@@ -3,9 +3,10 @@
 //! A question that waits, for a slot or for another one's answer, is kept as text: compiled, it may take megabytes.
 
 use crate::deadline::Deadline;
-use crate::engine::{QueryEngine, count_answer};
+use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::language::{LogQuery, MetricQuery, Query};
+use crate::outcome::count_answer;
 use crate::reader::Reader;
 use crate::request::{LogRequest, MetricRequest};
 use crate::result::{LogResult, MetricResult};
@@ -99,7 +100,7 @@ impl<R: Shareable> Parked<R> {
 }
 
 fn join<A>(calls: &Singleflight<A>, engine: &QueryEngine, key: String, deadline: &Deadline) -> Role<A> {
-    calls.join(key, &deadline.cancel, engine.store().commits())
+    calls.join(key, &deadline.cancel, engine.storage().commits())
 }
 
 fn log_query(text: &str, slot: &Slot) -> Result<LogQuery, QueryError> {
@@ -149,7 +150,7 @@ impl Shareable for LogRequest {
         slot: &Slot,
     ) -> Result<Arc<LogResult>, QueryError> {
         leader.make(slot.deadline(), |deadline, begun| {
-            engine.logs_begun(slot, deadline, self, || begun(engine.store().commits()))
+            engine.logs_begun(slot, deadline, self, || begun(engine.storage().commits()))
         })
     }
 
@@ -195,7 +196,7 @@ impl Shareable for MetricRequest {
         slot: &Slot,
     ) -> Result<Arc<MetricResult>, QueryError> {
         leader.make(slot.deadline(), |deadline, begun| {
-            engine.metrics_begun(slot, deadline, self, || begun(engine.store().commits()))
+            engine.metrics_begun(slot, deadline, self, || begun(engine.storage().commits()))
         })
     }
 

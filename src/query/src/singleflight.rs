@@ -5,9 +5,9 @@
 //! asked: the answer is not begun yet, or nothing has been committed since. An error is nobody's but the first one's. Who
 //! joined waits as a future, without a thread.
 
+use crate::cancel::CancelFlag;
 use crate::deadline::Deadline;
 use crate::error::QueryError;
-use crate::request::CancelFlag;
 use hashbrown::HashMap;
 use hashbrown::hash_map::EntryRef;
 use parking_lot::Mutex;

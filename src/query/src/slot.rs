@@ -4,18 +4,15 @@
 //! in the other, so that they need not wait for queries. Its time begins when it enters the queue, so waiting counts.
 
 use crate::deadline::Deadline;
-use crate::engine::{QueryEngine, count_outcome};
 use crate::error::QueryError;
-use crate::fair_slots::{CountedWait, Permit, Ticket};
+use crate::fair_slots::{Permit, Ticket};
 use crate::memory::{Held, QueryMemory, RegexMemory};
-use crate::reader::Reader;
-use crate::request::CancelFlag;
+use crate::outcome::count_outcome;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
-use strandline_model::memory::Class;
 
 /// A thread that waits for a slot looks this often whether the request is still wanted.
 const TICK: Duration = Duration::from_millis(50);
@@ -54,6 +51,16 @@ pub struct Slot {
 }
 
 impl Waiting {
+    /// A request in the queue since `since_ns`, with the memory that it and its expressions will hold.
+    pub(crate) fn new(
+        ticket: Ticket,
+        deadline: Deadline,
+        since_ns: i64,
+        (memory, regexes): (Arc<QueryMemory>, Arc<RegexMemory>),
+    ) -> Self {
+        Self { ticket, deadline, since_ns, memory, regexes, has_ended: false }
+    }
+
     /// When to wait no longer.
     pub fn deadline(&self) -> &Deadline {
         &self.deadline
@@ -146,54 +153,5 @@ struct Unpark(Thread);
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
-    }
-}
-
-fn refused(bound: usize) -> QueryError {
-    let error = QueryError::QueueFull(bound);
-    count_outcome(&error);
-    error
-}
-
-impl QueryEngine {
-    /// Enters a queue; the request's time begins. An error says that the queue is full.
-    pub fn queue(&self, queue: Queue, reader: &Reader, cancel: &CancelFlag) -> Result<Waiting, QueryError> {
-        let since_ns = self.clock().monotonic_ns();
-        let own = reader.rules().limits.query_timeout_ns;
-        let timeout_ns = if own > 0 { own } else { self.timeout_ns() };
-        let at_ns = since_ns.saturating_add(timeout_ns);
-        let deadline = Deadline { clock: Arc::clone(self.clock()), at_ns, cancel: cancel.clone() };
-        self.queue_again(queue, reader, deadline)
-    }
-
-    /// As [`Self::queue`], for a request whose time began earlier.
-    pub fn queue_again(
-        &self,
-        queue: Queue,
-        reader: &Reader,
-        deadline: Deadline,
-    ) -> Result<Waiting, QueryError> {
-        let since_ns = self.clock().monotonic_ns();
-        let ticket = self.slots(queue).enter(reader.payer()).map_err(|full| refused(full.bound))?;
-        let lease = || self.config().memory.lease(Class::Query, reader.payer());
-        let regexes = Arc::new(RegexMemory::new(lease(), Some(deadline.clone())));
-        let memory = Arc::new(QueryMemory::new(lease()));
-        Ok(Waiting { ticket, deadline, since_ns, memory, regexes, has_ended: false })
-    }
-
-    /// Memory for the regular expressions of a tail, which has them as long as it is open. Not that of tails: what they
-    /// are sure of is for their queues.
-    pub fn tail_regexes(&self, reader: &Reader) -> Arc<RegexMemory> {
-        Arc::new(RegexMemory::new(self.config().memory.lease(Class::Query, reader.payer()), None))
-    }
-
-    /// Counts a request as waiting that is in no queue: it waits for the answer of another one.
-    pub fn count_waiting(&self, queue: Queue, reader: &Reader) -> Result<CountedWait, QueryError> {
-        self.slots(queue).count_waiting(reader.payer()).map_err(|full| refused(full.bound))
-    }
-
-    /// Waits on this thread for a query's slot.
-    pub fn slot(&self, reader: &Reader, cancel: &CancelFlag) -> Result<Slot, QueryError> {
-        self.queue(Queue::Query, reader, cancel)?.wait()
     }
 }

@@ -1,7 +1,6 @@
 //! Which fields do sampled lines have, and which values? Their structured metadata, what the query's own stages made of them,
 //! and what `json` finds in them, or `logfmt` where they are no JSON.
 
-use super::Field;
 use super::kind::{FieldKind, comparable};
 use crate::error::QueryError;
 use crate::result::{ResultEntry, ResultStream};
@@ -33,6 +32,21 @@ impl Parser {
             Self::Logfmt => "logfmt",
         }
     }
+}
+
+/// A field that sampled lines have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// The label that a query knows it by.
+    pub label: String,
+    /// What its values are.
+    pub kind: FieldKind,
+    /// Distinct values in the sample.
+    pub cardinality: usize,
+    /// The parsers that find it in lines; none for structured metadata.
+    pub parsers: Vec<Parser>,
+    /// The keys that lead to it, if it was found in JSON.
+    pub json_path: Vec<String>,
 }
 
 /// The fields of some lines.

@@ -15,26 +15,11 @@ use crate::lookup::{ITEM_BYTES, Looked, Looking};
 use crate::reader::{Reader, TENANT_LABEL};
 use crate::result::LogResult;
 use crate::slot::Slot;
-pub use fields::Parser;
 use fields::Sample;
+pub use fields::{Field, Parser};
 pub use kind::FieldKind;
 use std::collections::{BTreeMap, BTreeSet};
 use strandline_model::{Selector, TimeRange};
-
-/// A field that sampled lines have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
-    /// The label that a query knows it by.
-    pub label: String,
-    /// What its values are.
-    pub kind: FieldKind,
-    /// Distinct values in the sample.
-    pub cardinality: usize,
-    /// The parsers that find it in lines; none for structured metadata.
-    pub parsers: Vec<Parser>,
-    /// The keys that lead to it, if it was found in JSON.
-    pub json_path: Vec<String>,
-}
 
 /// What was detected, and what of the sample could not be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,7 +45,7 @@ impl QueryEngine {
             let size = |sets: &BTreeMap<String, BTreeSet<String>>| {
                 sets.values().flatten().map(|value| value.len() + ITEM_BYTES).sum()
             };
-            let own = looking.part(&part, |lookup| lookup.label_sets(), size)?;
+            let own = looking.part(&part, |storage, streams| storage.label_sets(streams), size)?;
             if part.shows_tenant() && !own.is_empty() {
                 sets.entry(TENANT_LABEL.to_owned()).or_default().insert(part.tenant.to_string());
             }

@@ -1,9 +1,8 @@
 //! Which entries in memory pass?
 
-use super::LogSink;
 use super::best::Hit;
+use super::collected::LogSink;
 use super::staged::{self, Entry, Judge};
-use crate::execute::Sink;
 use crate::request::Direction;
 use crate::scope::{Looks, Scope};
 use crate::stats::count;
@@ -28,12 +27,12 @@ fn scan_stream(sink: &LogSink, scope: &Scope, source: usize, rows: &HeadRows) ->
     let (mut n, mut bytes) = (0u64, 0u64);
     let mut looks = Looks::new(scope);
     let entries = (0..rows.len()).map_while(|step| {
-        let i = match sink.direction {
+        let i = match sink.direction() {
             Direction::Forward => step,
             Direction::Backward => rows.len() - 1 - step,
         };
         let ts = rows.ts(i);
-        let key = sink.direction.key(ts);
+        let key = sink.direction().key(ts);
         if key < sink.bound() {
             return None;
         }
@@ -49,10 +48,10 @@ fn scan_stream(sink: &LogSink, scope: &Scope, source: usize, rows: &HeadRows) ->
     });
     let judge = Judge::new(scope);
     let found = match (scope.query.keeps_all(), scope.query.looks_at_labels_only()) {
-        (true, _) => plain(entries.flatten(), sink.limit),
+        (true, _) => plain(entries.flatten(), sink.limit()),
         (false, true) => {
             let takes = |entry: &Entry<'_, _>| judge.takes(entry.labels, entry.metadata);
-            plain(entries.flatten().filter(takes), sink.limit)
+            plain(entries.flatten().filter(takes), sink.limit())
         }
         (false, false) => staged::run(scope, entries.flatten(), sink),
     };

@@ -1,7 +1,7 @@
 //! Which entries of one block may be in the answer?
 
-use super::LogSink;
 use super::best::Hit;
+use super::collected::LogSink;
 use super::staged::{self, Entry, Judge};
 use crate::plan::SegmentPlan;
 use crate::rows::{self, LINES, METADATA, PLACES};
@@ -42,14 +42,14 @@ pub(super) fn scan(
     let mut passed = Vec::new();
     rows::filtered(scope, scope.query.search(plan.of_lines), &lines, &rows, |labels, row| {
         let ts = places.times.get(row).copied().unwrap_or_default();
-        passed.push(Passed { key: sink.direction.key(ts), row, labels });
+        passed.push(Passed { key: sink.direction().key(ts), row, labels });
     });
     if !scope.query.keeps_all() && scope.query.looks_at_labels_only() {
         let decisive = |name: &str| scope.query.decides_by_metadata(name);
         drop_by_labels(scope, &mut passed, &plan.segment.metadata(index as usize, decisive)?);
     }
     if scope.query.is_deferred() {
-        keep_best(&mut passed, sink.limit);
+        keep_best(&mut passed, sink.limit());
     } else {
         passed.sort_by_key(|p| std::cmp::Reverse(p.key));
     }
@@ -63,7 +63,7 @@ pub(super) fn scan(
     } else {
         let entries = passed.iter().map(|p| Entry {
             key: p.key,
-            ts: sink.direction.ts(p.key),
+            ts: sink.direction().ts(p.key),
             labels: p.labels,
             arrival: arrival | p.row as u64,
             line: lines.line(p.row),

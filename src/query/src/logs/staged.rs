@@ -1,9 +1,8 @@
 //! What do the stages of a query make of the entries that passed its line filters?
 
-use super::LogSink;
 use super::best::{Hit, Shown};
+use super::collected::LogSink;
 use crate::error::QueryError;
-use crate::execute::Sink;
 use crate::request::Direction;
 use crate::scope::{Gathering, Scope};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -41,7 +40,7 @@ where
     let mut bytes = 0;
     let mut row: Option<Row<'a>> = None;
     for (i, entry) in entries.enumerate() {
-        let enough = found.len() >= sink.limit && found.last().is_some_and(|last| last.key != entry.key);
+        let enough = found.len() >= sink.limit() && found.last().is_some_and(|last| last.key != entry.key);
         if enough || (i % ROWS_PER_CHECK == 0 && scope.is_over()) {
             break;
         }

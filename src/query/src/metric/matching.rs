@@ -1,9 +1,9 @@
 //! Which series of two sides belong together, and what does an operation between their points give?
 
 use super::aggregate::groups;
-use super::binary::apply;
 use super::error::{EvalError, Hand};
 use super::matrix::{LabelKey, Matrix, Point, Series, SeriesLabels};
+use super::operator::apply;
 use std::collections::HashMap;
 use strandline_logql::ast::{BinaryExpr, GroupSide, Grouping};
 

@@ -1,8 +1,8 @@
 //! Do series find their partners, and is it an error where they find too many?
 
 use super::super::binary;
-use super::super::evaluate::Value;
 use super::super::testing::{assert_same, matrix};
+use super::super::value::Value;
 use super::*;
 use BinaryOp as B;
 use strandline_logql::ast::{BinaryOp, Matching, MetricExpr};

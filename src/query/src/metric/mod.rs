@@ -13,6 +13,7 @@ pub(crate) mod label_replace;
 pub(crate) mod leaf;
 pub(crate) mod matching;
 pub(crate) mod matrix;
+pub(crate) mod operator;
 pub(crate) mod order;
 pub(crate) mod partial;
 pub(crate) mod quantile;
@@ -20,14 +21,16 @@ pub(crate) mod sets;
 pub(crate) mod sliding;
 pub(crate) mod steps;
 pub(crate) mod topk;
+pub(crate) mod value;
 pub(crate) mod window;
 
 pub use error::EvalError;
-pub use evaluate::{Budget, Value, evaluate};
+pub use evaluate::{Budget, evaluate};
 pub use leaf::{Leaf, NeededLabels, leaves, needed_labels};
 pub use matrix::{Matrix, Point, Series, SeriesLabels};
 pub use partial::{Partial, Reduction};
 pub use steps::{Buckets, Steps, Windows};
+pub use value::Value;
 
 #[cfg(test)]
 mod naive;

@@ -29,8 +29,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use strandline_model::metadata::DETECTED_LEVEL;
 use strandline_model::time::SECOND_NS;
 use strandline_model::{Selector, TimeRange};
+use strandline_store::StoreError;
 use strandline_store::head::Head;
-use strandline_store::{Engine, StoreError};
 
 /// Most lines that are brought to shapes.
 const MAX_LINES: u64 = 200_000;
@@ -64,7 +64,7 @@ impl QueryEngine {
             let query = LogQuery::of_streams(request.selector.clone())?;
             let weighed = self.weigh(request, &query, slot)?;
             let every = Every::of(&weighed);
-            let sink = Arc::new(PatternSink::new(self.store(), request.step_ns, every));
+            let sink = Arc::new(PatternSink::new(request.step_ns, every));
             let mut warnings = self.run_over(request, &query, slot, &sink, stats)?;
             let levels = std::mem::take(&mut *sink.levels.lock());
             let patterns = patterns(levels, &|| deadline.passed().is_some());
@@ -170,7 +170,6 @@ type Shapes = HashMap<Vec<u8>, Counts>;
 /// Collects shapes.
 #[derive(Debug)]
 struct PatternSink {
-    engine: Arc<Engine>,
     step_ns: i64,
     every: Every,
     levels: Mutex<BTreeMap<String, Shapes>>,
@@ -178,9 +177,9 @@ struct PatternSink {
 }
 
 impl PatternSink {
-    fn new(engine: &Arc<Engine>, step_ns: i64, every: Every) -> Self {
+    fn new(step_ns: i64, every: Every) -> Self {
         let (levels, bytes) = (Mutex::default(), AtomicUsize::new(0));
-        Self { engine: Arc::clone(engine), step_ns: step_ns.max(1), every, levels, bytes }
+        Self { step_ns: step_ns.max(1), every, levels, bytes }
     }
 
     fn take(&self, mined: Mined) {
@@ -244,7 +243,7 @@ impl Sink for PatternSink {
         // Of the lines in memory all blocks' worth is there: they are thinned by both.
         let each = self.every.line * self.every.block;
         let mut seen = 0u64;
-        for rows in fresh::select(&self.engine, scope, source, head) {
+        for rows in fresh::select(scope, source, head) {
             if scope.is_over() {
                 return Ok(());
             }

@@ -1,8 +1,8 @@
 //! The samples in memory.
 
+use super::collected::{Measure, SampleSink};
 use super::series::Table;
 use super::staged::{Line, Staging};
-use super::{Measure, SampleSink};
 use crate::fresh;
 use crate::scope::{Looks, Scope};
 use crate::stats::count;
@@ -11,7 +11,7 @@ use strandline_store::head::{Head, HeadRows};
 
 /// Reads a head, which is the `source`-th part of the view, behind all segments.
 pub(super) fn read(sink: &SampleSink, scope: &Scope, source: usize, head: &Arc<Head>) {
-    for rows in &fresh::select(&sink.engine, scope, source, head) {
+    for rows in &fresh::select(scope, source, head) {
         if scope.is_over() {
             return;
         }

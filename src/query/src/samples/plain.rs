@@ -1,10 +1,10 @@
 //! The samples of a block where stages, if any, look at labels alone: counted by runs of rows that have the same ones,
 //! lines read for their filters only.
 
+use super::collected::{Measure, SampleSink};
 use super::keys::shown_name;
 use super::series::Table;
 use super::staged::{fails, pipeline_error};
-use super::{Measure, SampleSink};
 use crate::language::Search;
 use crate::plan::SegmentPlan;
 use crate::rows::{self, LENGTHS, LINES, PLACES, Rows};

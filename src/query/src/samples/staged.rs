@@ -1,8 +1,8 @@
 //! Samples of lines that go through the stages of the query: each line is a row, and what is left of its labels tells
 //! its series.
 
+use super::collected::{Measure, SampleSink};
 use super::series::Table;
-use super::{Measure, SampleSink};
 use crate::error::QueryError;
 use crate::execute::Sink;
 use crate::language::Search;

@@ -7,12 +7,10 @@ use super::matcher::{MAX_QUEUED_BYTES, Matcher, Piece};
 use super::queue::{Delivery, Queue};
 use super::routes::{Listing, Routes};
 use super::seam::{History, Seam};
-use crate::engine::QueryEngine;
-use crate::error::QueryError;
 use crate::language::LogQuery;
 use crate::reader::{Part, Reader};
 use crate::request::{Direction, LogRequest};
-use crate::slot::Slot;
+use crate::storage::Storage;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +19,6 @@ use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use strandline_model::{Clock, MemoryBudget, MemoryClass, TenantId, TimeRange};
-use strandline_store::Engine;
 
 /// What a tail is told whose query broke the server's code.
 const BROKEN: &str = "the tail failed by an internal error";
@@ -84,17 +81,17 @@ pub struct Tail {
 }
 
 impl HubThread {
-    /// Starts the thread and listens to `engine`.
-    pub(crate) fn start(engine: &Engine, memory: &MemoryBudget) -> std::io::Result<Self> {
+    /// Starts the thread and listens to `storage`.
+    pub(crate) fn start(storage: &dyn Storage, memory: &MemoryBudget) -> std::io::Result<Self> {
         let hub = Arc::new(Hub {
             queue: Arc::default(),
             registry: Mutex::default(),
             queued: Arc::default(),
             max_queued: max_queued(memory),
-            clock: Arc::clone(engine.clock()),
+            clock: Arc::clone(storage.clock()),
         });
         // A second query engine on one store has no tails; only tests have two.
-        engine.observe(Arc::clone(&hub.queue) as _);
+        storage.observe(Arc::clone(&hub.queue) as _);
         let own = Arc::clone(&hub);
         let thread = std::thread::Builder::new().name("tail".to_owned()).spawn(move || own.run())?;
         Ok(Self { hub, thread: Some(thread) })
@@ -274,41 +271,30 @@ impl Registry {
     }
 }
 
-impl QueryEngine {
-    /// Opens a tail of the new lines that `reader` may see. Cheap, and never waits. Then ask for [`Self::tail_history`], and hand it to
-    /// [`Tail::begin_after`].
-    pub fn tail(&self, reader: &Reader, query: &LogQuery, encoder: Encoder) -> Tail {
-        self.hub().open(reader, query, encoder)
+impl Tail {
+    /// Ends it as if its query had been too slow.
+    #[cfg(test)]
+    pub(crate) fn fail_as_slow(&self) {
+        self.matchers.iter().for_each(|matcher| matcher.fail(SLOW));
     }
 
-    /// What lies before a tail: the newest `limit` entries from `start` on, written by `encoder`. Blocks like any query.
-    pub fn tail_history(
-        &self,
-        slot: &Slot,
-        tail: &Tail,
-        encoder: Encoder,
-        start: i64,
-        limit: usize,
-    ) -> Result<History, QueryError> {
-        let request = LogRequest {
-            reader: tail.reader.clone(),
-            query: tail.query.clone(),
+    /// The question for what lies before it: the newest `limit` entries from `start` on.
+    pub(super) fn history_request(&self, start: i64, limit: usize) -> LogRequest {
+        LogRequest {
+            reader: self.reader.clone(),
+            query: self.query.clone(),
             // No end: lines from a clock that is ahead belong to the past, too.
             range: TimeRange::new(start, i64::MAX),
             limit,
             direction: Direction::Backward,
             interval_ns: 0,
             categorize: false,
-        };
-        self.past(slot, &request, encoder, tail.since)
+        }
     }
-}
 
-impl Tail {
-    /// Ends it as if its query had been too slow.
-    #[cfg(test)]
-    pub(crate) fn fail_as_slow(&self) {
-        self.matchers.iter().for_each(|matcher| matcher.fail(SLOW));
+    /// The last commit before it was open.
+    pub(super) fn since(&self) -> u64 {
+        self.since
     }
 
     /// Leaves out of the live entries what `history` has.

@@ -10,6 +10,7 @@
 mod batch_queue;
 mod entry;
 mod frame;
+mod history;
 mod hub;
 mod matcher;
 mod queue;

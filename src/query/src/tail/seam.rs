@@ -6,21 +6,16 @@
 //! that had ended when it did, for a batch is in the head a moment before its commit ends.
 
 use super::entry::TailEntry;
-use super::frame::{Encoder, Frame, cut};
-use crate::engine::QueryEngine;
-use crate::error::QueryError;
+use super::frame::Frame;
 use crate::language::LogQuery;
 use crate::logs::best::Hit;
 use crate::logs::staged;
 use crate::memory::Held;
-use crate::request::LogRequest;
 use crate::result::Answer;
-use crate::slot::Slot;
 use crate::stats::QueryStats;
 use hashbrown::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 /// The newest entries of the past, and where live ones go on.
 #[derive(Debug)]
@@ -86,6 +81,14 @@ fn line_identity(found: &Hit) -> u64 {
 }
 
 impl Seam {
+    /// Between a tail that is open since a commit and its history, which has `shown` and can have seen commits up to
+    /// `until`.
+    pub(super) fn new(query: &LogQuery, (since, until): (u64, u64), shown: &[Hit]) -> Self {
+        let identity = Identity { query: query.clone(), hasher: RandomState::new() };
+        let known = Arc::new(shown.iter().map(|hit| identity.of(hit)).collect());
+        Self { since, until, known, identity }
+    }
+
     /// Whether the tail shows this live entry.
     pub(super) fn shows(&self, entry: &TailEntry) -> bool {
         let commit = entry.commit();
@@ -95,43 +98,5 @@ impl Seam {
     /// History can have seen batches up to this commit.
     pub(super) fn until(&self) -> u64 {
         self.until
-    }
-}
-
-impl QueryEngine {
-    /// Reads the past of a tail that is open since a commit.
-    pub(super) fn past(
-        &self,
-        slot: &Slot,
-        request: &LogRequest,
-        encoder: Encoder,
-        since: u64,
-    ) -> Result<History, QueryError> {
-        self.counted(slot, slot.deadline(), |stats| {
-            let (mut found, warnings, seam) = self.past_entries(request, since, slot, stats)?;
-            found.sort_by_key(|found| (found.key, found.arrival));
-            let total = Arc::new(AtomicUsize::new(0));
-            let pieces = cut(found.into_iter().map(TailEntry).collect());
-            let frames = pieces.iter().map(|entries| Frame::new(entries, encoder, &total)).collect();
-            Ok(History { frames, warnings, held: Held::of(slot.memory()), seam })
-        })
-    }
-
-    fn past_entries(
-        &self,
-        request: &LogRequest,
-        since: u64,
-        slot: &Slot,
-        stats: &mut QueryStats,
-    ) -> Result<(Vec<Hit>, Vec<String>, Seam), QueryError> {
-        let collected =
-            self.collect(request, request.range, request.limit, slot.deadline(), slot.memory(), stats)?;
-        let until = self.store().commits() + 1;
-        let identity = Identity { query: request.query.clone(), hasher: RandomState::new() };
-        // Before the stages that run over the answer alone make other lines of them.
-        let known = Arc::new(collected.outcome.found.iter().map(|found| identity.of(found)).collect());
-        let seam = Seam { since, until, known, identity };
-        let outcome = collected.shown()?;
-        Ok((outcome.found, outcome.warnings, seam))
     }
 }

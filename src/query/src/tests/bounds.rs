@@ -51,7 +51,7 @@ fn long_labels_of_series_are_counted_as_they_are_made() {
     let rig = rig();
     let text = "count_over_time({n=\"1\"} | label_format x=`{{__timestamp__}}{{repeat 1000000 \"x\"}}` [1h])";
     let Query::Metric(query) = Query::parse(text).unwrap() else { panic!("no metric query") };
-    let sink = SampleSink::new(&rig.engine, &metric::leaves(query.expr())[0], Steps::range(NOW, 1, 1));
+    let sink = SampleSink::new(&metric::leaves(query.expr())[0], Steps::range(NOW, 1, 1));
     let passed = looked_through(&rig, query.leaf(0).unwrap(), &sink);
     assert!((3..8).contains(&passed), "{passed}");
 }

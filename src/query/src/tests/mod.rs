@@ -9,5 +9,6 @@ mod patterns;
 mod readers;
 mod rig;
 mod run;
+mod second_tier;
 mod tail;
 mod volume;

@@ -55,7 +55,7 @@ impl Rig {
             ..EngineConfig::default()
         };
         let (engine, _) = Engine::open(Arc::new(disk.clone()), clock.clone(), settings).unwrap();
-        let query = QueryEngine::new(Arc::clone(&engine), config).unwrap();
+        let query = QueryEngine::new(engine.clone(), config).unwrap();
         Self { clock, engine, query }
     }
 

@@ -1,6 +1,6 @@
 //! Under which labels is a stream's volume counted? Packed, so that equal labels are equal bytes.
 
-use crate::volume::VolumeBy;
+use super::request::VolumeBy;
 use hashbrown::DefaultHashBuilder;
 use std::hash::BuildHasher;
 use strandline_model::metadata::put_varint;

@@ -1,7 +1,7 @@
 //! What does a segment hold of a window? Its stream table says it for streams that lie in one bucket, the block table for
 //! blocks of one stream that do; of what is cut by an edge the times and the lengths of lines are read, never a line.
 
-use super::VolumeSink;
+use super::counts::{VolumeSink, counts};
 use super::table::{Count, Table};
 use crate::plan::{self, SegmentPlan, Streams};
 use crate::reader::Part;
@@ -195,7 +195,7 @@ pub(super) fn read_block(
     count(&scope.counters.blocks, 1);
     let has_metadata = plan.table.blocks.get(index as usize).is_some_and(|row| row.metadata_bytes > 0);
     let metadata = match has_metadata {
-        true => plan.segment.metadata(index as usize, super::counts)?,
+        true => plan.segment.metadata(index as usize, counts)?,
         false => Vec::new(),
     };
     let metadata_bytes = |row: usize| {

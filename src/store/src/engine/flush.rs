@@ -231,29 +231,36 @@ impl Engine {
                 .filter(|(s, earlier)| (!covered || **earlier) && overlaps(s))
                 .map(|(s, _)| s)
                 .collect();
-            if overlapping.is_empty() {
-                continue;
-            }
-            let hiding = deletes::of_segment(&before, handle.meta(), handle.clean_of());
-            let known = handle.open().and_then(|segment| {
-                let found = find_streams(&segment, &overlapping)?;
-                for (rows, found) in overlapping.iter_mut().zip(found) {
-                    if let Some((ordinal, row)) = found {
-                        drop_known_rows(&segment, ordinal, &row, &hiding, rows)?;
-                    }
-                }
-                Ok(())
-            });
-            // A damaged segment hides whether a row is known: it is kept, and shown once the damage is repaired.
-            if let Err(e) = known {
-                handle.note_damage(&e);
-                if !is_corruption(&e) && !is_gone(&e) {
-                    unread = unread.and(Err(e));
-                }
-            }
+            unread = unread.and(drop_rows_in(handle, &before, &mut overlapping));
         }
         unread
     }
+}
+
+/// Drops the rows that one segment holds too, as [`Engine::drop_rows_of`] does. `before` are the deletes from before these
+/// rows.
+pub(super) fn drop_rows_in(
+    handle: &SegmentHandle,
+    before: &[Arc<Delete>],
+    streams: &mut [&mut HeadRows],
+) -> Result<(), StoreError> {
+    if streams.is_empty() {
+        return Ok(());
+    }
+    let hiding = deletes::of_segment(before, handle.meta(), handle.clean_of());
+    let known = handle.open().and_then(|segment| {
+        let found = find_streams(&segment, streams)?;
+        for (rows, found) in streams.iter_mut().zip(found) {
+            if let Some((ordinal, row)) = found {
+                drop_known_rows(&segment, ordinal, &row, &hiding, rows)?;
+            }
+        }
+        Ok(())
+    });
+    // A damaged segment hides whether a row is known: it is kept, and shown once the damage is repaired.
+    let Err(error) = known else { return Ok(()) };
+    handle.note_damage(&error);
+    if is_corruption(&error) || is_gone(&error) { Ok(()) } else { Err(error) }
 }
 
 /// A file that is not there holds no rows.

@@ -1,16 +1,17 @@
 //! Metric queries: each leaf of the expression is read by a run of its own, the rest is computed from what comes back.
 
+use crate::cancel::CancelFlag;
 use crate::deadline::Deadline;
-use crate::engine::{QueryEngine, WRITTEN_BYTES};
+use crate::engine::QueryEngine;
 use crate::error::QueryError;
 use crate::execute::Execution;
 use crate::explain::Read;
 use crate::language::MetricQuery;
-use crate::memory::{Held, QueryMemory};
+use crate::memory::{Held, QueryMemory, WRITTEN_BYTES};
 use crate::metric::{Budget, EvalError, Leaf, Matrix, Steps, Value, evaluate};
 use crate::pool::{self, Work};
 use crate::reader::Reader;
-use crate::request::{CancelFlag, MetricRequest};
+use crate::request::MetricRequest;
 use crate::result::MetricResult;
 use crate::samples::SampleSink;
 use crate::slot::Slot;
@@ -95,7 +96,7 @@ fn cut(value: &mut Value, max_series: Option<usize>) -> Option<String> {
 impl Evaluation<'_> {
     fn read(&mut self, leaf: &Leaf<'_>, steps: Steps, bytes: usize) -> Result<Matrix, QueryError> {
         let query = self.query.leaf(self.reads.len()).ok_or(QueryError::Internal)?;
-        let sink = Arc::new(SampleSink::new(self.engine.store(), leaf, steps));
+        let sink = Arc::new(SampleSink::new(leaf, steps));
         let Some(range) = sink.range().map(|range| self.engine.seen_by(self.reader, range)) else {
             self.reads.push(Read::for_numbers(query, TimeRange::new(0, 0)));
             return Ok(Matrix::default());
