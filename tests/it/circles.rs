@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// Crates and the files that may stand in circles there. A number may only fall.
 const FILES_IN_CIRCLES: [(&str, usize); 7] =
-    [("model", 0), ("logql", 37), ("store", 22), ("ingest", 3), ("query", 0), ("api", 18), ("cli", 0)];
+    [("model", 0), ("logql", 12), ("store", 22), ("ingest", 3), ("query", 0), ("api", 18), ("cli", 0)];
 
 #[test]
 fn files_do_not_need_each_other_in_circles() {
@@ -172,8 +172,12 @@ impl Module {
         let mut module = Self { file, tokens: from_the_file(&tokens(code)), ..Self::default() };
         const ITEMS: [&str; 9] =
             ["struct", "enum", "trait", "fn", "type", "const", "static", "union", "macro_rules"];
-        for pair in module.tokens.windows(2).filter(|pair| ITEMS.contains(&&*pair[0])) {
-            module.defined.insert(pair[1].clone());
+        for (at, pair) in module.tokens.windows(2).enumerate() {
+            // `&'static Rule` defines nothing.
+            let is_lifetime = at > 0 && module.tokens[at - 1] == "'";
+            if ITEMS.contains(&&*pair[0]) && !is_lifetime {
+                module.defined.insert(pair[1].clone());
+            }
         }
         let mut at = 0;
         while let Some(start) = module.tokens[at..].iter().position(|token| token == "use").map(|n| at + n) {

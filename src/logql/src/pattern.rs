@@ -4,7 +4,6 @@ use crate::error::ParseError;
 pub(crate) use crate::go_regex::Groups;
 use crate::go_regex::{MAX_REPEAT, Translated, translate};
 use crate::pattern_size;
-use crate::patterns::{Extent, MAX_COMPILED_BYTES};
 use regex::bytes::{Captures, Match, Regex, RegexBuilder};
 use regex_syntax::ast::parse::ParserBuilder;
 use regex_syntax::ast::{Ast, RepetitionKind, RepetitionRange};
@@ -13,11 +12,22 @@ use regex_syntax::hir::{Hir, HirKind};
 use std::sync::Arc;
 use strandline_model::polling;
 
+/// Most bytes that the regular expressions of one query may take compiled, as far as can be told before.
+pub const MAX_COMPILED_BYTES: u64 = 16 << 20;
 const MAX_NESTING: u32 = 100;
 /// What a program may take beyond its estimate.
 const SPARE_PROGRAM_BYTES: usize = 256 << 10;
 /// Bytes of the cache of a search that stands alone, for each thread. A query can have hundreds of them.
 const CACHE_BYTES: usize = 64 << 10;
+
+/// Where a pattern must match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Extent {
+    /// Anywhere in the text.
+    Part,
+    /// The whole text.
+    Whole,
+}
 
 /// A checked pattern: its structure, and its text in Rust's syntax.
 #[derive(Debug)]

@@ -3,13 +3,13 @@
 //! The parser adds up their sizes before anything is compiled. Equal ones are compiled, and counted, once.
 
 use crate::error::ParseError;
+pub(crate) use crate::pattern::Extent;
+pub use crate::pattern::MAX_COMPILED_BYTES;
 use crate::pattern::{self, Groups, Pattern};
 use regex::bytes::Regex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Most bytes that the regular expressions of one query may take compiled, as far as can be told before.
-pub const MAX_COMPILED_BYTES: u64 = 16 << 20;
 /// What every regular expression takes, however short: this also bounds how many a query may have.
 const BYTES_OF_EACH: u64 = 32 << 10;
 /// Bytes of the caches of all searches of a query together, for each thread. A search with a smaller one is slower.
@@ -24,15 +24,6 @@ const BYTES_PER_WEIGHT: u64 = 4 << 10;
 /// for each byte.
 pub(crate) fn search_weight(bytes: u64) -> usize {
     usize::try_from(bytes / BYTES_PER_WEIGHT).unwrap_or(usize::MAX).saturating_add(1)
-}
-
-/// Where a pattern must match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Extent {
-    /// Anywhere in the text.
-    Part,
-    /// The whole text.
-    Whole,
 }
 
 /// What is left for the regular expressions of a query, or of several that are compiled together, while they are read.

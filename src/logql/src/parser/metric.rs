@@ -1,5 +1,6 @@
 //! Which numbers does a metric query ask for? Aggregations, operators and their precedence.
 
+use super::function::{Function, function};
 use super::range::Window;
 use super::{Parser, Tree, number};
 use crate::ast::{
@@ -10,30 +11,6 @@ use crate::check::{self, Modifiers};
 use crate::error::ParseError;
 use crate::lexer::Token;
 use crate::pattern::Groups;
-
-/// What a name before a bracket calls.
-enum Function {
-    Range(RangeOp),
-    Vector(VectorOp),
-    LabelReplace,
-    VectorLiteral,
-}
-
-fn function(name: &str) -> Option<Function> {
-    let name = name.to_ascii_lowercase();
-    let range = RangeOp::ALL.into_iter().find(|op| op.as_str() == name);
-    let vector = || VectorOp::ALL.into_iter().find(|op| op.as_str() == name);
-    match name.as_str() {
-        "label_replace" => Some(Function::LabelReplace),
-        "vector" => Some(Function::VectorLiteral),
-        _ => range.map(Function::Range).or_else(|| vector().map(Function::Vector)),
-    }
-}
-
-/// Whether `name` calls a function when a bracket follows.
-pub(super) fn is_function(name: &str) -> bool {
-    function(name).is_some()
-}
 
 fn literal(value: f64) -> Tree<Expr> {
     Tree::new(Expr::Metric(MetricExpr::Literal(value)), 1)

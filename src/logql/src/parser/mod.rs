@@ -1,5 +1,6 @@
 //! What does a query say? Recursive descent over its words; errors read as Loki's.
 
+mod function;
 mod label_filter;
 mod log;
 mod metric;
@@ -115,7 +116,7 @@ impl Parser {
         let token = match self.peek() {
             Token::Bad(error) => return error.clone(),
             // Functions are only such before their bracket.
-            Token::Ident(name) if self.at_sign("(", 1) && metric::is_function(name) => {
+            Token::Ident(name) if self.at_sign("(", 1) && function::is_function(name) => {
                 name.to_ascii_uppercase()
             }
             token => token.to_string(),

@@ -21,6 +21,7 @@ mod pattern;
 mod reads;
 mod regexp;
 pub mod row;
+mod text;
 pub mod units;
 mod unpack;
 mod unwrap;

@@ -1,6 +1,6 @@
 //! Which labels did stages make of a row? Found by name, also where one line makes tens of thousands.
 
-use super::row::{Text, resolve};
+use super::text::{Text, resolve};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 

@@ -4,6 +4,7 @@
 //! Values are borrowed from the line as long as it is the stored one and valid UTF-8; all else lies in one arena.
 
 use super::parsed::ParsedLabels;
+pub(super) use super::text::{Text, resolve};
 use super::watch::Watch;
 use regex::bytes::CaptureLocations;
 use std::borrow::Cow;
@@ -51,24 +52,6 @@ pub struct Label<'r> {
     pub value: &'r str,
     /// Origin.
     pub category: Category,
-}
-
-/// A text of the row.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Text<'a> {
-    /// Lies in the entry.
-    Borrowed(&'a str),
-    /// Lies in the arena.
-    Arena(usize, usize),
-}
-
-impl Text<'_> {
-    pub(super) fn len(self) -> usize {
-        match self {
-            Self::Borrowed(text) => text.len(),
-            Self::Arena(start, end) => end - start,
-        }
-    }
 }
 
 /// A label that the entry came with.
@@ -561,13 +544,6 @@ fn lossy(bytes: &[u8]) -> Cow<'_, str> {
         text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
     }
     Cow::Owned(text)
-}
-
-pub(super) fn resolve<'r>(arena: &'r str, text: Text<'r>) -> &'r str {
-    match text {
-        Text::Borrowed(text) => text,
-        Text::Arena(start, end) => arena.get(start..end).unwrap_or(""),
-    }
 }
 
 impl<'a> Input<'_, 'a> {

@@ -1,8 +1,8 @@
 //! What does a template write? Its nodes and pipelines, run over one entry.
 
-use super::Source;
+use super::constant_pattern::ConstantPattern;
 use super::functions::{Body, Call, Function};
-use super::pipes::ConstantPattern;
+use super::source::Source;
 use super::tree::{Choice, Command, List, Loop, Node, Operand, OperandKind, Pipe, Span, Tree};
 use super::value::{Map, Sink, Value};
 use crate::pattern::GroupRegex;

@@ -109,6 +109,13 @@ const OFFSETS: [(&str, bool, bool, bool); 5] = [
     ("07", false, false, false),
 ];
 
+impl Moment {
+    /// As Go prints a time by itself.
+    pub(super) fn print(&self) -> String {
+        Layout::new("2006-01-02 15:04:05.999999999 -0700 MST").format(self)
+    }
+}
+
 impl<'t> Layout<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         let mut parts = Vec::new();

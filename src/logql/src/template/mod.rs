@@ -3,6 +3,7 @@
 //! A template comes from a query, which may mean harm: how deep it nests, how long it runs and how much it writes is
 //! bounded.
 
+mod constant_pattern;
 mod eval;
 mod float;
 mod functions;
@@ -16,26 +17,15 @@ mod pipes;
 mod printf;
 mod quote;
 mod reads;
+mod source;
 mod tree;
 mod value;
+
+pub use source::Source;
 
 use crate::patterns::Patterns;
 use std::fmt;
 use std::sync::Arc;
-
-/// What a template may ask for.
-pub trait Source {
-    /// The value of a label.
-    fn get(&self, name: &str) -> Option<&str>;
-    /// All labels.
-    fn for_each(&self, each: &mut dyn FnMut(&str, &str));
-    /// The line.
-    fn line(&self) -> &[u8];
-    /// When the entry was logged.
-    fn timestamp_ns(&self) -> i64;
-    /// The time.
-    fn now_ns(&self) -> i64;
-}
 
 /// A template, ready to run. Copies share what they hold.
 #[derive(Clone)]

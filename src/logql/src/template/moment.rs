@@ -1,6 +1,5 @@
 //! When is it, and where? A time with the zone that it prints in.
 
-use super::layout::Layout;
 use chrono::{DateTime, Datelike, FixedOffset, LocalResult, NaiveDateTime, Offset, TimeZone, Timelike, Utc};
 use chrono_tz::{OffsetName, Tz};
 
@@ -143,10 +142,5 @@ impl Moment {
 
     pub(super) fn zone(&self) -> &str {
         &self.zone
-    }
-
-    /// As Go prints a time by itself.
-    pub(super) fn print(&self) -> String {
-        Layout::new("2006-01-02 15:04:05.999999999 -0700 MST").format(self)
     }
 }

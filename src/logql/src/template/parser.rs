@@ -1,8 +1,8 @@
 //! How do the tokens of a template form a tree? (Text and control structures; pipelines are read in `pipes`.)
 
+use super::constant_pattern::ConstantPattern;
 use super::lexer::{Kind, Mistake, Token, tokens};
 use super::literal;
-use super::pipes::ConstantPattern;
 use super::tree::{Choice, List, Loop, Node, Span, Tree};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What does a template consist of, once it is read?
 
+use super::constant_pattern::ConstantPattern;
 use super::functions::Function;
-use super::pipes::ConstantPattern;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use super::super::printf::printf;
 use super::super::quote;
 use super::super::value::{Sink, Value, made};
-use super::{Body, Call, Function, piece};
+use super::call::{Body, Call, Function, piece};
 
 pub(super) const TABLE: &[Function] = &[
     Function { name: "and", least: 1, most: usize::MAX, takes_pattern: false, body: Body::And },

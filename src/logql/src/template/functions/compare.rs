@@ -1,7 +1,7 @@
 //! When are values equal, and which is less? (`eq`, `lt`, ...)
 
 use super::super::value::Value;
-use super::{Call, Function};
+use super::call::{Call, Function};
 use std::cmp::Ordering;
 
 pub(super) const TABLE: &[Function] = &[

@@ -2,7 +2,7 @@
 
 use super::super::quote;
 use super::super::value::{Map, Value, made};
-use super::Function;
+use super::call::Function;
 use crate::pipeline::units::{parse_bytes, parse_duration, seconds};
 use std::rc::Rc;
 

@@ -3,8 +3,8 @@
 
 use super::super::literal;
 use super::super::value::Value;
+use super::call::{Call, Function, wrong_type};
 use super::decimal::Decimal;
-use super::{Call, Function, wrong_type};
 use crate::pipeline::units::parse_float;
 
 pub(super) const TABLE: &[Function] = &[

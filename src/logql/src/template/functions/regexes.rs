@@ -1,8 +1,8 @@
 //! What do the functions with patterns make? (`regexReplaceAll`, `count`, ...)
 
-use super::super::pipes::compile;
+use super::super::constant_pattern::compile;
 use super::super::value::{Sink, Value, made};
-use super::{Call, Function};
+use super::call::{Call, Function};
 use crate::pattern::GroupRegex;
 use regex::bytes::Captures;
 use std::ops::{Deref, Range};

@@ -2,7 +2,7 @@
 
 use super::super::printf::first_runes;
 use super::super::value::{Sink, Value, made};
-use super::{Call, Function, piece};
+use super::call::{Call, Function, piece};
 use memchr::memmem;
 use std::borrow::Cow;
 

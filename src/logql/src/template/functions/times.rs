@@ -4,7 +4,7 @@ use super::super::layout::Layout;
 use super::super::layout_parse::parse;
 use super::super::moment::{Moment, Zone};
 use super::super::value::{Value, made};
-use super::{Call, Function};
+use super::call::{Call, Function};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
