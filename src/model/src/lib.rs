@@ -16,7 +16,7 @@ pub mod tenant;
 pub mod time;
 
 pub use batch::{Batch, BatchBuilder, BatchEntry, BatchStream};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Alarm, Clock, ManualClock, Signal, SystemClock, Tick, Wait, WallTicks, Woke};
 pub use labels::{LabelError, Labels, StreamId};
 pub use limits::{DeletionMode, Limits, TenantLimits};
 pub use memory::{Class as MemoryClass, Exhausted, Lease, MemoryBudget};

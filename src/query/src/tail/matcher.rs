@@ -272,6 +272,10 @@ mod tests {
         fn monotonic_ns(&self) -> i64 {
             self.0.fetch_add(100_000_000, Ordering::Relaxed)
         }
+
+        fn wake_at(&self, monotonic_ns: i64, waker: std::task::Waker) -> strandline_model::Alarm {
+            ManualClock::default().wake_at(monotonic_ns, waker)
+        }
     }
 
     /// How many entries come in each part of a round over so many lines, and whether it ended in time.
