@@ -3,6 +3,7 @@
 //!
 //! `STRANDLINE_FLIPS` sets the number of flips, `STRANDLINE_FLIPS_FIRST` the first of them.
 
+use crate::documents;
 use crate::kill::rounds;
 use crate::ledger::{Key, Language, Meaning, is_whole, labels, line, tenant};
 use crate::sim::{Dice, memory_folder};
@@ -25,6 +26,7 @@ enum Part {
     Manifest,
     Segments,
     Labels,
+    Documents,
 }
 
 /// A store at rest.
@@ -34,6 +36,7 @@ struct Template {
     image: tempfile::TempDir,
     /// What a reader sees.
     lines: BTreeMap<Key, usize>,
+    documents: documents::Contents,
     clock: i64,
 }
 
@@ -92,6 +95,8 @@ fn template() -> Template {
     push(&engine, 14 * 24, clock.now_ns());
     push(&engine, 15 * 24, clock.now_ns());
     engine.log_idle().unwrap();
+    documents::plant(&engine);
+    let documents = documents::read_all(&engine).0;
     let lines = read(&engine).lines;
     assert!(engine.deletes(&tenant()).iter().any(|d| d.processed));
     assert!(engine.deletes(&tenant()).iter().any(|d| !d.processed));
@@ -99,7 +104,8 @@ fn template() -> Template {
     drop(engine);
     disk.crash();
     let file = |path: String| (path.clone(), disk.read_file(&path).unwrap());
-    Template { files: disk.paths().into_iter().map(file).collect(), image, lines, clock: clock.now_ns() }
+    let files = disk.paths().into_iter().map(file).collect();
+    Template { files, image, lines, documents, clock: clock.now_ns() }
 }
 
 /// What a reader of everything gets, and what it is told that it does not get.
@@ -195,11 +201,12 @@ impl Template {
 
     fn flip(&self, seed: u64) -> (Part, Result<Effect, String>) {
         let mut dice = Dice::new(seed);
-        let part = match dice.roll(10) {
+        let part = match dice.roll(11) {
             0..=2 => Part::Log,
             3..=5 => Part::Manifest,
             6..=8 => Part::Segments,
-            _ => Part::Labels,
+            9 => Part::Labels,
+            _ => Part::Documents,
         };
         let disk = self.disk();
         let copy = memory_folder();
@@ -211,6 +218,7 @@ impl Template {
             let folder = match part {
                 Part::Log => "wal/",
                 Part::Manifest => "manifest/",
+                Part::Documents => "documents/",
                 _ => "tenants/",
             };
             let files: Vec<&String> = self.files.keys().filter(|path| path.starts_with(folder)).collect();
@@ -241,6 +249,7 @@ impl Template {
         if !said {
             effect.silently_lost = effect.lost;
         }
+        self.look_at_documents(&engine, &mut effect);
         if effect.lost > 0
             && verified.is_ok_and(|report| report.damage.is_empty() && report.losses.is_empty())
         {
@@ -250,6 +259,15 @@ impl Template {
         let series = engine.series(&tenant(), TimeRange::ALL, &Selector::all()).map_err(|e| e.to_string())?;
         let missing = found.lines.keys().find(|key| !series.iter().any(|s| s.to_string() == key.0));
         missing.map_or(Ok(effect), |key| Err(format!("{} is missing from the label index", key.0)))
+    }
+
+    fn look_at_documents(&self, engine: &Engine, effect: &mut Effect) {
+        let (found, damage) = documents::read_all(engine);
+        let altered = |(key, bytes): &(&_, &_)| self.documents.get(key) != Some(bytes);
+        effect.altered += found.iter().filter(altered).count();
+        let lost = self.documents.keys().filter(|key| !found.contains_key(*key)).count();
+        effect.lost += lost;
+        effect.silently_lost += lost.abs_diff(damage.len());
     }
 }
 
@@ -302,6 +320,9 @@ fn a_flipped_bit_alters_nothing_and_loses_nothing_without_a_word() {
     }
     for (part, (count, sum)) in &sums {
         println!("{count} flips in {part:?}: {sum:?}");
+    }
+    if let Some((count, sum)) = sums.get(&Part::Documents) {
+        assert_eq!(sum.lost as u64, *count, "every bit of a document is covered");
     }
     assert!(
         faults.is_empty(),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use strandline_model::{ManualClock, TenantId, TimeRange};
 use strandline_store::disk::RealDisk;
+use strandline_store::documents::{Collection, Version};
 use strandline_store::engine::{Engine, EngineConfig};
 use strandline_store::segment::Columns;
 
@@ -47,4 +48,26 @@ fn format_1_is_read_whole() {
     assert!(engine.deletes(&tenant).is_empty());
     let format = std::fs::read_to_string(folder.path().join("FORMAT")).unwrap();
     assert_eq!(format, "2\n1 first layout\n2 deletes\n");
+}
+
+/// Documents as the first version wrote them, in a store of format 1, which knew none.
+#[test]
+fn documents_of_version_1_are_read() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+    let folder = tempfile::tempdir().unwrap();
+    copy(&data.join("format-1"), folder.path());
+    copy(&data.join("documents-1"), folder.path());
+    let disk = Arc::new(RealDisk::new(folder.path()).unwrap());
+    let clock = Arc::new(ManualClock::at(1_795_219_300_000_000_000));
+    let (engine, report) = Engine::open(disk, clock, EngineConfig::default()).unwrap();
+    assert!(report.damage.is_empty(), "{report:?}");
+    let read = |collection: Collection, name| {
+        let document = engine.documents().get(&collection, name).unwrap().unwrap();
+        (document.version, String::from_utf8(document.bytes).unwrap())
+    };
+    let tenant = TenantId::new("acme").unwrap();
+    let rules = read(Collection::of_tenant(&tenant, "alert-rules").unwrap(), "disk full / 90%");
+    assert_eq!(rules, (Version(1_795_219_300_000_000_001), "groups: []\n".to_owned()));
+    let checkpoint = read(Collection::of_process("checkpoints").unwrap(), "docker");
+    assert_eq!(checkpoint, (Version(1_795_219_300_000_000_002), "{\"since\": 7}".to_owned()));
 }

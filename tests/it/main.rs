@@ -10,6 +10,7 @@ mod bundle;
 mod circles;
 mod clients;
 mod deletes;
+mod documents;
 mod durability;
 mod flips;
 mod formats;

@@ -3,6 +3,7 @@
 //!
 //! `STRANDLINE_OUTAGE_SEEDS` sets the number of outages, `STRANDLINE_OUTAGE_FIRST` the first of them.
 
+use crate::documents::Promises;
 use crate::kill::rounds;
 use crate::ledger::{Answer, Held, Language, Ledger, Meaning, tenant};
 use crate::sim::{Dice, check_labels, to_the_end};
@@ -22,6 +23,7 @@ struct Store {
     clock: Arc<ManualClock>,
     engine: Arc<Engine>,
     ledger: Ledger,
+    documents: Promises,
 }
 
 impl Store {
@@ -41,7 +43,7 @@ impl Store {
         let opened = Engine::open(Arc::new(disk.clone()), clock.clone() as Arc<dyn Clock>, config);
         let engine = opened.unwrap().0;
         engine.load_labels().unwrap();
-        Self { dice, disk, clock, engine, ledger: Ledger::default() }
+        Self { dice, disk, clock, engine, ledger: Ledger::default(), documents: Promises::default() }
     }
 
     fn push(&mut self) -> bool {
@@ -74,21 +76,28 @@ impl Store {
         let _ = self.engine.log_idle();
     }
 
-    fn step(&mut self) {
-        match self.dice.roll(10) {
+    fn change_document(&mut self) -> Result<bool, String> {
+        self.documents.change(&self.engine, &mut self.dice)
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        match self.dice.roll(11) {
             0..=4 => {
                 self.push();
             }
             5 => self.engine.seal(),
             6 => self.delete(),
+            7 => drop(self.change_document()?),
             _ => self.work(),
         }
         self.clock.advance((self.dice.roll(20) * time::SECOND_NS as u64) as i64);
+        Ok(())
     }
 
     fn check(&self) -> Result<(), String> {
         let held = Held::read(&self.engine)?;
         self.ledger.check(&held, u64::MAX, |_| false)?;
+        self.documents.check(&self.engine)?;
         check_labels(&self.engine, &held, &self.ledger, |_| false)
     }
 
@@ -104,11 +113,11 @@ fn run(seed: u64, outage: impl Fn(&mut Store), over: impl Fn(&Store)) -> Result<
     planted::plant(None);
     let mut store = Store::new(seed);
     for _ in 0..30 {
-        store.step();
+        store.step()?;
     }
     outage(&mut store);
     for _ in 0..10 + store.dice.roll(30) {
-        store.step();
+        store.step()?;
     }
     over(&store);
     store.check()?;
@@ -119,6 +128,9 @@ fn run(seed: u64, outage: impl Fn(&mut Store), over: impl Fn(&Store)) -> Result<
     });
     if !taken {
         return Err("pushes are still refused".to_owned());
+    }
+    if !store.change_document()? {
+        return Err("documents are still refused".to_owned());
     }
     store.engine.seal();
     let until = store.clock.now_ns() + PATIENCE_NS;
@@ -156,6 +168,7 @@ fn run(seed: u64, outage: impl Fn(&mut Store), over: impl Fn(&Store)) -> Result<
     if !report.damage.is_empty() || !report.quarantined.is_empty() || !report.missing.is_empty() {
         return Err(format!("looks like damage: {report:?}"));
     }
+    store.documents.recover(&store.engine)?;
     store.check()
 }
 

@@ -1,5 +1,6 @@
 //! The engine on the simulated disk: crashes at any moment, torn and reordered writes, failing syncs, full disks.
 
+use crate::documents::Promises;
 use crate::ledger::{Answer, Held, Language, Ledger, Meaning, tenant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -49,6 +50,7 @@ struct World {
     last: Option<Batch>,
     /// Numbers of deletes that were taken, with their place in the ledger.
     deletes: Vec<(u64, usize)>,
+    documents: Promises,
     /// Where the label index has its image, in some worlds: sled does not write to the simulated disk.
     _local: Option<tempfile::TempDir>,
 }
@@ -89,6 +91,7 @@ impl World {
             ledger: Ledger::default(),
             last: None,
             deletes: Vec::new(),
+            documents: Promises::default(),
             _local: local,
         }
     }
@@ -113,6 +116,7 @@ impl World {
         let now = self.clock.now_ns();
         let may_be_gone = |ts| age > 0 && Day::of(ts).end_ns() <= now - age;
         self.ledger.check(&held, u64::MAX, may_be_gone)?;
+        self.documents.check(engine)?;
         check_labels(engine, &held, &self.ledger, may_be_gone)
     }
 
@@ -130,7 +134,7 @@ impl World {
 
     /// One random step. Errors are what faults and crashes cause; they are not failures of the test.
     fn step(&mut self, engine: &Engine) -> Result<(), String> {
-        let roll = self.dice.roll(17);
+        let roll = self.dice.roll(19);
         if trace() {
             println!("step {roll}, ops {}", self.disk.ops());
         }
@@ -169,6 +173,13 @@ impl World {
                 }
             }
             15 if !self.disk.is_halted() => return self.check(engine),
+            16 | 17 => {
+                let result = self.documents.change(engine, &mut self.dice);
+                if trace() {
+                    println!("  document: {result:?}");
+                }
+                return result.map(drop);
+            }
             _ => {
                 let _ = engine.log_idle();
                 self.clock.advance((self.dice.roll(6) * time::HOUR_NS as u64) as i64 / 4);
@@ -304,10 +315,13 @@ impl World {
 
     /// Opens the store and reads everything; the label index mostly right away, otherwise when a step comes to it.
     fn start(&mut self) -> Result<Arc<Engine>, String> {
+        // A restart takes time.
+        self.clock.advance(time::SECOND_NS);
         let engine = self.open()?;
         if self.dice.chance(80) {
             engine.load_labels().map_err(|e| e.to_string())?;
         }
+        self.documents.recover(&engine)?;
         self.check(&engine)?;
         Ok(engine)
     }

@@ -13,6 +13,7 @@ use strandline_api::access::{Credentials, Grant};
 use strandline_model::{MemoryBudget, SystemClock};
 use strandline_query::{LabelFilter, LogQlDeletes, QueryConfig};
 use strandline_store::disk::RealDisk;
+use strandline_store::documents::DocumentLimits;
 use strandline_store::engine::{EngineConfig, OpenReport, Retention, StreamRetention, TenantRetention};
 use strandline_store::{Engine, StoreError, SyncMode};
 
@@ -95,6 +96,8 @@ pub fn engine_config(config: &Config, max_open_files: usize) -> Result<EngineCon
         retention: retention(config)?,
         delete_cancel_period_ns: config.deletes.cancel_period.map_or(0, nanoseconds),
         delete_language: Some(Arc::new(LogQlDeletes)),
+        // Bounds of what has no settings of its own.
+        documents: DocumentLimits::default(),
     })
 }
 

@@ -8,6 +8,7 @@ pub use crate::text::fuzzing as text;
 
 use crate::codec::{Codec, Compression, compress};
 use crate::disk::Disk;
+use crate::documents::{self, Collection, Document, Version};
 use crate::error::StoreError;
 use crate::frame::{Payload, Place, put_frame};
 use crate::manifest::{self, DeleteChanges, DeleteRecord, Edit, Manifest, Opened, SegmentId, SegmentMeta};
@@ -126,6 +127,30 @@ pub fn check_manifest(disk: &dyn Disk) -> Result<Option<Vec<SegmentMeta>>, Store
     Ok(manifest::check(disk)?.segments)
 }
 
+/// The document in a file of the process' own kind `k`, by the name `n`.
+pub fn read_document(file: &[u8]) -> Option<Document> {
+    documents::decode(&Collection::of_process("k").ok()?, "n", file).ok()
+}
+
+/// Its file.
+pub fn write_document(document: &Document) -> Vec<u8> {
+    let file = |c: Collection| documents::encode(&c, "n", document.version, &document.bytes);
+    Collection::of_process("k").map(file).unwrap_or_default()
+}
+
+/// The same bytes with magic and checksum put right.
+pub fn seal_document(mut file: Vec<u8>) -> Vec<u8> {
+    documents::seal(&mut file);
+    file
+}
+
+/// Small documents for [`read_document`].
+pub fn document_seeds() -> Vec<Vec<u8>> {
+    [&b""[..], b"a document of some bytes"]
+        .map(|bytes| write_document(&Document { version: Version(7), bytes: bytes.to_vec() }))
+        .to_vec()
+}
+
 /// Small logs for [`frames`].
 pub fn wal_seeds() -> Vec<Vec<u8>> {
     let mut builder = BatchBuilder::new(TenantId::default_tenant(), 0);
@@ -225,6 +250,10 @@ mod tests {
             // A seed has the checksums of packed columns; they are put right.
             let again = segment::take_apart(&sim, "x/s.seg").unwrap();
             assert!(segment::assemble(&again).is_some_and(|again| again == file));
+        }
+        for seed in document_seeds() {
+            let document = read_document(&seed).unwrap();
+            assert_eq!((write_document(&document), seal_document(seed.clone())), (seed.clone(), seed));
         }
         for common in [true, false] {
             let index = text::sample(common).unwrap();

@@ -5,6 +5,7 @@ mod codec;
 mod commit_queue;
 pub mod deletes;
 pub mod disk;
+pub mod documents;
 pub mod engine;
 pub mod error;
 mod format;
@@ -28,6 +29,7 @@ mod wal;
 mod wire;
 
 pub use deletes::{Delete, DeleteFilter, DeleteLanguage};
+pub use documents::{Collection, Document, DocumentError, Documents};
 pub use engine::Lookup;
 pub use engine::{EncodedBatch, Engine, EngineConfig, View};
 pub use error::{Corruption, StoreError};

@@ -87,6 +87,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "manifest" => behind(1, fuzzing::manifest_seeds())
             .chain(fuzzing::manifest_seeds().iter().map(|seed| [&[0][..], &fuzzing::frames(seed)].concat()))
             .collect(),
+        "document" => behind(1, fuzzing::document_seeds()).chain(behind(0, fuzzing::document_seeds())).collect(),
         "segment" => {
             let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(1));
             behind(1, segment::seeds(&disk)).collect()

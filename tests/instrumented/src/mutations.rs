@@ -123,6 +123,50 @@ pub const MUTATIONS: &[Mutation] = &[
             replace: "labels.commit(generation + u64::from(PLANTED));",
         }],
     },
+    // Acknowledge a document whose bytes are not synced.
+    Mutation {
+        name: "document-without-sync",
+        race: false,
+        edits: &[Edit {
+            file: "documents/store.rs",
+            find: "file.write_at(bytes, 0)?;\n            file.sync()",
+            replace: "file.write_at(bytes, 0)?; if PLANTED { return Ok(()); }\n            file.sync()",
+        }],
+    },
+    // Acknowledge a document, or that one is gone, before the names in its folder are synced.
+    Mutation {
+        name: "document-without-folder-sync",
+        race: false,
+        edits: &[Edit {
+            file: "documents/store.rs",
+            find: "let synced = self.disk.sync_dir(&folder.path);",
+            replace: "let synced = if PLANTED { Ok(()) } else { self.disk.sync_dir(&folder.path) };",
+        }],
+    },
+    // Put a document into its place before its bytes are synced.
+    Mutation {
+        name: "document-renamed-before-sync",
+        race: false,
+        edits: &[Edit {
+            file: "documents/store.rs",
+            find: "let written = write();",
+            replace: "if PLANTED { let early = || { let file = disk.create(&temporary)?; \
+                      file.write_at(bytes, 0)?; disk.rename(&temporary, &path)?; file.sync() }; \
+                      early().at(&path)?; self.sync_names(folder, writing)?; \
+                      folder.index.write().entries.insert(name.to_owned(), entry); return Ok(()); } \
+                      let written = write();",
+        }],
+    },
+    // Write a document in place.
+    Mutation {
+        name: "document-in-place",
+        race: false,
+        edits: &[Edit {
+            file: "documents/folder.rs",
+            find: "format!(\"{}/{}\", self.path, temporary_name(name))",
+            replace: "if PLANTED { return self.file(name); } format!(\"{}/{}\", self.path, temporary_name(name))",
+        }],
+    },
     // Take the head before the log is locked: it can be sealed and flushed before the batch gets into it.
     Mutation {
         name: "head-before-log-lock",

@@ -1,6 +1,7 @@
 //! What the engine can be told.
 
 use crate::deletes::DeleteLanguage;
+use crate::documents::DocumentLimits;
 use crate::wal::SyncMode;
 use std::sync::Arc;
 use strandline_model::{Selector, TenantId, time};
@@ -42,6 +43,8 @@ pub struct EngineConfig {
     pub delete_cancel_period_ns: i64,
     /// What the queries of deletes mean; without it none is taken.
     pub delete_language: Option<Arc<dyn DeleteLanguage>>,
+    /// Bounds of small documents.
+    pub documents: DocumentLimits,
 }
 
 impl Default for EngineConfig {
@@ -64,6 +67,7 @@ impl Default for EngineConfig {
             retention: Retention::default(),
             delete_cancel_period_ns: 0,
             delete_language: None,
+            documents: DocumentLimits::default(),
         }
     }
 }

@@ -49,6 +49,7 @@ pub use verify::{VerifyReport, accept_losses, partition_stats, verify};
 
 use crate::deletes::Delete;
 use crate::disk::Disk;
+use crate::documents::Documents;
 use crate::error::StoreError;
 use crate::head::Head;
 use crate::invariant::{self, invariant};
@@ -106,6 +107,8 @@ pub struct Engine {
     losses: Mutex<Losses>,
     /// What failed in the background and is tried again.
     retries: Mutex<Retries>,
+    /// Small state of others; nothing of the log store depends on it.
+    documents: Arc<Documents>,
 }
 
 /// What a reader sees; taken as one, so that an entry is in a head or in a segment and never in neither or both.
@@ -128,6 +131,11 @@ impl Engine {
     /// The clock in use.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// Small documents that other parts keep here: rules, checkpoints, views. Under the same lock of the directory.
+    pub fn documents(&self) -> &Arc<Documents> {
+        &self.documents
     }
 
     fn new_segment_id(&self) -> SegmentId {

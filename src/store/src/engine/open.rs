@@ -9,6 +9,7 @@ use super::retry::Retries;
 use super::{Engine, EngineConfig, State, delete, retain};
 use crate::deletes::Delete;
 use crate::disk::{Disk, read_what_is_readable, replace_file};
+use crate::documents::Documents;
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::format;
 use crate::frame::MAX_SEQUENCE;
@@ -37,7 +38,7 @@ pub struct OpenReport {
     pub removed: usize,
     /// Files set aside in `quarantine/`.
     pub quarantined: Vec<String>,
-    /// Damage to the manifest or the log.
+    /// Damage to the manifest, the log or a document.
     pub damage: Vec<Corruption>,
     /// What the log gave back.
     pub replay: ReplayReport,
@@ -69,6 +70,8 @@ impl Engine {
         let taken: Vec<u64> = deletes.iter().map(|d| d.record().seq).collect();
         let (sealed, active, wal) =
             replay(&disk, &clock, &config, &manifest, &taken, &mut finding, &mut report)?;
+        let (documents, damage) = Documents::open(Arc::clone(&disk), Arc::clone(&clock), config.documents)?;
+        report.damage.extend(damage);
         let losses = finding.losses;
         report.losses = losses.open().map(ToString::to_string).collect();
         tell_metrics(&losses);
@@ -111,6 +114,7 @@ impl Engine {
             observer: OnceLock::new(),
             losses: Mutex::new(losses),
             retries: Mutex::new(Retries::default()),
+            documents: Arc::new(documents),
         });
         Ok((engine, report))
     }

@@ -4,6 +4,7 @@ use super::catalog::{Catalog, OpenSegments, SegmentHandle};
 use super::open::newest_sequence;
 use super::read::PartitionStats;
 use crate::disk::Disk;
+use crate::documents;
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::format;
 use crate::losses::{self, Loss, Losses, Lost};
@@ -26,6 +27,8 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// Frames in the log.
     pub wal_frames: u64,
+    /// Sound documents.
+    pub documents: usize,
     /// Everything that is wrong.
     pub damage: Vec<Corruption>,
     /// What was lost, as a start found, and nobody has accepted.
@@ -63,7 +66,18 @@ pub fn verify(
     }
     note_leftovers(disk.as_ref(), &segments, &mut report)?;
     verify_log(disk.as_ref(), &listed, &losses, &mut report)?;
+    verify_documents(disk.as_ref(), &mut report)?;
     Ok(report)
+}
+
+fn verify_documents(disk: &dyn Disk, report: &mut VerifyReport) -> Result<(), StoreError> {
+    let checked = documents::check(disk)?;
+    report.documents = checked.documents;
+    report.bytes += checked.bytes;
+    report.damage.extend(checked.damage);
+    let note = |path| format!("{path} was left by a write that was cut off; the next start removes it");
+    report.notes.extend(checked.leftovers.into_iter().map(note));
+    Ok(())
 }
 
 fn verify_segment(disk: &Arc<dyn Disk>, meta: &SegmentMeta, report: &mut VerifyReport) {

@@ -1,0 +1,172 @@
+//! What was promised of small documents, and what came back: the checker of the crash tests, as `ledger` is for lines.
+//!
+//! A put or a delete that was acknowledged holds after every crash. One that ended in an error holds or does not, as the
+//! error says; nothing is ever found that was not put.
+
+use crate::sim::Dice;
+use std::collections::{BTreeMap, BTreeSet};
+use strandline_instrumented::documents::{Collection, Document, DocumentError, Documents, Expect, Version};
+use strandline_instrumented::{Engine, StoreError};
+use strandline_model::TenantId;
+
+/// A collection and a name.
+type Key = (usize, usize);
+/// The bytes of a document, or that there is none.
+type Content = Option<Vec<u8>>;
+
+const NAMES: [&str; 3] = ["a", "../b", "ä\n"];
+
+fn collections() -> [Collection; 3] {
+    let tenant = |name| TenantId::new(name).unwrap();
+    [
+        Collection::of_process("checkpoints").unwrap(),
+        Collection::of_tenant(&tenant("t"), "rules").unwrap(),
+        Collection::of_tenant(&tenant("u"), "rules").unwrap(),
+    ]
+}
+
+/// What must be found.
+#[derive(Debug, Default)]
+pub struct Promises {
+    /// What readers see now.
+    now: BTreeMap<Key, Vec<u8>>,
+    /// What a crash may leave, where that is not certain.
+    possible: BTreeMap<Key, BTreeSet<Content>>,
+    highest: Option<Version>,
+    next: u64,
+}
+
+impl Promises {
+    /// One change of one document. Returns whether it was acknowledged.
+    pub fn change(&mut self, engine: &Engine, dice: &mut Dice) -> Result<bool, String> {
+        let key = (dice.roll(3) as usize, dice.roll(3) as usize);
+        let (collection, name) = (&collections()[key.0], NAMES[key.1]);
+        let documents = engine.documents();
+        if dice.chance(25) {
+            let deleted = documents.delete(collection, name, Expect::Anything);
+            self.note(key, None, deleted.map(drop))
+        } else {
+            self.next += 1;
+            // Some of them larger than a disk writes at once.
+            let bytes = format!("{} {}", self.next, "x".repeat(dice.roll(2_000) as usize)).into_bytes();
+            let put = documents.put(collection, name, &bytes, Expect::Anything);
+            if let Ok(version) = &put {
+                if self.highest.is_some_and(|highest| *version <= highest) {
+                    return Err(format!("{version:?} follows {:?}", self.highest));
+                }
+                self.highest = Some(*version);
+            }
+            self.note(key, Some(bytes), put.map(drop))
+        }
+    }
+
+    fn note(
+        &mut self,
+        key: Key,
+        content: Content,
+        result: Result<(), DocumentError>,
+    ) -> Result<bool, String> {
+        let before = self.now.get(&key).cloned();
+        match &result {
+            Ok(()) => drop(self.possible.remove(&key)),
+            Err(DocumentError::Unsynced { .. }) => {
+                let possible = self.possible.entry(key).or_insert_with(|| BTreeSet::from([before]));
+                possible.insert(content.clone());
+            }
+            // Nothing has changed, whatever comes.
+            Err(DocumentError::Store(StoreError::Io { .. })) => return Ok(false),
+            Err(other) => return Err(format!("{other}")),
+        }
+        match content {
+            Some(bytes) => drop(self.now.insert(key, bytes)),
+            None => drop(self.now.remove(&key)),
+        }
+        Ok(result.is_ok())
+    }
+
+    /// Looks what a crash has left, which counts from now on.
+    pub fn recover(&mut self, engine: &Engine) -> Result<(), String> {
+        for (key, possible) in std::mem::take(&mut self.possible) {
+            let found = read(engine.documents(), key)?.map(|document| document.bytes);
+            if !possible.contains(&found) {
+                return Err(format!("document {key:?} is {}", show(found.as_ref())));
+            }
+            match found {
+                Some(bytes) => drop(self.now.insert(key, bytes)),
+                None => drop(self.now.remove(&key)),
+            }
+        }
+        self.check(engine)
+    }
+
+    /// Compares all documents with what readers must see.
+    pub fn check(&self, engine: &Engine) -> Result<(), String> {
+        for (at, collection) in collections().iter().enumerate() {
+            let listed = engine.documents().list(collection, None, usize::MAX).map_err(|e| e.to_string())?;
+            let mut names: Vec<&str> = listed.iter().map(|listed| &*listed.name).collect();
+            for (index, name) in NAMES.iter().enumerate() {
+                let found = read(engine.documents(), (at, index))?;
+                let wanted = self.now.get(&(at, index));
+                if found.as_ref().map(|document| &document.bytes) != wanted {
+                    let found = found.map(|document| document.bytes);
+                    return Err(format!(
+                        "document {name:?} of {collection} is {}, not {}",
+                        show(found.as_ref()),
+                        show(wanted)
+                    ));
+                }
+                let known = listed.iter().find(|listed| listed.name == *name);
+                let versions = (found.map(|document| Ok(document.version)), known.map(|l| l.version.clone()));
+                if versions.0 != versions.1 {
+                    return Err(format!("document {name:?} of {collection} is listed as {versions:?}"));
+                }
+                names.retain(|listed| listed != name);
+            }
+            if !names.is_empty() {
+                return Err(format!("{names:?} were never put into {collection}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(documents: &Documents, key: Key) -> Result<Option<Document>, String> {
+    documents.get(&collections()[key.0], NAMES[key.1]).map_err(|e| e.to_string())
+}
+
+fn show(content: Option<&Vec<u8>>) -> String {
+    content.map_or("not there".to_owned(), |bytes| {
+        let begin: Vec<u8> = bytes.iter().take_while(|b| **b != b' ').copied().collect();
+        format!("{} ({} bytes)", String::from_utf8_lossy(&begin), bytes.len())
+    })
+}
+
+/// Puts some documents into a store, for tests that damage them.
+pub fn plant(engine: &Engine) {
+    for (at, collection) in collections().iter().enumerate() {
+        for (index, name) in NAMES.iter().enumerate() {
+            let bytes = format!("document {at} {index} {}", "of some length ".repeat(20 * index));
+            engine.documents().put(collection, name, bytes.as_bytes(), Expect::Absent).unwrap();
+        }
+    }
+}
+
+/// Bytes of documents, by collection and name.
+pub type Contents = BTreeMap<(String, String), Vec<u8>>;
+
+/// Every document that can be read, and what is said of the others.
+pub fn read_all(engine: &Engine) -> (Contents, Vec<String>) {
+    let (mut found, mut damage) = (Contents::new(), Vec::new());
+    for collection in collections() {
+        for name in NAMES {
+            match engine.documents().get(&collection, name) {
+                Ok(Some(document)) => {
+                    found.insert((collection.to_string(), name.to_owned()), document.bytes);
+                }
+                Ok(None) => {}
+                Err(error) => damage.push(error.to_string()),
+            }
+        }
+    }
+    (found, damage)
+}
