@@ -10,7 +10,7 @@ use crate::storage::{LookupResult, Selection, Storage};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use strandline_model::{Labels, Selector, TimeRange};
-use strandline_store::{Found, LookupError, LookupLimits};
+use strandline_store::{LookupAnswer, LookupError, LookupLimits};
 
 /// What an item of an answer takes beside its bytes.
 pub(crate) const ITEM_BYTES: usize = 48;
@@ -52,7 +52,7 @@ impl<'a> Looking<'a> {
         let limits = LookupLimits { stop: &stop, max_bytes: max.saturating_sub(self.bytes) };
         let storage = self.engine.storage();
         let streams = Selection { tenant: &part.tenant, range: self.range, selector: &part.selector, limits };
-        let Found { found, unread } = ask(storage, streams).map_err(|error| match error {
+        let LookupAnswer { found, unread } = ask(storage, streams).map_err(|error| match error {
             LookupError::Stopped => self.slot.check().err().unwrap_or(QueryError::TimedOut),
             LookupError::TooLarge(_) => QueryError::TooLarge(max),
         })?;

@@ -56,8 +56,9 @@ impl Delete {
         &self.record
     }
 
-    /// Why the query is not understood any more, if so: it was, when it came in. Such a delete hides nothing, since
-    /// nobody knows what, and answers that it could matter to say so.
+    /// Why the query of this delete cannot be compiled, if so. It could be when the delete was requested, but a later version
+    /// of the program may read the language differently. Nobody can say then which lines are meant, so the delete hides and
+    /// removes nothing, and each answer over its time carries a warning until the delete is cancelled.
     pub fn misunderstood(&self) -> Option<&str> {
         self.filter.as_ref().err().map(String::as_str)
     }

@@ -51,9 +51,9 @@ impl Payload {
     }
 }
 
-/// Where a frame stands in the order of things.
+/// Where a frame stands in its log: in which file, as which frame, and what was durable when it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) epoch: u64,
     pub(crate) seq: u64,
     /// First sequence of the process that wrote the frame: it vouches for no earlier ones, of which some may never
@@ -65,7 +65,7 @@ pub(crate) struct Place {
 /// A frame as read back; the checksum held.
 #[derive(Debug)]
 pub(crate) struct Frame<'a> {
-    pub(crate) place: Place,
+    pub(crate) position: Position,
     pub(crate) kind: u8,
     pub(crate) codec: Codec,
     pub(crate) raw_len: u32,
@@ -117,13 +117,13 @@ fn apply_mask(payload: &mut [u8], mask: [u8; 4]) {
 }
 
 /// Appends the frame, padded, to `out`.
-pub(crate) fn put_frame(out: &mut Vec<u8>, place: Place, payload: &Payload) {
+pub(crate) fn put_frame(out: &mut Vec<u8>, position: Position, payload: &Payload) {
     let start = out.len();
     invariant!(start.is_multiple_of(ALIGN), "a frame begins at {start}");
     invariant!(payload.stored.len() <= MAX_PAYLOAD, "a payload of {} bytes", payload.stored.len());
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0; 4]);
-    for n in [place.epoch, place.seq, place.base, place.durable] {
+    for n in [position.epoch, position.seq, position.base, position.durable] {
         out.extend_from_slice(&n.to_le_bytes());
     }
     out.extend_from_slice(&(payload.stored.len() as u32).to_le_bytes());
@@ -145,7 +145,7 @@ pub(crate) fn put_frame(out: &mut Vec<u8>, place: Place, payload: &Payload) {
 
 /// What stands at the front of `bytes`.
 #[derive(Debug)]
-pub(crate) enum Found<'a> {
+pub(crate) enum FrameRead<'a> {
     /// A whole frame.
     Frame(Frame<'a>),
     /// Nothing was ever written here (or zeros).
@@ -155,14 +155,14 @@ pub(crate) enum Found<'a> {
 }
 
 /// Reads the frame at the front of `bytes`.
-pub(crate) fn read_frame(bytes: &[u8]) -> Found<'_> {
+pub(crate) fn read_frame(bytes: &[u8]) -> FrameRead<'_> {
     let Some(header) = bytes.first_chunk::<HEADER>() else {
-        return if bytes.iter().all(|b| *b == 0) { Found::Nothing } else { Found::Damaged };
+        return if bytes.iter().all(|b| *b == 0) { FrameRead::Nothing } else { FrameRead::Damaged };
     };
     if header.iter().all(|b| *b == 0) {
-        return Found::Nothing;
+        return FrameRead::Nothing;
     }
-    parse(header, bytes).map_or(Found::Damaged, Found::Frame)
+    parse(header, bytes).map_or(FrameRead::Damaged, FrameRead::Frame)
 }
 
 fn parse<'a>(header: &[u8; HEADER], bytes: &'a [u8]) -> Option<Frame<'a>> {
@@ -179,12 +179,12 @@ fn parse<'a>(header: &[u8; HEADER], bytes: &'a [u8]) -> Option<Frame<'a>> {
     if crc32c(checked) != crc {
         return None;
     }
-    let place = Place { epoch: u64_at(8)?, seq: u64_at(16)?, base: u64_at(24)?, durable: u64_at(32)? };
-    if place.seq.max(place.base).max(place.durable) > MAX_SEQUENCE {
+    let position = Position { epoch: u64_at(8)?, seq: u64_at(16)?, base: u64_at(24)?, durable: u64_at(32)? };
+    if position.seq.max(position.base).max(position.durable) > MAX_SEQUENCE {
         return None;
     }
     Some(Frame {
-        place,
+        position,
         kind: header[48],
         codec: Codec::from_byte(header[49])?,
         raw_len,
@@ -201,7 +201,7 @@ mod tests {
     fn framed(stored: Vec<u8>) -> Vec<u8> {
         let payload = Payload { kind: 1, codec: Codec::Raw, raw_len: stored.len() as u32, stored };
         let mut out = Vec::new();
-        put_frame(&mut out, Place { epoch: 1, seq: 2, base: 1, durable: 1 }, &payload);
+        put_frame(&mut out, Position { epoch: 1, seq: 2, base: 1, durable: 1 }, &payload);
         out
     }
 
@@ -211,7 +211,7 @@ mod tests {
 
     fn read(bytes: &[u8]) -> Option<Vec<u8>> {
         match read_frame(bytes) {
-            Found::Frame(frame) => frame.raw(),
+            FrameRead::Frame(frame) => frame.raw(),
             _ => None,
         }
     }
@@ -248,8 +248,8 @@ mod tests {
             at in proptest::collection::vec(0usize..8, 0..4),
         ) {
             for at in at {
-                let place = at * ALIGN + ALIGN - HEADER;
-                if let Some(slot) = stored.get_mut(place..place + 4) {
+                let position = at * ALIGN + ALIGN - HEADER;
+                if let Some(slot) = stored.get_mut(position..position + 4) {
                     slot.copy_from_slice(&MAGIC);
                 }
             }

@@ -1,4 +1,4 @@
-//! Which doors do the fuzz targets of `tests/fuzz` need into the readers of the disk formats?
+//! What of the readers of the disk formats do the fuzz targets of `tests/fuzz` call?
 //!
 //! Not part of the store: only there with the feature `fuzzing`. Nothing here reads by itself; it puts bytes together
 //! whose checksums hold, so that what lies behind these is reached, and calls what the engine calls.
@@ -10,7 +10,7 @@ use crate::codec::{Codec, Compression, compress};
 use crate::disk::Disk;
 use crate::documents::{self, Collection, Document, Version};
 use crate::error::StoreError;
-use crate::frame::{Payload, Place, put_frame};
+use crate::frame::{Payload, Position, put_frame};
 use crate::manifest::{self, DeleteChanges, DeleteRecord, Edit, Manifest, Opened, SegmentId, SegmentMeta};
 use crate::wal::{self, ReplayReport};
 use crate::wire::{Reader, put_bytes, put_varint};
@@ -46,7 +46,7 @@ fn frame(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Option<()> {
         out.extend_from_slice(reader.bytes()?);
         return Some(());
     }
-    let place = Place {
+    let position = Position {
         epoch: reader.varint()?,
         seq: reader.varint()?,
         base: reader.varint()?,
@@ -63,13 +63,13 @@ fn frame(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Option<()> {
             Payload { kind, codec, raw_len: bytes.len() as u32, stored }
         }
     };
-    put_frame(out, place, &payload);
+    put_frame(out, position, &payload);
     Some(())
 }
 
-fn put_item(out: &mut Vec<u8>, place: [u64; 4], kind: u8, raw: &[u8]) {
+fn put_item(out: &mut Vec<u8>, position: [u64; 4], kind: u8, raw: &[u8]) {
     out.push(PACKED);
-    place.into_iter().for_each(|n| put_varint(out, n));
+    position.into_iter().for_each(|n| put_varint(out, n));
     out.push(kind);
     put_varint(out, 0);
     put_bytes(out, raw);

@@ -56,7 +56,7 @@ pub struct UnreadSegment {
 
 /// The answer of a lookup.
 #[derive(Debug, Default)]
-pub struct Found<T> {
+pub struct LookupAnswer<T> {
     /// What was found.
     pub found: T,
     /// What could not be looked at: streams that only these segments hold may be missing.

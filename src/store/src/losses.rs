@@ -4,8 +4,8 @@
 use crate::codec::{Compression, compress};
 use crate::disk::{Disk, is_medium_error, read_all, replace_file};
 use crate::error::{AtPath, StoreError};
-use crate::frame::{Found, Payload, Place, put_frame, read_frame};
-use crate::runs::Runs;
+use crate::frame::{FrameRead, Payload, Position, put_frame, read_frame};
+use crate::sequences::Sequences;
 use crate::wire::{Reader, put_bytes, put_signed, put_varint};
 use std::fmt;
 use std::io;
@@ -35,7 +35,7 @@ pub struct Loss {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lost {
     /// Acknowledged pushes, by their sequences in the log. Nobody knows whose lines and which times they held.
-    Pushes(Runs),
+    Pushes(Sequences),
     /// The manifest and its copy: with them the deletes that were pending, so that deleted lines may be seen again.
     Deletes,
     /// A segment that no manifest listed any more and that could not be read.
@@ -110,7 +110,7 @@ impl Losses {
             Err(e) => return Err(e).at(PATH),
         };
         let decoded = match read_frame(&bytes) {
-            Found::Frame(frame) if frame.kind == KIND_LOSSES => frame.raw().as_deref().and_then(decode),
+            FrameRead::Frame(frame) if frame.kind == KIND_LOSSES => frame.raw().as_deref().and_then(decode),
             _ => None,
         };
         Ok(decoded.map(|list| Self { list }))
@@ -125,7 +125,7 @@ impl Losses {
         let codec = compress(&mut stored, &raw, Compression::Zstd(1));
         let payload = Payload { kind: KIND_LOSSES, codec, raw_len: raw.len() as u32, stored };
         let mut frame = Vec::new();
-        put_frame(&mut frame, Place { epoch: 0, seq: 0, base: 0, durable: 0 }, &payload);
+        put_frame(&mut frame, Position { epoch: 0, seq: 0, base: 0, durable: 0 }, &payload);
         replace_file(disk, PATH, &frame).at(PATH)
     }
 
@@ -192,8 +192,8 @@ impl Losses {
     }
 
     /// Sequences of the log that are known to be lost.
-    pub(crate) fn pushes(&self) -> Runs {
-        let mut all = Runs::default();
+    pub(crate) fn pushes(&self) -> Sequences {
+        let mut all = Sequences::default();
         for loss in &self.list {
             if let Lost::Pushes(runs) = &loss.what {
                 runs.iter().for_each(|(from, to)| all.add(from, to));
@@ -242,7 +242,7 @@ fn decode(bytes: &[u8]) -> Option<Vec<Loss>> {
         let (found_ns, accepted) = (reader.signed()?, reader.byte()? != 0);
         let what = match reader.byte()? {
             0 => Lost::Unknown,
-            1 => Lost::Pushes(Runs::decode(&mut reader)?),
+            1 => Lost::Pushes(Sequences::decode(&mut reader)?),
             2 => Lost::Deletes,
             3 => Lost::Segment {
                 tenant: TenantId::new(reader.text()?).ok()?,
@@ -264,7 +264,7 @@ mod tests {
 
     fn listed() -> Losses {
         let mut losses = Losses::default();
-        let mut runs = Runs::default();
+        let mut runs = Sequences::default();
         runs.add(3, 7);
         runs.add(12, 12);
         losses.note(5, Lost::Pushes(runs));
@@ -317,7 +317,7 @@ mod tests {
         let mut losses = Losses::default();
         let tenant = TenantId::new("t").unwrap();
         losses.note(1, Lost::Deletes);
-        let mut runs = Runs::default();
+        let mut runs = Sequences::default();
         runs.add(3, 7);
         losses.note(2, Lost::Pushes(runs));
         for n in 0..MAX_LOSSES + 50 {
@@ -334,7 +334,7 @@ mod tests {
     fn sequences_that_are_known_to_be_lost_stay_known() {
         let mut losses = Losses::default();
         for n in 0..MAX_LOSSES as u64 * 2 {
-            let mut runs = Runs::default();
+            let mut runs = Sequences::default();
             runs.add(n * 10, n * 10);
             losses.note(1, Lost::Pushes(runs));
             if n == 50 {

@@ -37,8 +37,9 @@ struct Shared {
     queue: Mutex<CommitQueue>,
     /// Signalled when a batch waits, a head was flushed or the runtime stops.
     arrived: Condvar,
-    /// Guards nothing but the two signals below.
-    turns: Mutex<()>,
+    /// Held by who waits for one of the two signals below, from the look at the state until the wait, and by who gives it: so
+    /// no signal falls between the two. It holds no data; what is looked at has locks of its own.
+    signals: Mutex<()>,
     /// A head was sealed.
     sealed: Condvar,
     /// A head was flushed: there is room again.
@@ -47,8 +48,8 @@ struct Shared {
     poisoned: AtomicBool,
 }
 
-/// What the committer finds.
-enum Found {
+/// What the committer does next.
+enum Step {
     Work(Next),
     /// Nothing, but something has changed: look again.
     Change,
@@ -71,7 +72,7 @@ impl Runtime {
             engine,
             queue: Mutex::default(),
             arrived: Condvar::new(),
-            turns: Mutex::new(()),
+            signals: Mutex::new(()),
             sealed: Condvar::new(),
             flushed: Condvar::new(),
             stopping: AtomicBool::new(false),
@@ -146,20 +147,20 @@ impl Shared {
     }
 
     fn notify_sealed(&self) {
-        let _turn = self.turns.lock();
+        let _guard = self.signals.lock();
         self.sealed.notify_all();
     }
 
     fn notify_flushed(&self) {
-        let turn = self.turns.lock();
+        let guard = self.signals.lock();
         self.flushed.notify_all();
-        drop(turn);
+        drop(guard);
         let _queue = self.queue.lock();
         self.arrived.notify_one();
     }
 
     /// What the committer does next; waits a moment when there is nothing.
-    fn find(&self) -> Found {
+    fn find(&self) -> Step {
         let mut queue = self.queue.lock();
         // With the queue locked: room that a flush makes after this look is told while this thread waits.
         let heads = Heads {
@@ -168,13 +169,13 @@ impl Shared {
             has_sealed: self.engine.has_sealed(),
         };
         if let Some(next) = queue.next(heads, self.engine.clock().monotonic_ns()) {
-            return Found::Work(next);
+            return Step::Work(next);
         }
         if queue.is_closed() && queue.is_empty() {
-            return Found::End;
+            return Step::End;
         }
         let waited = self.arrived.wait_for(&mut queue, IDLE_TICK);
-        if waited.timed_out() { Found::Idleness } else { Found::Change }
+        if waited.timed_out() { Step::Idleness } else { Step::Change }
     }
 
     fn commit(&self, Group { batches, dones, .. }: Group) {
@@ -205,15 +206,15 @@ fn commit_loop(shared: &Shared) {
     let mut last_mark = last_sync;
     loop {
         match shared.find() {
-            Found::End => break,
-            Found::Change => continue,
+            Step::End => break,
+            Step::Change => continue,
             // No push waits for this: a failure that lasts is met, and told, by the next group.
-            Found::Idleness => drop(engine.log_idle()),
-            Found::Work(Next::Refuse(group)) => shared.refuse(group, StoreError::Busy),
-            Found::Work(Next::Commit(group)) if shared.poisoned.load(Ordering::Relaxed) => {
+            Step::Idleness => drop(engine.log_idle()),
+            Step::Work(Next::Refuse(group)) => shared.refuse(group, StoreError::Busy),
+            Step::Work(Next::Commit(group)) if shared.poisoned.load(Ordering::Relaxed) => {
                 shared.refuse(group, StoreError::Poisoned);
             }
-            Found::Work(Next::Commit(group)) => {
+            Step::Work(Next::Commit(group)) => {
                 shared.commit(group);
                 if engine.has_sealed() {
                     shared.notify_sealed();
@@ -245,9 +246,9 @@ fn flush_loop(shared: &Shared) {
         match catch_unwind(AssertUnwindSafe(|| shared.engine.flush_one())) {
             Ok(Ok(true)) => shared.notify_flushed(),
             Ok(Ok(false)) => {
-                let mut turn = shared.turns.lock();
+                let mut guard = shared.signals.lock();
                 if !shared.engine.has_sealed() && !shared.stopping() {
-                    shared.sealed.wait_for(&mut turn, FLUSH_TICK);
+                    shared.sealed.wait_for(&mut guard, FLUSH_TICK);
                 }
             }
             Ok(Err(error)) => {
@@ -255,8 +256,8 @@ fn flush_loop(shared: &Shared) {
                 metrics::counter!("strandline_flush_errors_total").increment(1);
                 // Pushes go on to seal heads: these signals are no reason to try at once.
                 while !shared.engine.may_flush() && !shared.stopping() {
-                    let mut turn = shared.turns.lock();
-                    shared.sealed.wait_for(&mut turn, RETRY);
+                    let mut guard = shared.signals.lock();
+                    shared.sealed.wait_for(&mut guard, RETRY);
                 }
             }
             Err(_) => std::thread::sleep(RETRY),
@@ -271,9 +272,9 @@ fn load_labels_loop(shared: &Shared) {
         if shared.engine.label_load_is_due() {
             shared.engine.load_labels_until(&|| shared.stopping());
         }
-        let mut turn = shared.turns.lock();
+        let mut guard = shared.signals.lock();
         if !shared.stopping() {
-            shared.flushed.wait_for(&mut turn, COMPACTION_TICK);
+            shared.flushed.wait_for(&mut guard, COMPACTION_TICK);
         }
     }
 }
@@ -324,9 +325,9 @@ fn compaction_loop(shared: &Shared) {
                 engine.note_background_panic();
             }
         }
-        let mut turn = shared.turns.lock();
+        let mut guard = shared.signals.lock();
         if !shared.stopping() {
-            shared.flushed.wait_for(&mut turn, COMPACTION_TICK);
+            shared.flushed.wait_for(&mut guard, COMPACTION_TICK);
         }
     }
 }

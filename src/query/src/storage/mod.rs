@@ -12,7 +12,7 @@ use std::sync::Arc;
 use strandline_model::{Clock, Labels, Selector, TenantId, TimeRange};
 use strandline_store::engine::{CommitObserver, DeleteError, LabelSets};
 use strandline_store::head::{Head, HeadRows};
-use strandline_store::{DeleteRecord, Found, LookupError, LookupLimits, View};
+use strandline_store::{DeleteRecord, LookupAnswer, LookupError, LookupLimits, View};
 
 /// Streams that a lookup is about.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ pub struct Selection<'a> {
 }
 
 /// The answer of a lookup, with the segments that it could not look at; or why there is none.
-pub type LookupResult<T> = Result<Found<T>, LookupError>;
+pub type LookupResult<T> = Result<LookupAnswer<T>, LookupError>;
 
 /// Where entries are found. Safe to be asked by many threads at once; what it returns stays readable whatever is written,
 /// merged or removed meanwhile.

@@ -13,7 +13,7 @@ use strandline_simdisk::SimDisk;
 use strandline_store::disk::{Disk, read_all};
 use strandline_store::engine::{CommitObserver, DeleteError, LabelSets, SegmentFolder, SegmentHandle};
 use strandline_store::head::{Head, HeadRows};
-use strandline_store::{DeleteRecord, Engine, Found, LookupError, SegmentMeta, UnreadSegment, View};
+use strandline_store::{DeleteRecord, Engine, LookupAnswer, LookupError, SegmentMeta, UnreadSegment, View};
 
 /// An engine, and segments that are not in it any more.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Tiers {
         found: LookupResult<T>,
         mut add: impl FnMut(&mut T, &Labels),
     ) -> LookupResult<T> {
-        let Found { mut found, mut unread } = found?;
+        let LookupAnswer { mut found, mut unread } = found?;
         for segment in self.archived(streams.tenant, streams.range) {
             if (streams.limits.stop)() {
                 return Err(LookupError::Stopped);
@@ -46,7 +46,7 @@ impl Tiers {
             let read = segment.open().and_then(|s| s.selected_between((0, u32::MAX), streams.selector, each));
             unread.extend(read.err().map(|error| UnreadSegment { segment, error }));
         }
-        Ok(Found { found, unread })
+        Ok(LookupAnswer { found, unread })
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Paths are relative to the data directory, `/`-separated. What is durable when: bytes of a file after
 //! [`DiskFile::sync`] returned; names (create, rename, remove) after [`Disk::sync_dir`] of their folder returned.
-//! Nothing else is, and nothing is ordered by itself (`reference/reliability.md` 3.3).
+//! Nothing else is, and nothing is ordered by itself: file systems write unsynced bytes and names back in any order, and a
+//! power cut keeps any part of them.
 
 mod open_files;
 mod real;

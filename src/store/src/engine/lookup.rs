@@ -3,7 +3,7 @@
 
 use super::{Engine, SegmentHandle, State};
 use crate::error::StoreError;
-use crate::lookup::{Found, LookupError, LookupLimits, Meter, UnreadSegment};
+use crate::lookup::{LookupAnswer, LookupError, LookupLimits, Meter, UnreadSegment};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use strandline_model::{Day, Labels, Selector, TenantId, TimeRange};
@@ -38,7 +38,7 @@ pub type LabelSets = BTreeMap<String, BTreeSet<String>>;
 
 impl Lookup<'_> {
     /// Names of the labels that the streams have (to the day).
-    pub fn label_names(&self) -> Result<Found<BTreeSet<String>>, LookupError> {
+    pub fn label_names(&self) -> Result<LookupAnswer<BTreeSet<String>>, LookupError> {
         let add = |names: &mut BTreeSet<String>, labels: &Labels, meter: &Meter<'_>| {
             labels.iter().try_for_each(|(name, _)| add_text(names, name, meter))
         };
@@ -50,7 +50,7 @@ impl Lookup<'_> {
     }
 
     /// Values of the label `name` that the streams have (to the day).
-    pub fn label_values(&self, name: &str) -> Result<Found<BTreeSet<String>>, LookupError> {
+    pub fn label_values(&self, name: &str) -> Result<LookupAnswer<BTreeSet<String>>, LookupError> {
         let add = |values: &mut BTreeSet<String>, labels: &Labels, meter: &Meter<'_>| {
             labels.get(name).map_or(Ok(()), |value| add_text(values, value, meter))
         };
@@ -62,7 +62,7 @@ impl Lookup<'_> {
     }
 
     /// All labels that the streams have (to the day): the values of each name.
-    pub fn label_sets(&self) -> Result<Found<LabelSets>, LookupError> {
+    pub fn label_sets(&self) -> Result<LookupAnswer<LabelSets>, LookupError> {
         let add = |sets: &mut LabelSets, labels: &Labels, meter: &Meter<'_>| {
             for (name, value) in labels.iter() {
                 match sets.get_mut(name) {
@@ -88,7 +88,7 @@ impl Lookup<'_> {
 
     /// The streams that have entries in the range, to the time bounds of each stream in each segment: a stream whose
     /// entries in a segment lie before and behind the range, with none inside, is among them.
-    pub fn series(&self) -> Result<Found<BTreeSet<Labels>>, LookupError> {
+    pub fn series(&self) -> Result<LookupAnswer<BTreeSet<Labels>>, LookupError> {
         let indexed = |meter: &Meter<'_>, state: &State, unread: &mut Vec<UnreadSegment>| {
             let Some(index) = self.engine.complete_labels() else { return Ok(None) };
             let streams = |range| index.streams(self.tenant, Some(range), self.selector, usize::MAX, meter);
@@ -145,12 +145,12 @@ impl Lookup<'_> {
         head_range: TimeRange,
         add: impl Fn(&mut T, &Labels, &Meter<'_>) -> Result<(), LookupError>,
         indexed: impl FnOnce(&Meter<'_>, &State, &mut Vec<UnreadSegment>) -> Result<Option<T>, LookupError>,
-    ) -> Result<Found<T>, LookupError> {
+    ) -> Result<LookupAnswer<T>, LookupError> {
         let meter = Meter::new(self.limits);
         meter.check()?;
         // Before the index is asked: what a flush takes out of a head is in the index by then.
         let state = self.engine.state.read().clone();
-        let mut answer = Found::default();
+        let mut answer = LookupAnswer::default();
         match indexed(&meter, &state, &mut answer.unread)? {
             Some(found) => answer.found = found,
             None => {

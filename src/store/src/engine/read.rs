@@ -6,7 +6,7 @@ use crate::deletes::{self, Delete, Hiding};
 use crate::error::StoreError;
 use crate::head::{Head, HeadRows};
 use crate::invariant::invariant;
-use crate::lookup::{Found, LookupError, LookupLimits};
+use crate::lookup::{LookupAnswer, LookupError, LookupLimits};
 use crate::losses::Loss;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -158,7 +158,7 @@ impl Engine {
 }
 
 /// Without bounds no lookup ends early.
-fn unbounded<T>(answer: Result<Found<T>, LookupError>) -> Result<T, StoreError> {
+fn unbounded<T>(answer: Result<LookupAnswer<T>, LookupError>) -> Result<T, StoreError> {
     answer.map(|answer| answer.found).map_err(|_| StoreError::Stopping)
 }
 

@@ -33,7 +33,7 @@ pub struct Head {
     /// Streams of which such a segment has nothing, since others had all their rows.
     left_out: Mutex<BTreeMap<(TenantId, Day), LeftOut>>,
     /// Whether their folders were synced. From then on they stay, for a manifest edit that was reported as failed can
-    /// be on the disk (simulated seed 5932).
+    /// be on the disk.
     names_durable: AtomicBool,
     /// Segments of earlier attempts that were removed again. A power cut can bring them back, so their successors say
     /// that they replace them.

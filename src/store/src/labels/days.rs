@@ -7,18 +7,18 @@ pub(super) enum Days {
     #[default]
     None,
     /// The usual case costs no allocation.
-    One(Run),
+    One(DayRange),
     /// Two runs or more, ascending, with a gap between each two.
     #[expect(clippy::box_collection, reason = "a stream's days take 16 bytes instead of 24")]
-    Many(Box<Vec<Run>>),
+    Many(Box<Vec<DayRange>>),
 }
 
 /// First and last day of a run.
-pub(super) type Run = (i32, i32);
+pub(super) type DayRange = (i32, i32);
 
 impl Days {
     /// The runs, ascending.
-    pub(super) fn runs(&self) -> &[Run] {
+    pub(super) fn runs(&self) -> &[DayRange] {
         match self {
             Self::None => &[],
             Self::One(run) => std::slice::from_ref(run),
@@ -27,13 +27,13 @@ impl Days {
     }
 
     /// The set of these runs; `None` when they are not ascending with gaps between them.
-    pub(super) fn from_runs(runs: Vec<Run>) -> Option<Self> {
+    pub(super) fn from_runs(runs: Vec<DayRange>) -> Option<Self> {
         let each_holds = runs.iter().all(|(first, last)| first <= last);
         let apart = runs.windows(2).all(|two| matches!(two, [a, b] if a.1.saturating_add(1) < b.0));
         (each_holds && apart).then(|| Self::of(runs))
     }
 
-    fn of(runs: Vec<Run>) -> Self {
+    fn of(runs: Vec<DayRange>) -> Self {
         match runs.as_slice() {
             [] => Self::None,
             [one] => Self::One(*one),
@@ -56,7 +56,7 @@ impl Days {
             return false;
         }
         let (mut first, mut last) = (day, day);
-        let mut runs: Vec<Run> = Vec::with_capacity(self.runs().len() + 1);
+        let mut runs: Vec<DayRange> = Vec::with_capacity(self.runs().len() + 1);
         for run in self.runs() {
             match *run {
                 (a, b) if b.saturating_add(1) == day => first = a.min(b),
@@ -74,7 +74,7 @@ impl Days {
         if !self.overlap(day, day) {
             return false;
         }
-        let mut runs: Vec<Run> = Vec::with_capacity(self.runs().len() + 1);
+        let mut runs: Vec<DayRange> = Vec::with_capacity(self.runs().len() + 1);
         for &(first, last) in self.runs() {
             if day < first || last < day {
                 runs.push((first, last));
@@ -94,7 +94,7 @@ impl Days {
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         match self {
-            Self::Many(runs) => size_of::<Vec<Run>>() + runs.capacity() * size_of::<Run>(),
+            Self::Many(runs) => size_of::<Vec<DayRange>>() + runs.capacity() * size_of::<DayRange>(),
             _ => 0,
         }
     }

@@ -13,7 +13,7 @@
 //! That the bytes are the right ones is the image's affair ([`super::image`]); here nothing may panic on wrong ones.
 
 use super::catalogue::{Catalogue, Sizes};
-use super::days::{Days, Run};
+use super::days::{DayRange, Days};
 use crate::invariant::invariant;
 use std::collections::{BTreeSet, HashMap};
 use strandline_model::labels::is_label_name;
@@ -185,7 +185,7 @@ impl Unpacker {
         let mut firsts = firsts.into_iter();
         let mut days = Vec::with_capacity(n_streams);
         for count in counts {
-            let runs: Option<Vec<Run>> =
+            let runs: Option<Vec<DayRange>> =
                 firsts.by_ref().take(count).map(|first| take_run(&mut rest, first)).collect();
             days.push(runs.and_then(Days::from_runs).ok_or(BadPage)?);
         }
@@ -202,7 +202,7 @@ fn take_text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, BadPage> {
     take_slice(rest).and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(BadPage)
 }
 
-fn take_run(rest: &mut &[u8], first: i32) -> Option<Run> {
+fn take_run(rest: &mut &[u8], first: i32) -> Option<DayRange> {
     let more = i64::try_from(take_varint(rest)?).ok()?;
     Some((first, i32::try_from(i64::from(first).checked_add(more)?).ok()?))
 }

@@ -1,13 +1,13 @@
 //! The manifest's files: appending edits, replacing them by a snapshot. Each file stands twice, in two folders, with the
 //! same bytes: one damage does not lose what was deleted, nor which segments count.
 
-use super::read::{self, Found};
+use super::read::{self, Newest};
 use super::state::State;
 use super::{COPY_DIR, DIR, Deletes, Edit, SegmentId, SegmentMeta};
 use crate::codec::{Codec, Compression, compress};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AtPath, Corruption, StoreError};
-use crate::frame::{Payload, Place, padded, put_frame};
+use crate::frame::{Payload, Position, padded, put_frame};
 use crate::invariant::invariant;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -51,9 +51,9 @@ impl Manifest {
         keep: &mut dyn FnMut(&Corruption),
     ) -> Result<Opened, StoreError> {
         let (number, state, damage, notes) = match read::newest(disk.as_ref())? {
-            Found::Nothing => return Ok(Opened::Missing),
-            Found::Damaged(damage) => return Ok(Opened::Damaged(damage)),
-            Found::Sound { number, state, damage, notes } => (number, state, damage, notes),
+            Newest::Nothing => return Ok(Opened::Missing),
+            Newest::Damaged(damage) => return Ok(Opened::Damaged(damage)),
+            Newest::Sound { number, state, damage, notes } => (number, state, damage, notes),
         };
         damage.iter().for_each(keep);
         notes.iter().for_each(|note| tracing::info!(note, "one of the manifest's two files is behind"));
@@ -95,8 +95,9 @@ impl Manifest {
             Some(files) if self.at + bytes <= self.rotate_at => {
                 let mut frame = Vec::with_capacity(bytes as usize);
                 let generation = self.state.generation;
-                let place = Place { epoch: self.number, seq: generation + 1, base: 0, durable: generation };
-                put_frame(&mut frame, place, &payload);
+                let position =
+                    Position { epoch: self.number, seq: generation + 1, base: 0, durable: generation };
+                put_frame(&mut frame, position, &payload);
                 let append =
                     |file: &Arc<dyn DiskFile>| file.write_at(&frame, self.at).and_then(|()| file.sync());
                 if let Err(e) = files.iter().try_for_each(append) {
@@ -150,8 +151,8 @@ impl Manifest {
         // Counted up even when this attempt fails: a half-made file of this number may be left.
         self.number = number;
         let mut frame = Vec::new();
-        let place = Place { epoch: number, seq: state.generation, base: 0, durable: state.generation };
-        put_frame(&mut frame, place, &payload_of(KIND_SNAPSHOT, &state.encode()));
+        let position = Position { epoch: number, seq: state.generation, base: 0, durable: state.generation };
+        put_frame(&mut frame, position, &payload_of(KIND_SNAPSHOT, &state.encode()));
         let [copy, main] = FOLDERS;
         let files = [self.begin_file(copy, number, &frame)?, self.begin_file(main, number, &frame)?];
         self.at = frame.len() as u64;

@@ -6,7 +6,7 @@ use super::state::State;
 use super::{COPY_DIR, DIR};
 use crate::disk::{Disk, read_all};
 use crate::error::{AtPath, Corruption, StoreError};
-use crate::frame::{ALIGN, Found as FoundFrame, Frame, read_frame};
+use crate::frame::{ALIGN, Frame, FrameRead, read_frame};
 
 /// What the newest file of one folder says.
 struct Copy {
@@ -16,7 +16,7 @@ struct Copy {
 }
 
 /// What both say together.
-pub(super) enum Found {
+pub(super) enum Newest {
     /// There is no file.
     Nothing,
     /// The state up to the last acknowledged edit.
@@ -60,7 +60,7 @@ fn read_copy(disk: &dyn Disk, folder: &str) -> Result<Option<Copy>, StoreError> 
 
 /// Reads the newest file of each folder. An acknowledged edit is in the file of its number in both folders, and in every
 /// file of a higher number: so of the sound ones the highest number counts, then the later edit.
-pub(super) fn newest(disk: &dyn Disk) -> Result<Found, StoreError> {
+pub(super) fn newest(disk: &dyn Disk) -> Result<Newest, StoreError> {
     let (copy, main) = (read_copy(disk, COPY_DIR)?, read_copy(disk, DIR)?);
     let number_of = |copy: &Option<Copy>| copy.as_ref().map(|c| c.number);
     let (copy_number, main_number) = (number_of(&copy), number_of(&main));
@@ -92,33 +92,33 @@ pub(super) fn newest(disk: &dyn Disk) -> Result<Found, StoreError> {
         }
     }
     let Some((number, state)) = best else {
-        return Ok(if damage.is_empty() { Found::Nothing } else { Found::Damaged(damage) });
+        return Ok(if damage.is_empty() { Newest::Nothing } else { Newest::Damaged(damage) });
     };
     // The copy is begun first. Without it under the other's number a program that knew no copies wrote since, and what
     // the copy says is out of date.
     if main_number.is_some_and(|main| main > number) {
-        return Ok(Found::Damaged(damage));
+        return Ok(Newest::Damaged(damage));
     }
-    Ok(Found::Sound { number, state, damage, notes })
+    Ok(Newest::Sound { number, state, damage, notes })
 }
 
 /// Reads the snapshot and all edits; anything that does not fit is damage, but for a torn last edit, which is left
 /// out. Should that edit have been whole once, the other file has it.
 pub(super) fn read_state(number: u64, bytes: &[u8]) -> Result<(State, usize), (String, String)> {
     let damage = |at: usize, what: &str| (format!("frame at byte {at}"), what.to_owned());
-    let own = |frame: &Frame<'_>| frame.place.epoch == number;
-    let FoundFrame::Frame(first) = read_frame(bytes) else {
+    let own = |frame: &Frame<'_>| frame.position.epoch == number;
+    let FrameRead::Frame(first) = read_frame(bytes) else {
         return Err(damage(0, "checksum does not hold"));
     };
-    let state = first.raw().and_then(|raw| State::decode(first.place.seq, &raw));
+    let state = first.raw().and_then(|raw| State::decode(first.position.seq, &raw));
     let (KIND_SNAPSHOT, true, Some(mut state)) = (first.kind, own(&first), state) else {
         return Err(damage(0, "not a snapshot"));
     };
     let mut at = first.padded_len();
     while at < bytes.len() {
-        let FoundFrame::Frame(frame) = read_frame(bytes.get(at..).unwrap_or_default()) else { break };
+        let FrameRead::Frame(frame) = read_frame(bytes.get(at..).unwrap_or_default()) else { break };
         let edit = frame.raw().and_then(|raw| Edit::decode(&raw));
-        let next = own(&frame) && frame.kind == KIND_EDIT && frame.place.seq == state.generation + 1;
+        let next = own(&frame) && frame.kind == KIND_EDIT && frame.position.seq == state.generation + 1;
         let (true, Some(edit)) = (next, edit) else { return Err(damage(at, "not the next edit")) };
         state.apply(&edit);
         at += frame.padded_len();
@@ -126,7 +126,7 @@ pub(super) fn read_state(number: u64, bytes: &[u8]) -> Result<(State, usize), (S
     // Behind a torn tail there is nothing. A whole frame there means that an acknowledged edit is damaged.
     let mut beyond = at;
     while beyond < bytes.len() {
-        if let FoundFrame::Frame(frame) = read_frame(bytes.get(beyond..).unwrap_or_default())
+        if let FrameRead::Frame(frame) = read_frame(bytes.get(beyond..).unwrap_or_default())
             && own(&frame)
         {
             return Err(damage(at, "checksum does not hold"));
@@ -151,12 +151,12 @@ pub(crate) struct Checked {
 /// Checks the newest files without changing anything.
 pub(crate) fn check(disk: &dyn Disk) -> Result<Checked, StoreError> {
     Ok(match newest(disk)? {
-        Found::Nothing => {
+        Newest::Nothing => {
             let damage = vec![Corruption::new(DIR, "file", "there is none")];
             Checked { segments: None, low_water: 0, damage, notes: Vec::new() }
         }
-        Found::Damaged(damage) => Checked { segments: None, low_water: 0, damage, notes: Vec::new() },
-        Found::Sound { state, damage, notes, .. } => {
+        Newest::Damaged(damage) => Checked { segments: None, low_water: 0, damage, notes: Vec::new() },
+        Newest::Sound { state, damage, notes, .. } => {
             let low_water = state.low_water;
             Checked { segments: Some(state.segments.into_values().collect()), low_water, damage, notes }
         }

@@ -20,17 +20,17 @@ const MAX_FOLDED_CHARS: usize = CUT_BYTES / 4;
 
 /// A token run of a needle; `left` and `right` say whether a token must begin and end with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Run<'a> {
+struct TokenRun<'a> {
     bytes: &'a [u8],
     left: bool,
     right: bool,
 }
 
 /// The runs of a needle, the longest first: it leaves the fewest blocks to look at.
-fn runs(needle: &[u8]) -> Vec<Run<'_>> {
+fn runs(needle: &[u8]) -> Vec<TokenRun<'_>> {
     let mut runs = Vec::new();
     for_each_token(needle, |start, end| {
-        runs.push(Run { bytes: &needle[start..end], left: start > 0, right: end < needle.len() });
+        runs.push(TokenRun { bytes: &needle[start..end], left: start > 0, right: end < needle.len() });
     });
     runs.sort_by_key(|run| std::cmp::Reverse(run.bytes.len()));
     runs.truncate(MAX_RUNS);
@@ -45,7 +45,7 @@ enum Finder {
 }
 
 impl Finder {
-    fn literal(run: Run<'_>) -> Finder {
+    fn literal(run: TokenRun<'_>) -> Finder {
         let text = [delimiter(run.left).as_bytes(), run.bytes, delimiter(run.right).as_bytes()].concat();
         Finder::Exact(Box::new(memmem::Finder::new(&text).into_owned()))
     }
@@ -91,7 +91,7 @@ impl Search<'_> {
         found
     }
 
-    fn narrow_literal(&self, run: Run<'_>, found: &mut BlockSet) {
+    fn narrow_literal(&self, run: TokenRun<'_>, found: &mut BlockSet) {
         let mut hits = BlockSet::none(self.terms.blocks());
         let cut = run.bytes.get(..CUT_BYTES).filter(|cut| cut.len() < run.bytes.len());
         if let (true, Some(cut)) = (run.left, cut) {
@@ -99,7 +99,7 @@ impl Search<'_> {
             hits.or(found);
             hits.and(self.terms.truncated());
             self.narrow(
-                &Finder::literal(Run { bytes: cut, left: true, right: true }),
+                &Finder::literal(TokenRun { bytes: cut, left: true, right: true }),
                 true,
                 BlockSet::none(self.terms.blocks()),
                 &mut hits,
@@ -111,7 +111,7 @@ impl Search<'_> {
         self.narrow(&Finder::literal(run), run.left, hits, found);
     }
 
-    fn narrow_folded(&self, run: Run<'_>, found: &mut BlockSet) {
+    fn narrow_folded(&self, run: TokenRun<'_>, found: &mut BlockSet) {
         // A run of a text starts and ends at ASCII bytes or the text's ends, so it is text as well.
         let Ok(text) = std::str::from_utf8(run.bytes) else { return };
         let cut = text.char_indices().nth(MAX_FOLDED_CHARS).map(|(at, _)| at);
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_needle_is_cut_at_its_punctuation() {
-        let run = |bytes: &'static str, left, right| Run { bytes: bytes.as_bytes(), left, right };
+        let run = |bytes: &'static str, left, right| TokenRun { bytes: bytes.as_bytes(), left, right };
         assert_eq!(runs(b"user"), [run("user", false, false)]);
         assert_eq!(runs(b" user"), [run("user", true, false)]);
         assert_eq!(

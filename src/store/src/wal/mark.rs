@@ -5,8 +5,8 @@ use super::DIR;
 use crate::codec::Codec;
 use crate::disk::{Disk, DiskFile, is_medium_error, parent, read_all};
 use crate::error::{AtPath, StoreError};
-use crate::frame::{Found, MAX_SEQUENCE, Payload, Place, put_frame, read_frame};
-use crate::runs::Runs;
+use crate::frame::{FrameRead, MAX_SEQUENCE, Payload, Position, put_frame, read_frame};
+use crate::sequences::Sequences;
 use crate::wire::Reader;
 use std::io;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) struct Vouched {
     /// The manifest's low-water mark at that time: what lies below is in segments.
     pub(crate) low_water: u64,
     /// Sequences above it that were synced.
-    pub(crate) synced: Runs,
+    pub(crate) synced: Sequences,
 }
 
 /// The writing end.
@@ -79,7 +79,7 @@ fn slot(turn: u64, vouched: &Vouched) -> Vec<u8> {
     vouched.synced.latest(MAX_RUNS).encode(&mut stored);
     let payload = Payload { kind: KIND_MARK, codec: Codec::Raw, raw_len: stored.len() as u32, stored };
     let mut out = Vec::with_capacity(SLOT_BYTES);
-    put_frame(&mut out, Place { epoch: turn, seq: 0, base: 0, durable: vouched.low_water }, &payload);
+    put_frame(&mut out, Position { epoch: turn, seq: 0, base: 0, durable: vouched.low_water }, &payload);
     out.resize(SLOT_BYTES, 0);
     out
 }
@@ -99,10 +99,10 @@ pub(super) fn read(disk: &dyn Disk) -> Result<Vouched, StoreError> {
         Err(e) => return Err(e).at(PATH),
     };
     let slots = bytes.chunks(SLOT_BYTES).filter_map(|slot| match read_frame(slot) {
-        Found::Frame(frame) if frame.kind == KIND_MARK => {
-            let synced = Runs::decode(&mut Reader::new(&frame.raw()?))?;
+        FrameRead::Frame(frame) if frame.kind == KIND_MARK => {
+            let synced = Sequences::decode(&mut Reader::new(&frame.raw()?))?;
             synced.last().is_none_or(|last| last <= MAX_SEQUENCE).then_some(())?;
-            Some((frame.place.epoch, Vouched { low_water: frame.place.durable, synced }))
+            Some((frame.position.epoch, Vouched { low_water: frame.position.durable, synced }))
         }
         _ => None,
     });
@@ -115,7 +115,7 @@ mod tests {
     use crate::disk::sim::SimDisk;
 
     fn vouched(n: u64) -> Vouched {
-        let mut synced = Runs::default();
+        let mut synced = Sequences::default();
         synced.add(n, n + 5);
         Vouched { low_water: n - 1, synced }
     }
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn as_many_runs_fit_as_are_written() {
-        let mut synced = Runs::default();
+        let mut synced = Sequences::default();
         (0..5000u64)
             .for_each(|n| synced.add((1 << 61) + n * (1 << 40), (1 << 61) + n * (1 << 40) + (1 << 39)));
         assert_eq!(slot(1, &Vouched { low_water: 1, synced }).len(), SLOT_BYTES);

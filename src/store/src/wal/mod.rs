@@ -2,7 +2,7 @@
 //!
 //! One writer appends groups of frames to a preallocated file and syncs once per group. Frames stand alone (they
 //! carry their streams' labels), so a damaged one costs exactly its own lines. Files whose frames have all reached
-//! segments are recycled. Format: `schema/wal.md`; reasons: `reference/reliability.md` section 5.
+//! segments are recycled. Format, and the argument for each kind of crash: `schema/wal.md`.
 
 mod mark;
 mod record;

@@ -5,8 +5,8 @@ use super::writer::OldFile;
 use super::{DIR, file_number, file_path, mark};
 use crate::disk::{Disk, read_what_is_readable};
 use crate::error::{AtPath, Corruption, StoreError};
-use crate::frame::{ALIGN, Found, Frame, MAX_PAYLOAD, read_frame};
-use crate::runs::Runs;
+use crate::frame::{ALIGN, Frame, FrameRead, MAX_PAYLOAD, read_frame};
+use crate::sequences::Sequences;
 use strandline_model::Batch;
 
 /// What a replay found.
@@ -32,7 +32,7 @@ pub(crate) struct ReplayFrom {
     /// is not in the log any more reached segments.
     pub(crate) in_segments: u64,
     /// What is known to be lost.
-    pub(crate) known_lost: Runs,
+    pub(crate) known_lost: Sequences,
 }
 
 /// What a replay leaves to go on with.
@@ -43,9 +43,9 @@ pub(crate) struct Replayed {
     /// The highest sequence that was ever used, as far as the log knows.
     pub(crate) last_seq: u64,
     /// Sequences above the low-water mark that were found.
-    pub(crate) found: Runs,
+    pub(crate) found: Sequences,
     /// Sequences that were acknowledged and are lost, and were not known to be.
-    pub(crate) lost: Runs,
+    pub(crate) lost: Sequences,
 }
 
 /// What stands in one file.
@@ -53,7 +53,7 @@ pub(crate) struct Replayed {
 pub(crate) struct Scan {
     pub(crate) last_seq: u64,
     /// Sequences that a process saw synced.
-    pub(crate) durable: Runs,
+    pub(crate) durable: Sequences,
     /// Offsets at which something stood that is neither a frame nor empty, before or between sound frames.
     pub(crate) damaged_at: Vec<usize>,
     /// The same behind the last sound frame, if anything stood there.
@@ -66,20 +66,20 @@ pub(crate) fn scan_file(number: u64, bytes: &[u8], mut each: impl FnMut(&Frame<'
     let (mut at, mut suspect) = (0, None);
     while at < bytes.len() {
         match read_frame(bytes.get(at..).unwrap_or_default()) {
-            Found::Frame(frame) if frame.place.epoch == number => {
+            FrameRead::Frame(frame) if frame.position.epoch == number => {
                 scan.damaged_at.extend(suspect.take());
-                scan.durable.add(frame.place.base, frame.place.durable);
+                scan.durable.add(frame.position.base, frame.position.durable);
                 if frame.kind != KIND_WITNESS {
-                    scan.last_seq = scan.last_seq.max(frame.place.seq);
+                    scan.last_seq = scan.last_seq.max(frame.position.seq);
                 }
                 at += frame.padded_len();
                 each(&frame);
             }
             // A frame of the file's former use: the end of this use, or a lost write. Sequences tell which. It is whole,
             // so nothing newer lies inside, and what clients wrote into it is not to be looked at as frames.
-            Found::Frame(old) => at += old.padded_len(),
-            Found::Nothing => at += ALIGN,
-            Found::Damaged => {
+            FrameRead::Frame(old) => at += old.padded_len(),
+            FrameRead::Nothing => at += ALIGN,
+            FrameRead::Damaged => {
                 suspect.get_or_insert(at);
                 at += ALIGN;
             }
@@ -98,17 +98,17 @@ pub(crate) fn replay(
     let low_water = from.low_water;
     let mut report = ReplayReport::default();
     let vouched = mark::read(disk)?;
-    let (mut files, mut found, mut broken) = (Vec::new(), Runs::default(), Runs::default());
+    let (mut files, mut found, mut broken) = (Vec::new(), Sequences::default(), Sequences::default());
     let (mut durable, mut damaged) = (vouched.synced, Vec::new());
     for name in disk.list(DIR).at(DIR)? {
         let Some(number) = file_number(&name) else { continue };
         let path = file_path(number);
         let bytes = read_what_is_readable(disk, &path, MAX_PAYLOAD as u64 * 2).at(&path)?;
         let scan = scan_file(number, &bytes, |frame| {
-            if frame.place.seq <= low_water || frame.kind != KIND_BATCH {
+            if frame.position.seq <= low_water || frame.kind != KIND_BATCH {
                 return;
             }
-            let seq = frame.place.seq;
+            let seq = frame.position.seq;
             match frame.raw().as_deref().and_then(decode_batch) {
                 Some(batch) => {
                     report.frames += 1;

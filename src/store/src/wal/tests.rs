@@ -94,7 +94,7 @@ fn frames_of_a_recycled_files_former_use_are_not_taken_for_data() {
     let newest = disk.list(DIR).unwrap().pop().unwrap();
     let bytes = read_all(&disk, &format!("{DIR}/{newest}"), 1 << 30).unwrap();
     let mut seqs = Vec::new();
-    super::replay::scan_file(file_number(&newest).unwrap(), &bytes, |frame| seqs.push(frame.place.seq));
+    super::replay::scan_file(file_number(&newest).unwrap(), &bytes, |frame| seqs.push(frame.position.seq));
     assert_eq!(seqs, [6]);
 }
 
@@ -152,12 +152,12 @@ fn released_space_is_given_back_and_sequences_go_on() {
 /// Whole frames with sequences that nobody can count up to.
 #[test]
 fn sequences_out_of_reach_are_no_frames() {
-    use crate::frame::{Payload, Place, put_frame};
+    use crate::frame::{Payload, Position, put_frame};
     let (disk, _wal) = written(2);
     let mut bytes = read_all(&disk, &file_path(1), 1 << 30).unwrap()[..2 * crate::frame::ALIGN].to_vec();
     let none = Payload { kind: 2, codec: crate::codec::Codec::Raw, raw_len: 0, stored: Vec::new() };
     for (seq, base, durable) in [(0, 3, u64::MAX), (0, 4, u64::MAX), (u64::MAX, 1, 2)] {
-        put_frame(&mut bytes, Place { epoch: 1, seq, base, durable }, &none);
+        put_frame(&mut bytes, Position { epoch: 1, seq, base, durable }, &none);
     }
     disk.write_file(&file_path(1), &bytes).unwrap();
     assert_eq!(replayed(&disk, 0), (vec![1, 2], ReplayReport { frames: 2, lines: 2, ..Default::default() }));

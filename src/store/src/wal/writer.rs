@@ -6,9 +6,9 @@ use super::{DIR, SyncMode, file_path};
 use crate::codec::Codec;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AtPath, StoreError};
-use crate::frame::{Payload, Place, padded, put_frame};
+use crate::frame::{Payload, Position, padded, put_frame};
 use crate::invariant::invariant;
-use crate::runs::Runs;
+use crate::sequences::Sequences;
 use std::sync::Arc;
 
 /// Size of the first file after a start or an idle time; doubles with every further file up to the setting.
@@ -37,7 +37,7 @@ pub(crate) struct Wal {
     next_file_bytes: u64,
     group: Vec<u8>,
     /// What was synced before the sequences from `base_seq` on, above the low-water mark.
-    synced_before: Runs,
+    synced_before: Sequences,
     low_water: u64,
     mark: Mark,
 }
@@ -74,7 +74,7 @@ impl Wal {
         let full = old.iter().map(full).collect();
         Self {
             mark: Mark::new(Arc::clone(&disk)),
-            synced_before: Runs::default(),
+            synced_before: Sequences::default(),
             low_water: 0,
             disk,
             file_bytes,
@@ -108,7 +108,7 @@ impl Wal {
             let seq = first + i as u64;
             put_frame(
                 &mut self.group,
-                Place { epoch: active.number, seq, base: self.base_seq, durable: self.durable_seq },
+                Position { epoch: active.number, seq, base: self.base_seq, durable: self.durable_seq },
                 payload,
             );
         }
@@ -123,7 +123,7 @@ impl Wal {
         if result.is_err() {
             self.abandon_active();
             // Its frames may come back at a replay, so their sequences are used up: were they given to the next group,
-            // a head could hold one of the two and its flush would let go of both (simulated seed 1080).
+            // a head could hold one of the two and its flush would let go of both.
             self.next_seq = first + payloads.len() as u64;
             self.move_base();
             return result.at(&path).map(|()| 0);
@@ -175,11 +175,12 @@ impl Wal {
             return Ok(());
         }
         self.witnessed_seq = self.durable_seq;
-        let place = Place { epoch: active.number, seq: 0, base: self.base_seq, durable: self.durable_seq };
+        let position =
+            Position { epoch: active.number, seq: 0, base: self.base_seq, durable: self.durable_seq };
         let mut frame = Vec::with_capacity(padded(0));
         put_frame(
             &mut frame,
-            place,
+            position,
             &Payload { kind: KIND_WITNESS, codec: Codec::Raw, raw_len: 0, stored: Vec::new() },
         );
         let path = file_path(active.number);
@@ -199,7 +200,7 @@ impl Wal {
     }
 
     /// Notes that the frames with these sequences, which a start found, are synced.
-    pub(crate) fn note_synced(&mut self, found: Runs, low_water: u64) {
+    pub(crate) fn note_synced(&mut self, found: Sequences, low_water: u64) {
         (self.synced_before, self.low_water) = (found, low_water);
     }
 

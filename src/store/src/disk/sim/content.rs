@@ -6,17 +6,18 @@ use parking_lot::Mutex;
 /// Disks write sectors whole or not at all; anything larger can be torn.
 const SECTOR_BYTES: usize = 512;
 
-/// How much of what was not synced one crash leaves behind. Drawn once per crash, so that the extremes (all of it,
-/// none of it) come up as often as the mixtures do.
+/// How likely an unsynced change is to survive one crash. The chances are drawn anew for each crash. Were they the same for
+/// all, a crash with a hundred unsynced writes would practically never keep all of them, or none; both happen on real disks,
+/// and each finds other bugs.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Weather {
+pub(super) struct CrashOdds {
     /// Chance that an unsynced change is there after the crash.
     pub(super) keep_per_mille: u16,
     /// Chance that a write that is not there whole is there in part.
     tear_per_mille: u16,
 }
 
-impl Weather {
+impl CrashOdds {
     pub(super) fn draw(rng: &mut Rng) -> Self {
         let pick = |rng: &mut Rng, from: &[u16]| from.get(rng.below(from.len())).copied().unwrap_or(0);
         Self {
@@ -64,7 +65,7 @@ fn put(image: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 
 impl Content {
     /// A file whose bytes are durable.
-    pub(super) fn settled(bytes: Vec<u8>) -> Self {
+    pub(super) fn synced(bytes: Vec<u8>) -> Self {
         Self { durable: bytes.clone(), live: bytes, unsynced: Vec::new() }
     }
 
@@ -110,11 +111,11 @@ impl Content {
     /// Changes live and durable bytes alike, as rot or an editor would.
     pub(super) fn tamper(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
         change(&mut self.live);
-        *self = Self::settled(std::mem::take(&mut self.live));
+        *self = Self::synced(std::mem::take(&mut self.live));
     }
 
     /// What is left after a crash.
-    pub(super) fn crash(&mut self, rng: &mut Rng, weather: Weather) {
+    pub(super) fn crash(&mut self, rng: &mut Rng, odds: CrashOdds) {
         let mut image = std::mem::take(&mut self.durable);
         // Each change of length is a commit of its own; the crash falls between any two of them.
         let mut lengths = vec![image.len()];
@@ -122,7 +123,7 @@ impl Content {
             let last_len = lengths.last().copied().unwrap_or(0);
             match change {
                 Change::SetLen(len) if len < last_len => {
-                    if !rng.chance(weather.keep_per_mille) {
+                    if !rng.chance(odds.keep_per_mille) {
                         // What was written after the cut went to blocks that the file does not own yet.
                         break;
                     }
@@ -132,24 +133,24 @@ impl Content {
                 Change::SetLen(len) => lengths.push(len),
                 Change::Write { offset, bytes } => {
                     lengths.push(last_len.max(offset + bytes.len()));
-                    leave_of_write(&mut image, offset, &bytes, rng, weather);
+                    leave_of_write(&mut image, offset, &bytes, rng, odds);
                 }
             }
         }
-        let newest = rng.chance(weather.keep_per_mille);
+        let newest = rng.chance(odds.keep_per_mille);
         let reached = if newest { lengths.len() - 1 } else { rng.below(lengths.len()) };
         image.resize(lengths.get(reached).copied().unwrap_or(0), 0);
-        *self = Self::settled(image);
+        *self = Self::synced(image);
     }
 }
 
 /// Applies what a crash leaves of one unsynced write: all, nothing, or some sectors of it, some of them garbage.
 /// Bytes that the write did not cover stay as they are even in a sector that it shares with them.
-fn leave_of_write(image: &mut Vec<u8>, offset: usize, bytes: &[u8], rng: &mut Rng, weather: Weather) {
-    if rng.chance(weather.keep_per_mille) {
+fn leave_of_write(image: &mut Vec<u8>, offset: usize, bytes: &[u8], rng: &mut Rng, odds: CrashOdds) {
+    if rng.chance(odds.keep_per_mille) {
         return put(image, offset, bytes);
     }
-    if !rng.chance(weather.tear_per_mille) {
+    if !rng.chance(odds.tear_per_mille) {
         return;
     }
     let mut at = 0;
@@ -173,25 +174,25 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    const CALM: Weather = Weather { keep_per_mille: 1000, tear_per_mille: 0 };
-    const LOST: Weather = Weather { keep_per_mille: 0, tear_per_mille: 0 };
+    const ALL_KEPT: CrashOdds = CrashOdds { keep_per_mille: 1000, tear_per_mille: 0 };
+    const ALL_LOST: CrashOdds = CrashOdds { keep_per_mille: 0, tear_per_mille: 0 };
 
-    fn crashed(mut content: Content, seed: u64, weather: Weather) -> Vec<u8> {
-        content.crash(&mut Rng::new(seed), weather);
+    fn crashed(mut content: Content, seed: u64, odds: CrashOdds) -> Vec<u8> {
+        content.crash(&mut Rng::new(seed), odds);
         content.live
     }
 
     #[test]
-    fn the_calmest_crash_keeps_everything_and_the_worst_only_what_was_synced() {
+    fn a_crash_keeps_everything_at_best_and_at_worst_only_what_was_synced() {
         let file = || {
-            let mut file = Content::settled(b"old".to_vec());
+            let mut file = Content::synced(b"old".to_vec());
             file.write(1, b"new, longer");
             file.set_len(20);
             file
         };
-        assert_eq!(crashed(file(), 1, CALM), b"onew, longer\0\0\0\0\0\0\0\0");
+        assert_eq!(crashed(file(), 1, ALL_KEPT), b"onew, longer\0\0\0\0\0\0\0\0");
         for seed in 0..50 {
-            let left = crashed(file(), seed, LOST);
+            let left = crashed(file(), seed, ALL_LOST);
             assert!([3, 12, 20].contains(&left.len()));
             assert!(left.starts_with(b"old") && left.iter().skip(3).all(|b| *b == 0));
         }
@@ -201,9 +202,9 @@ mod tests {
     fn torn_writes_show_old_new_and_garbage_sectors_and_spare_their_neighbours() {
         let mut kinds = BTreeSet::new();
         for seed in 0..50 {
-            let mut file = Content::settled(vec![1; 2000]);
+            let mut file = Content::synced(vec![1; 2000]);
             file.write(100, &[2; 1500]);
-            let left = crashed(file, seed, Weather { keep_per_mille: 0, tear_per_mille: 1000 });
+            let left = crashed(file, seed, CrashOdds { keep_per_mille: 0, tear_per_mille: 1000 });
             assert!(left.iter().take(100).chain(left.iter().skip(1600)).all(|b| *b == 1));
             for sector in [100..512, 512..1024, 1024..1536, 1536..1600] {
                 let bytes: BTreeSet<u8> = left.get(sector).unwrap().iter().copied().collect();
@@ -217,10 +218,10 @@ mod tests {
     fn an_emptied_file_is_the_old_one_whole_or_the_new_one() {
         let mut seen = BTreeSet::new();
         for seed in 0..100 {
-            let mut file = Content::settled(b"before".to_vec());
+            let mut file = Content::synced(b"before".to_vec());
             file.set_len(0);
             file.write(0, b"after");
-            let left = crashed(file, seed, Weather { keep_per_mille: 500, tear_per_mille: 0 });
+            let left = crashed(file, seed, CrashOdds { keep_per_mille: 500, tear_per_mille: 0 });
             seen.insert(left);
         }
         let possible: [&[u8]; 4] = [b"", b"\0\0\0\0\0", b"after", b"before"];

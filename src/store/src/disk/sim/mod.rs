@@ -13,7 +13,7 @@ mod rng;
 mod tests;
 
 use super::{Disk, DiskFile};
-use content::{Content, Inode, Weather};
+use content::{Content, CrashOdds, Inode};
 use local::Local;
 use names::Names;
 use parking_lot::{Mutex, MutexGuard};
@@ -45,11 +45,11 @@ pub struct Faults {
     pub lying_after_failed_sync: bool,
 }
 
-/// A simulated disk. Clones are doors to the same disk; a lock belongs to the clone that took it.
+/// A simulated disk. Clones are handles of the same disk; a lock belongs to the clone that took it.
 #[derive(Debug)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
-    /// Locks taken through this door, with the boot that they were taken in.
+    /// Locks taken through this handle, with the boot that they were taken in.
     held: Mutex<Vec<(u64, String)>>,
 }
 
@@ -174,8 +174,8 @@ impl SimDisk {
     pub fn crash(&self) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        let weather = Weather::draw(&mut state.rng);
-        state.names.crash(&mut state.rng, weather);
+        let odds = CrashOdds::draw(&mut state.rng);
+        state.names.crash(&mut state.rng, odds);
         state.locks.clear();
         state.faults = Faults::default();
         state.failing_syncs = 0;
@@ -255,7 +255,7 @@ impl SimDisk {
 
     /// Puts a durable file with these bytes at `path`, with the folders it needs, past all faults.
     pub fn write_file(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        let inode = Arc::new(Inode(Mutex::new(Content::settled(bytes.to_vec()))));
+        let inode = Arc::new(Inode(Mutex::new(Content::synced(bytes.to_vec()))));
         self.state.lock().names.plant(path, inode)
     }
 

@@ -5,7 +5,7 @@
 //! later one is never there without the earlier one, so a rename shows the old name or the new one and never
 //! neither.
 
-use super::content::{Inode, Weather};
+use super::content::{CrashOdds, Inode};
 use super::rng::Rng;
 use crate::disk::parent;
 use std::collections::BTreeMap;
@@ -199,7 +199,7 @@ impl Names {
             Some(Node::File(_)) => return self.need_folder(dir),
             None => {}
         }
-        self.settle(|change| change.touches(dir));
+        self.make_durable(|change| change.touches(dir));
         self.live.insert(dir.to_owned(), Node::Folder);
         self.durable.insert(dir.to_owned(), Node::Folder);
         Ok(())
@@ -219,24 +219,24 @@ impl Names {
         for change in &mut self.unsynced {
             change.waits_for.retain(|waiting| waiting != dir);
         }
-        self.settle(|change| change.waits_for.is_empty());
+        self.make_durable(|change| change.waits_for.is_empty());
         Ok(())
     }
 
     /// Makes the chosen changes durable, and with them those that must come before.
-    fn settle(&mut self, chosen: impl Fn(&Change) -> bool) {
+    fn make_durable(&mut self, chosen: impl Fn(&Change) -> bool) {
         let mut pulled: Vec<String> = Vec::new();
-        let mut settled = vec![false; self.unsynced.len()];
-        for (change, settled) in self.unsynced.iter().zip(&mut settled).rev() {
+        let mut pulled_in = vec![false; self.unsynced.len()];
+        for (change, pulled_in) in self.unsynced.iter().zip(&mut pulled_in).rev() {
             if chosen(change) || pulled.iter().any(|path| change.touches(path)) {
                 pulled.extend(change.paths().map(str::to_owned));
-                *settled = true;
+                *pulled_in = true;
             }
         }
-        let mut settled = settled.into_iter();
+        let mut pulled_in = pulled_in.into_iter();
         let durable = &mut self.durable;
         self.unsynced.retain(|change| {
-            let now = settled.next().unwrap_or(false);
+            let now = pulled_in.next().unwrap_or(false);
             if now {
                 change.apply(durable);
             }
@@ -247,7 +247,7 @@ impl Names {
     /// Puts a durable file with these bytes at `path`, its folders too.
     pub(super) fn plant(&mut self, path: &str, inode: Arc<Inode>) -> Result<()> {
         self.create_dir(parent(path))?;
-        self.settle(|change| change.touches(path));
+        self.make_durable(|change| change.touches(path));
         for tree in [&mut self.live, &mut self.durable] {
             tree.insert(path.to_owned(), Node::File(inode.clone()));
         }
@@ -255,11 +255,11 @@ impl Names {
     }
 
     /// What is left after a crash: of the names, and of the files that still have one.
-    pub(super) fn crash(&mut self, rng: &mut Rng, weather: Weather) {
+    pub(super) fn crash(&mut self, rng: &mut Rng, odds: CrashOdds) {
         let mut lost: Vec<String> = Vec::new();
         for change in std::mem::take(&mut self.unsynced) {
             let follows_lost = lost.iter().any(|path| change.touches(path));
-            if !follows_lost && rng.chance(weather.keep_per_mille) {
+            if !follows_lost && rng.chance(odds.keep_per_mille) {
                 change.apply(&mut self.durable);
             } else {
                 lost.extend(change.paths().map(str::to_owned));
@@ -267,7 +267,7 @@ impl Names {
         }
         self.live = self.durable.clone();
         for (_, inode) in self.files() {
-            inode.0.lock().crash(rng, weather);
+            inode.0.lock().crash(rng, odds);
         }
     }
 }

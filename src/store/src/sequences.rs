@@ -10,12 +10,12 @@ const MAX_RUNS: usize = 4096;
 
 /// A set of sequences.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Runs {
+pub struct Sequences {
     /// First and last of each run; they neither touch nor overlap.
     runs: BTreeMap<u64, u64>,
 }
 
-impl Runs {
+impl Sequences {
     /// Adds all from `from` to `to`, both included.
     pub(crate) fn add(&mut self, mut from: u64, mut to: u64) {
         if from > to {
@@ -130,8 +130,8 @@ mod tests {
         proptest::collection::vec((0u64..60, 0u64..9), 0..12)
     }
 
-    fn both(pairs: &Pairs) -> (Runs, BTreeSet<u64>) {
-        let (mut runs, mut set) = (Runs::default(), BTreeSet::new());
+    fn both(pairs: &Pairs) -> (Sequences, BTreeSet<u64>) {
+        let (mut runs, mut set) = (Sequences::default(), BTreeSet::new());
         for (from, more) in pairs {
             runs.add(*from, from + more);
             set.extend(*from..=from + more);
@@ -139,7 +139,7 @@ mod tests {
         (runs, set)
     }
 
-    fn set(runs: &Runs) -> BTreeSet<u64> {
+    fn set(runs: &Sequences) -> BTreeSet<u64> {
         runs.iter().flat_map(|(from, to)| from..=to).collect()
     }
 
@@ -154,13 +154,13 @@ mod tests {
             prop_assert_eq!(set(&one.above(floor)), one_set.iter().copied().filter(|n| *n > floor).collect());
             let mut out = Vec::new();
             one.encode(&mut out);
-            prop_assert_eq!(Runs::decode(&mut Reader::new(&out)), Some(one));
+            prop_assert_eq!(Sequences::decode(&mut Reader::new(&out)), Some(one));
         }
     }
 
     #[test]
     fn they_stay_few_and_reach_to_the_end() {
-        let mut runs = Runs::default();
+        let mut runs = Sequences::default();
         (0..10_000).for_each(|n| runs.add(n * 2, n * 2));
         assert_eq!((runs.runs.len(), runs.last()), (MAX_RUNS, Some(19_998)));
         runs.add(5, u64::MAX);
