@@ -42,7 +42,7 @@ struct Confined {
     instead: &'static str,
 }
 
-const CONFINED: [Confined; 21] = [
+const CONFINED: [Confined; 22] = [
     Confined {
         code: "tantivy::",
         allowed: &["src/store/src/text"],
@@ -91,8 +91,13 @@ const CONFINED: [Confined; 21] = [
     Confined { code: "Reader::of", allowed: READERS, instead: ACCESS_ADVICE },
     Confined {
         code: "Intake::new",
-        allowed: &["src/ingest/src", "src/api/src/access"],
-        instead: "take an access::PushAccess from the request; its intake knows the tenant, the limits and the label filter",
+        allowed: &["src/ingest/src"],
+        instead: "give lines to ingest::Admission, which counts them, bounds them and answers when they are safe",
+    },
+    Confined {
+        code: "Sender::new",
+        allowed: &["src/ingest/src", "src/api/src/access", "src/sources/src"],
+        instead: "take an access::PushAccess from the request; its sender knows the tenant, the limits and the label filter",
     },
     Confined { code: "Query::parse", allowed: QUERY, instead: RULES_ADVICE },
     Confined { code: "LogQuery::parse", allowed: QUERY, instead: RULES_ADVICE },
@@ -379,7 +384,8 @@ mod each_check_can_fail {
             ("src/api/src/loki/a.rs", "Reader::granted(vec![tenant], None, rules)", "access::QueryAccess"),
             ("src/api/src/loki/a.rs", "let reader = Reader::of(tenant);", "access::QueryAccess"),
             ("src/api/src/loki/a.rs", "let query = LogQuery::parse(text)?;", "ask the reader"),
-            ("src/api/src/otlp/a.rs", "Intake::new(tenant, limits, 0, cache)", "access::PushAccess"),
+            ("src/api/src/otlp/a.rs", "Sender::new(tenant, limits)", "access::PushAccess"),
+            ("src/api/src/access/a.rs", "Intake::new(tenant, limits, 0, cache)", "ingest::Admission"),
         ] {
             let faults = confinement_faults(path, code);
             assert!(faults.len() == 1 && faults[0].contains(says), "{path} {code}: {faults:?}");

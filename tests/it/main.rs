@@ -36,6 +36,7 @@ mod rig;
 mod roundtrip;
 mod sim;
 mod sites;
+mod sketches;
 mod source;
 mod tail;
 mod uptime;

@@ -11,8 +11,6 @@ use strandline_model::{Limits, MemoryBudget, TenantLimits};
 pub struct ApiConfig {
     /// `server.max_body_bytes`: largest request body as sent.
     pub max_body_bytes: usize,
-    /// `server.max_decompressed_bytes`: largest request body once decompressed.
-    pub max_decompressed_bytes: usize,
     /// `server.header_timeout`: how long a client may take to send a request header.
     pub header_timeout: Duration,
     /// How long a client may pause while it sends a body.
@@ -21,7 +19,7 @@ pub struct ApiConfig {
     pub body_timeout: Duration,
     /// `server.min_body_rate`: bytes per second that a client has to send on average, after a grace; 0 is any.
     pub min_body_rate: u64,
-    /// How long a push waits for memory, each time that it needs more, before it is refused.
+    /// How long a body waits for memory, each time that it needs more, before it is refused.
     pub memory_wait: Duration,
     /// `server.write_timeout`: how long a client may take nothing of its answer. Of a long one it has to take a piece (256 KiB)
     /// in that time.
@@ -35,15 +33,11 @@ pub struct ApiConfig {
     pub max_connections: usize,
     /// `server.max_connections_per_address`: the same for one client address (for IPv6, one /64 network).
     pub max_connections_of_address: usize,
-    /// `server.max_memory`: what all requests of the process may hold together. `Ingest` and `Decode` for pushes, which
-    /// get 503 when they find none, `Answer` for what is on its way out.
+    /// `server.max_memory`: what all requests of the process may hold together. `Ingest` for bodies, which get 503 when they
+    /// find none, `Answer` for what is on its way out.
     pub memory: MemoryBudget,
-    /// `server.max_active_streams`: most streams of all tenants with lines in the last hour.
-    pub max_active_streams: usize,
     /// `server.max_tails`: most live tails of all tenants.
     pub max_tails: usize,
-    /// Bytes of parsed labels kept from push to push.
-    pub label_cache_bytes: usize,
     /// `auth.enabled`: every request names its tenant; off, all is one tenant.
     pub auth_enabled: bool,
     /// `auth.multi_tenant_queries`: a read may name several tenants.
@@ -68,7 +62,6 @@ impl Default for ApiConfig {
     fn default() -> Self {
         Self {
             max_body_bytes: 64 << 20,
-            max_decompressed_bytes: 64 << 20,
             header_timeout: Duration::from_secs(10),
             body_pause: Duration::from_secs(30),
             body_timeout: Duration::from_secs(120),
@@ -80,9 +73,7 @@ impl Default for ApiConfig {
             max_connections: 1024,
             max_connections_of_address: 512,
             memory: MemoryBudget::unlimited(),
-            max_active_streams: usize::MAX,
             max_tails: 4000,
-            label_cache_bytes: strandline_ingest::label_cache::DEFAULT_CACHE_BYTES,
             auth_enabled: false,
             multi_tenant_queries: false,
             credentials: Arc::default(),

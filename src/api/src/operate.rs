@@ -42,7 +42,7 @@ pub(crate) async fn health() -> Response {
 pub(crate) async fn metrics(State(state): State<AppState>, _: MetricsAccess) -> Result<Response, Failure> {
     let read_only = f64::from(u8::from(state.query.read_only().is_some()));
     metrics::gauge!("strandline_read_only").set(read_only);
-    metrics::gauge!("strandline_active_streams").set(state.active.count() as f64);
+    metrics::gauge!("strandline_active_streams").set(state.admission.active_streams() as f64);
     let mut pushes = 0;
     for usage in state.config.memory.usage() {
         let class = usage.class.name();
@@ -87,7 +87,7 @@ async fn on_own_thread<T: Send + 'static>(
 
 /// `POST /flush`: writes what is in memory to segments, and answers when it is done.
 pub(crate) async fn flush(State(state): State<AppState>, _: OperatorAccess) -> Result<Response, Failure> {
-    let submitter = state.submitter.clone();
+    let submitter = state.admission.submitter().clone();
     let failed = |error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error);
     blocking::operate(&state, move |_| submitter.flush().map_err(failed)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())

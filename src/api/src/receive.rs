@@ -1,6 +1,6 @@
-//! How does a push come in, whatever its format? Read within bounds, decoded on a blocking thread, stored.
+//! How does a push come in over HTTP, whatever its format? Read within bounds and given to the admission.
 //!
-//! The one way in: every format has the same limits, counts and statuses. What may pass when it is sent again is 503,
+//! Every format has the same limits, counts and statuses. What may pass when it is sent again is 503,
 //! never 500, for agents drop what was answered with 500.
 
 use crate::access::PushAccess;
@@ -10,18 +10,9 @@ use crate::state::AppState;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use std::sync::Arc;
 use strandline_ingest::formats::{DecodeError, Fault, UnpackLimits};
-use strandline_ingest::{
-    Accepted, Admitted, Intake, IntakeError, PushMemory, Rejections, StoreError, SubmitError,
-};
-use strandline_model::{Batch, Exhausted, Lease, MemoryClass};
-use tokio::sync::oneshot;
-
-/// A body as sent up to here may be decoded in a slot for small ones...
-const SMALL_BODY_BYTES: usize = 128 << 10;
-/// ...if it unpacks to no more than this.
-const SMALL_BYTES: usize = 1 << 20;
+use strandline_ingest::{Intake, Outcome, Payload, PushError};
+use strandline_model::{Exhausted, Lease};
 
 /// How a message of gRPC is packed.
 pub(crate) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -29,19 +20,8 @@ pub(crate) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encod
 /// Reads a body by those of its headers that are [`needed`] into an intake.
 pub(crate) type Decode = fn(&HeaderMap, &[u8], &UnpackLimits, &mut Intake<'_>) -> Result<(), DecodeError>;
 
-/// What has become of a push that was not refused whole.
-#[derive(Debug)]
-pub(crate) struct Received {
-    /// Lines that are stored.
-    pub(crate) stored: usize,
-    /// Lines that are not; the client must not send them again.
-    pub(crate) rejected: Rejections,
-    /// Why some of its streams have to wait; these are to be sent again.
-    pub(crate) over_limit: Vec<String>,
-}
-
 /// Takes a push. The answer is known once its lines are safe.
-pub(crate) async fn receive(state: &AppState, request: Request, decode: Decode) -> Result<Received, Failure> {
+pub(crate) async fn receive(state: &AppState, request: Request, decode: Decode) -> Result<Outcome, Failure> {
     let (parts, body) = request.into_parts();
     let max = state.config.max_body_bytes;
     let access = match PushAccess::of(state, &parts).await {
@@ -55,22 +35,21 @@ pub(crate) async fn receive(state: &AppState, request: Request, decode: Decode) 
     };
     let headers = needed(&parts.headers);
     drop(parts);
-    let refused = |(reason, failure)| {
-        state.counts.refused(access.tenant(), reason);
-        failure
+    let (admission, sender) = (&state.admission, access.sender());
+    let lease = admission.lease(sender);
+    let bytes = match body_of(state, body, &headers, &lease).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let (reason, failure) = unread(error);
+            admission.count_refused(sender, reason);
+            return Err(failure);
+        }
     };
-    let lease = state.config.memory.lease(MemoryClass::Ingest, access.tenant());
-    let body = body_of(state, body, &headers, &lease).await.map_err(unread).map_err(refused)?;
-    let body = Body { bytes: body, _lease: lease };
-    let decoded = decoded(state, &access, decode, headers, body).await.map_err(refused)?;
-    let admitted = decoded.admitted?;
-    let stored = admitted.batch.entries.len();
-    if stored > 0 {
-        commit(state, admitted.batch, decoded.memory).await.map_err(refused)?;
-    }
-    let mut over_limit = decoded.over_limit;
-    over_limit.extend(admitted.refused);
-    Ok(Received { stored, rejected: decoded.rejected, over_limit })
+    let decode = move |body: &[u8], limits: &UnpackLimits, intake: &mut Intake<'_>| {
+        decode(&headers, body, limits, intake)
+    };
+    let taken = admission.push(sender, Payload::new(bytes, lease), decode).await;
+    taken.map_err(|error| not_taken(&error))
 }
 
 /// Copies of the headers that are needed to read and decode a body: a head is kept as long as its body takes to come, and is
@@ -93,39 +72,7 @@ async fn body_of(
 ) -> Result<Vec<u8>, BodyError> {
     let rules = body_rules(state);
     let crowded = || lease.is_in_the_way();
-    body::read(body, headers, &rules, lease, state.submitter.clock().as_ref(), crowded).await
-}
-
-/// A body that was read, and the memory that it holds.
-struct Body {
-    bytes: Vec<u8>,
-    _lease: Lease,
-}
-
-/// A push that was understood.
-struct Decoded {
-    rejected: Rejections,
-    /// Why some of its streams have to wait for others to become quiet.
-    over_limit: Vec<String>,
-    /// What the tenant may send at the moment.
-    admitted: Result<Admitted, Failure>,
-    memory: Option<PushMemory>,
-}
-
-/// Lets through what the tenant may send at the moment. Looks at each entry where there are rates: CPU work.
-fn admit(state: &AppState, access: &PushAccess, batch: Batch) -> Result<Admitted, Failure> {
-    let now_ns = state.submitter.clock().monotonic_ns();
-    let lines = batch.entries.len() as u64;
-    match state.quotas.admit(batch, access.limits(), now_ns) {
-        Ok(admitted) => {
-            state.counts.over_limit(access.tenant(), "stream", admitted.refused_lines);
-            Ok(admitted)
-        }
-        Err(error) => {
-            state.counts.over_limit(access.tenant(), "rate", lines);
-            Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, &error).worth_a_retry(error.retry_after_s))
-        }
-    }
+    body::read(body, headers, &rules, lease, state.admission.clock().as_ref(), crowded).await
 }
 
 /// The text of a header.
@@ -133,10 +80,8 @@ pub(crate) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|v| v.to_str().ok())
 }
 
-/// A failure and the reason to count it under.
-type Refused = (&'static str, Failure);
-
-fn unread(error: BodyError) -> Refused {
+/// What a client is told whose body did not come whole, and the reason to count that under.
+fn unread(error: BodyError) -> (&'static str, Failure) {
     match error {
         BodyError::TooLarge(..) => ("too_large", Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error)),
         // The network may be better the next time.
@@ -148,7 +93,7 @@ fn unread(error: BodyError) -> Refused {
 }
 
 /// What may fit later is to be sent again; what never does is too large.
-fn no_memory(error: &Exhausted) -> Refused {
+fn no_memory(error: &Exhausted) -> (&'static str, Failure) {
     if error.is_temporary() {
         (
             "inflight_bytes",
@@ -162,153 +107,57 @@ fn no_memory(error: &Exhausted) -> Refused {
     }
 }
 
-fn undecodable(error: &DecodeError) -> Refused {
-    if let DecodeError::Intake(IntakeError::NoMemory(exhausted)) = error {
-        return no_memory(exhausted);
-    }
-    let (reason, status) = match error.fault() {
-        Fault::TooLarge => ("too_large", StatusCode::PAYLOAD_TOO_LARGE),
-        Fault::NoStreams => ("no_streams", StatusCode::UNPROCESSABLE_ENTITY),
-        Fault::NoMemoryNow => ("undecodable", StatusCode::SERVICE_UNAVAILABLE),
-        Fault::Decoder => ("undecodable", StatusCode::INTERNAL_SERVER_ERROR),
-        Fault::Undecodable => ("undecodable", StatusCode::BAD_REQUEST),
-    };
-    (reason, Failure::new(status, error.message()))
-}
-
-/// Decodes on a blocking thread; few do it at once, for an unpacked body can be large. Small bodies have slots of their own:
-/// they never wait for large ones, nor for memory. What is small only as sent, or finds no memory at once, begins again
-/// among the large.
-async fn decoded(
-    state: &AppState,
-    access: &PushAccess,
-    decode: Decode,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Decoded, Refused> {
-    let broken = || ("internal", Failure::busy("internal error"));
-    let full = state.body_limits;
-    let small = UnpackLimits { max_decompressed: full.max_decompressed.min(SMALL_BYTES), ..full };
-    let rounds = [(&state.decoding_small, small), (&state.decoding, full)];
-    let first = usize::from(body.bytes.len() > SMALL_BODY_BYTES);
-    let mut push = Push { access: access.clone(), decode, headers, body };
-    for (slots, limits) in rounds.into_iter().skip(first) {
-        let slot = Arc::clone(slots).acquire_owned().await.map_err(|_| broken())?;
-        let shared = Arc::clone(state);
-        let decoding = tokio::task::spawn_blocking(move || {
-            let decoded = push.decoded(&shared, &limits, limits == full);
-            // The thread is free only now, whether or not the client still waits.
-            drop(slot);
-            match decoded {
-                Err(error) if limits != full && (error.is_too_large() || error.is_for_want_of_memory()) => {
-                    Err(Box::new(push))
-                }
-                decoded => Ok(push.admitted(&shared, decoded)),
-            }
-        });
-        match decoding.await {
-            Ok(Ok(done)) => return done,
-            Ok(Err(larger)) => push = *larger,
-            Err(_) => {
-                tracing::error!("decoding a push ended by a panic");
-                return Err(broken());
-            }
+/// What a client is told of whose push nothing was taken.
+fn not_taken(error: &PushError) -> Failure {
+    match error {
+        PushError::Decode(error) => Failure::new(status_of(error.fault()), error.message()),
+        PushError::NoMemory(exhausted) => no_memory(exhausted).1,
+        PushError::OverRate(over) => {
+            Failure::new(StatusCode::TOO_MANY_REQUESTS, over).worth_a_retry(over.retry_after_s)
         }
-    }
-    Err(broken())
-}
-
-/// A push whose body has come.
-struct Push {
-    access: PushAccess,
-    decode: Decode,
-    headers: HeaderMap,
-    body: Body,
-}
-
-impl Push {
-    /// Reads the body within `limits`; `waits` says whether it may wait for memory. What does not wait is small, and takes
-    /// of the memory of bodies: large pushes can fill their own for seconds.
-    fn decoded(&self, state: &AppState, limits: &UnpackLimits, waits: bool) -> Result<Accepted, DecodeError> {
-        let clock = state.submitter.clock();
-        let lease = |class| state.config.memory.lease(class, self.access.tenant());
-        let memory = match waits {
-            true => PushMemory::new(lease(MemoryClass::Decode), Arc::clone(clock), wait_until_ns(state)),
-            false => PushMemory::of_what_is_there(lease(MemoryClass::Ingest), Arc::clone(clock)),
-        };
-        state.active.age(clock.monotonic_ns());
-        let mut intake = self.access.intake(state, clock.now_ns(), memory);
-        (self.decode)(&self.headers, &self.body.bytes, limits, &mut intake)?;
-        Ok(intake.finish()?)
-    }
-
-    /// Counts what came and lets through what may pass. The body is dropped before.
-    fn admitted(self, state: &AppState, decoded: Result<Accepted, DecodeError>) -> Result<Decoded, Refused> {
-        let Self { access, body, .. } = self;
-        drop(body);
-        let accepted = decoded.map_err(|error| undecodable(&error))?;
-        state.counts.received(&accepted);
-        let Accepted { batch, rejected, memory, over_limit, over_limit_lines, new_streams, .. } = accepted;
-        state.counts.over_limit(access.tenant(), "streams", over_limit_lines);
-        let admitted = admit(state, &access, batch);
-        if let Some(new) = new_streams {
-            state.active.keep(new, admitted.as_ref().ok().map(|admitted| &admitted.batch));
-        }
-        // What it needs from here on it waits for without a slot.
-        let memory = memory.map(|memory| memory.waiting_until(wait_until_ns(state)));
-        Ok(Decoded { rejected, over_limit, admitted, memory })
-    }
-}
-
-/// How long a push waits for memory that it needs now, by the monotonic clock.
-fn wait_until_ns(state: &AppState) -> i64 {
-    let wait_ns = i64::try_from(state.config.memory_wait.as_nanos()).unwrap_or(i64::MAX);
-    state.submitter.clock().monotonic_ns().saturating_add(wait_ns)
-}
-
-/// What a client is told whose batch the store does not take.
-fn not_taken(error: StoreError) -> Failure {
-    match error.is_too_large() {
         // Sent again, it would be refused again.
-        true => Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error),
-        false => Failure::busy(error),
+        PushError::NotTaken(error) if error.is_too_large() => {
+            Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+        }
+        PushError::NotTaken(_) | PushError::NotStored(_) | PushError::Unanswered | PushError::Internal => {
+            Failure::busy(error)
+        }
     }
 }
 
-/// Hands the batch to the log and waits until it is safe.
-async fn commit(state: &AppState, batch: Batch, memory: Option<PushMemory>) -> Result<(), Refused> {
-    let not_stored = |failure| ("not_stored", failure);
-    let (done, safe) = oneshot::channel();
-    let submitter = state.submitter.clone();
-    // Packing the batch for the log is CPU work too.
-    let submitted = tokio::task::spawn_blocking(move || {
-        submitter.submit(batch, memory, move |result| {
-            // Nobody listens when the client has gone; its lines are stored all the same.
-            let _ = done.send(result);
-        })
-    });
-    match submitted.await {
-        Ok(Ok(())) => {}
-        Ok(Err(SubmitError::NoMemory(exhausted))) => return Err(no_memory(&exhausted)),
-        Ok(Err(SubmitError::Store(error))) => return Err(not_stored(not_taken(error))),
-        Err(_) => return Err(not_stored(Failure::busy("internal error"))),
-    }
-    match safe.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(not_stored(Failure::busy(error))),
-        // The log's thread ended without an answer: nobody knows whether the lines are stored.
-        Err(_) => Err(not_stored(Failure::busy("the store stopped before it answered"))),
+fn status_of(fault: Fault) -> StatusCode {
+    match fault {
+        Fault::Undecodable => StatusCode::BAD_REQUEST,
+        Fault::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Fault::NoStreams => StatusCode::UNPROCESSABLE_ENTITY,
+        Fault::NoMemoryNow => StatusCode::SERVICE_UNAVAILABLE,
+        Fault::Decoder => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use strandline_ingest::{IntakeError, StoreError};
 
     #[test]
     fn what_can_never_be_taken_is_not_to_be_sent_again() {
         let too_large = StoreError::BatchTooLarge { bytes: 2, limit: 1 };
-        assert_eq!(not_taken(too_large).status(), 413);
-        assert_eq!(not_taken(StoreError::Busy).status(), 503);
+        assert_eq!(not_taken(&PushError::NotTaken(too_large)).status(), 413);
+        assert_eq!(not_taken(&PushError::NotTaken(StoreError::Busy)).status(), 503);
+        assert_eq!(not_taken(&PushError::Unanswered).status(), 503);
+    }
+
+    #[test]
+    fn each_kind_of_payload_that_cannot_be_taken_has_its_status() {
+        for (error, status) in [
+            (DecodeError::Snappy, 400),
+            (DecodeError::Bomb(400), 413),
+            (DecodeError::NoStreams, 422),
+            (DecodeError::Intake(IntakeError::NoStream), 500),
+        ] {
+            let failure = not_taken(&PushError::Decode(error));
+            assert_eq!((failure.status(), failure.retry_after_s()), (status, None));
+        }
     }
 }

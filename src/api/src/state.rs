@@ -7,8 +7,7 @@ use crate::loki::tail::OpenTails;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use strandline_ingest::formats::UnpackLimits;
-use strandline_ingest::{ActiveStreams, LabelCache, PushCounts, Quotas, Submitter};
+use strandline_ingest::Admission;
 use strandline_query::QueryEngine;
 use tokio::sync::Semaphore;
 
@@ -30,19 +29,10 @@ pub(crate) type AppState = Arc<SharedState>;
 
 /// The shared parts.
 pub(crate) struct SharedState {
-    pub(crate) submitter: Submitter,
+    pub(crate) admission: Admission,
     pub(crate) query: Arc<QueryEngine>,
     pub(crate) config: ApiConfig,
-    pub(crate) body_limits: UnpackLimits,
     pub(crate) prometheus: PrometheusHandle,
-    pub(crate) labels: LabelCache,
-    pub(crate) quotas: Quotas,
-    pub(crate) active: ActiveStreams,
-    pub(crate) counts: PushCounts,
-    /// Pushes being decoded: CPU work with up to `max_decompressed_bytes` of memory each.
-    pub(crate) decoding: Arc<Semaphore>,
-    /// The same for those that are small.
-    pub(crate) decoding_small: Arc<Semaphore>,
     /// Slots of requests that belong to no tenant.
     pub(crate) reading: Arc<Semaphore>,
     /// Slots of operations, which are not to wait for reads.
@@ -70,7 +60,7 @@ impl std::fmt::Debug for ApiState {
 impl ApiState {
     /// The state of a server over these parts of the crates below.
     pub fn new(
-        submitter: Submitter,
+        admission: Admission,
         query: Arc<QueryEngine>,
         config: ApiConfig,
         prometheus: PrometheusHandle,
@@ -78,21 +68,10 @@ impl ApiState {
     ) -> Self {
         let clock = Arc::clone(query.clock());
         let connections = Connections::new(config.max_connections, config.max_connections_of_address, clock);
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self(Arc::new(SharedState {
-            submitter,
+            admission,
             query,
-            body_limits: UnpackLimits {
-                max_decompressed: config.max_decompressed_bytes,
-                ..UnpackLimits::default()
-            },
             prometheus,
-            labels: LabelCache::new(config.label_cache_bytes),
-            quotas: Quotas::default(),
-            active: ActiveStreams::new(config.max_active_streams),
-            counts: PushCounts::default(),
-            decoding: Arc::new(Semaphore::new(cores.max(2))),
-            decoding_small: Arc::new(Semaphore::new(cores.max(2))),
             reading: Arc::new(Semaphore::new(MAX_READING)),
             operating: Arc::new(Semaphore::new(MAX_OPERATING)),
             tails: OpenTails::new(config.max_tails),

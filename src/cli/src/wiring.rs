@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use strandline_api::ApiConfig;
 use strandline_api::access::{Credentials, Grant};
+use strandline_ingest::AdmissionConfig;
 use strandline_model::{MemoryBudget, SystemClock};
 use strandline_query::{LabelFilter, LogQlDeletes, QueryConfig};
 use strandline_store::disk::RealDisk;
@@ -148,7 +149,6 @@ pub fn query_config(config: &Config, memory: &MemoryBudget) -> QueryConfig {
 pub fn api_config(config: &Config, reload: &Reload, memory: &MemoryBudget) -> Result<ApiConfig, String> {
     Ok(ApiConfig {
         max_body_bytes: bytes(config.server.max_body_bytes),
-        max_decompressed_bytes: bytes(config.server.max_decompressed_bytes),
         header_timeout: config.server.header_timeout,
         write_timeout: config.server.write_timeout,
         idle_timeout: config.server.idle_timeout,
@@ -164,13 +164,22 @@ pub fn api_config(config: &Config, reload: &Reload, memory: &MemoryBudget) -> Re
         max_tails: config.server.max_tails,
         body_timeout: config.server.body_timeout,
         min_body_rate: config.server.min_body_rate,
-        label_cache_bytes: bytes(config.memory.label_cache),
-        max_active_streams: config.server.max_active_streams.unwrap_or(usize::MAX),
         allowed_origins: config.server.allowed_origins.clone(),
         allowed_hosts: config.server.allowed_hosts.clone(),
         memory: memory.clone(),
         ..ApiConfig::default()
     })
+}
+
+/// How lines come in.
+pub fn admission_config(config: &Config, memory: &MemoryBudget) -> AdmissionConfig {
+    AdmissionConfig {
+        memory: memory.clone(),
+        max_decompressed_bytes: bytes(config.server.max_decompressed_bytes),
+        max_active_streams: config.server.max_active_streams.unwrap_or(usize::MAX),
+        label_cache_bytes: bytes(config.memory.label_cache),
+        ..AdmissionConfig::default()
+    }
 }
 
 fn credentials(auth: &AuthConfig) -> Result<Credentials, String> {

@@ -68,6 +68,8 @@ pub struct Admitted {
     pub batch: Batch,
     /// Why others are not, a line each; empty if all are.
     pub refused: Vec<String>,
+    /// These others.
+    pub refused_streams: HashSet<StreamId>,
     /// How many lines these have.
     pub refused_lines: u64,
 }
@@ -76,14 +78,20 @@ impl Quotas {
     /// Counts `batch` against the limits of its tenant, at a time of the monotonic clock. Nothing is counted of what is
     /// refused.
     pub fn admit(&self, batch: Batch, limits: &Limits, now_ns: i64) -> Result<Admitted, OverRate> {
+        let whole = |batch| Admitted {
+            batch,
+            refused: Vec::new(),
+            refused_streams: HashSet::new(),
+            refused_lines: 0,
+        };
         let by_stream = limits.stream_rate > 0 || limits.max_active_streams > 0;
         if limits.ingestion_rate == 0 && !by_stream {
-            return Ok(Admitted { batch, refused: Vec::new(), refused_lines: 0 });
+            return Ok(whole(batch));
         }
         let mut state = self.state.lock();
         state.take_of_tenant(&batch, limits, now_ns)?;
         if !by_stream {
-            return Ok(Admitted { batch, refused: Vec::new(), refused_lines: 0 });
+            return Ok(whole(batch));
         }
         let mut refused = Vec::new();
         let (mut without, mut lines) = (HashSet::new(), 0);
@@ -98,7 +106,7 @@ impl Quotas {
         }
         drop(state);
         let batch = if without.is_empty() { batch } else { left_of(&batch, &without) };
-        Ok(Admitted { batch, refused, refused_lines: lines })
+        Ok(Admitted { batch, refused, refused_streams: without, refused_lines: lines })
     }
 }
 

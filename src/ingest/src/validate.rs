@@ -6,9 +6,9 @@ use crate::rejections::Reason;
 use strandline_model::time::Rfc3339;
 use strandline_model::{Labels, Limits};
 
-/// Why a stream or an entry is refused.
+/// The rule that a stream or an entry breaks.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal<'a> {
+pub(crate) enum BrokenRule<'a> {
     #[error("entry for stream '{0}' has {1} label names; limit {2} (limits.max_label_names)")]
     MaxLabelNames(&'a Labels, usize, usize),
     #[error("stream '{0}' has label name too long: '{1}' (limits.max_label_name_bytes is {2})")]
@@ -45,7 +45,7 @@ pub(crate) enum Refusal<'a> {
     MetadataName(&'a Labels, &'a str),
 }
 
-impl Refusal<'_> {
+impl BrokenRule<'_> {
     /// The reason to count it under.
     pub(crate) fn reason(&self) -> Reason {
         match self {
@@ -64,17 +64,17 @@ impl Refusal<'_> {
 }
 
 /// Checks a stream's labels; `service_name` does not count, for it may be of our making.
-pub(crate) fn check_labels<'a>(labels: &'a Labels, limits: &Limits) -> Result<(), Refusal<'a>> {
+pub(crate) fn check_labels<'a>(labels: &'a Labels, limits: &Limits) -> Result<(), BrokenRule<'a>> {
     let own = labels.iter().filter(|(name, _)| *name != SERVICE_NAME).count();
     if own > limits.max_label_names {
-        return Err(Refusal::MaxLabelNames(labels, own, limits.max_label_names));
+        return Err(BrokenRule::MaxLabelNames(labels, own, limits.max_label_names));
     }
     for (name, value) in labels.iter() {
         if name.len() > limits.max_label_name_bytes && name != SERVICE_NAME {
-            return Err(Refusal::LabelNameTooLong(labels, name, limits.max_label_name_bytes));
+            return Err(BrokenRule::LabelNameTooLong(labels, name, limits.max_label_name_bytes));
         }
         if value.len() > limits.max_label_value_bytes {
-            return Err(Refusal::LabelValueTooLong(labels, value, limits.max_label_value_bytes));
+            return Err(BrokenRule::LabelValueTooLong(labels, value, limits.max_label_value_bytes));
         }
     }
     Ok(())
@@ -87,30 +87,30 @@ pub(crate) fn check_entry<'a>(
     labels: &'a Labels,
     (ts, line): (i64, &[u8]),
     metadata: &'a EntryMetadata,
-) -> Result<(), Refusal<'a>> {
+) -> Result<(), BrokenRule<'a>> {
     // A clock that was never set, or a field that was never filled in: nobody would find such a line again.
     if ts <= 0 {
-        return Err(Refusal::BeforeTime(labels, Rfc3339(ts)));
+        return Err(BrokenRule::BeforeTime(labels, Rfc3339(ts)));
     }
     // `saturating`: a limit of centuries is no limit, not an overflow.
     let oldest = now_ns.saturating_sub(limits.reject_older_than_ns);
     if limits.reject_older_than_ns > 0 && ts < oldest {
-        return Err(Refusal::TooOld(labels, Rfc3339(ts), Rfc3339(oldest)));
+        return Err(BrokenRule::TooOld(labels, Rfc3339(ts), Rfc3339(oldest)));
     }
     if limits.reject_newer_than_ns > 0 && ts > now_ns.saturating_add(limits.reject_newer_than_ns) {
-        return Err(Refusal::TooNew(labels, Rfc3339(ts)));
+        return Err(BrokenRule::TooNew(labels, Rfc3339(ts)));
     }
     if line.len() > limits.max_line_bytes {
-        return Err(Refusal::LineTooLong(labels, limits.max_line_bytes, line.len()));
+        return Err(BrokenRule::LineTooLong(labels, limits.max_line_bytes, line.len()));
     }
     if metadata.bytes() > limits.max_metadata_bytes {
-        return Err(Refusal::MetadataTooLarge(labels, metadata.bytes(), limits.max_metadata_bytes));
+        return Err(BrokenRule::MetadataTooLarge(labels, metadata.bytes(), limits.max_metadata_bytes));
     }
     if metadata.count() > limits.max_metadata_pairs {
-        return Err(Refusal::MetadataTooMany(labels, metadata.count(), limits.max_metadata_pairs));
+        return Err(BrokenRule::MetadataTooMany(labels, metadata.count(), limits.max_metadata_pairs));
     }
     match metadata.bad_name() {
-        Some(name) => Err(Refusal::MetadataName(labels, name)),
+        Some(name) => Err(BrokenRule::MetadataName(labels, name)),
         None => Ok(()),
     }
 }

@@ -20,9 +20,9 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use std::net::IpAddr;
 use std::sync::Arc;
-use strandline_ingest::{Intake, PushMemory};
-use strandline_model::{DeletionMode, Limits, TenantId};
-use strandline_query::{LabelFilter, ReadRules, Reader};
+use strandline_ingest::Sender;
+use strandline_model::{DeletionMode, TenantId};
+use strandline_query::{ReadRules, Reader};
 
 /// May read: hands out the [`Reader`] that the query crate wants.
 #[derive(Debug, Clone)]
@@ -31,9 +31,7 @@ pub(crate) struct QueryAccess(pub(crate) Reader);
 /// May push, for one tenant.
 #[derive(Debug, Clone)]
 pub(crate) struct PushAccess {
-    tenant: TenantId,
-    limits: Arc<Limits>,
-    filter: Option<Arc<LabelFilter>>,
+    sender: Sender,
 }
 
 /// May delete lines of one tenant, and see what was deleted.
@@ -72,28 +70,18 @@ impl PushAccess {
     pub(crate) async fn of(state: &AppState, parts: &Parts) -> Result<Self, Failure> {
         let (grant, headers) = (granted(state, parts, Scope::Push).await?, &parts.headers);
         let tenant = tenants::for_write(&grant, headers, &state.config)?;
-        Ok(Self { limits: state.config.limits.of(&tenant), tenant, filter: grant.filter.clone() })
+        let limits = state.config.limits.of(&tenant);
+        let sender = Sender::new(tenant, limits);
+        let sender = match &grant.filter {
+            Some(filter) => sender.confined_to(filter.selector().clone(), filter.text()),
+            None => sender,
+        };
+        Ok(Self { sender })
     }
 
-    /// Takes in a push that was received at `now_ns`, into `memory`.
-    pub(crate) fn intake<'c>(&self, state: &'c AppState, now_ns: i64, memory: PushMemory) -> Intake<'c> {
-        let intake = Intake::new(self.tenant.clone(), &self.limits, now_ns, &state.labels)
-            .with_memory(memory)
-            .counted_by(&state.active);
-        match &self.filter {
-            Some(filter) => intake.confined_to(filter.selector().clone(), filter.text()),
-            None => intake,
-        }
-    }
-
-    /// Whose the lines are.
-    pub(crate) fn tenant(&self) -> &TenantId {
-        &self.tenant
-    }
-
-    /// What the tenant may send.
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
+    /// The sender whose lines they are, for the admission.
+    pub(crate) fn sender(&self) -> &Sender {
+        &self.sender
     }
 }
 

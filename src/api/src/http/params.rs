@@ -40,7 +40,7 @@ impl Params {
             let rules = BodyRules { max_bytes: MAX_FORM_BYTES, setting: None, ..body_rules(state) };
             let lease = state.config.memory.lease(MemoryClass::Query, tenant);
             let crowded = || lease.is_in_the_way();
-            let clock = state.submitter.clock().as_ref();
+            let clock = state.admission.clock().as_ref();
             let form = body::read(body, &parts.headers, &rules, &lease, clock, crowded).await;
             let form = form.map_err(|error| unread(&error))?;
             params = match form.len() {

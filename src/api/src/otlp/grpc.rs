@@ -6,7 +6,7 @@
 use super::status;
 use crate::http::failure::{Failure, RETRY_AFTER_S};
 use crate::loki::push::{over_limit_text, refusal_text};
-use crate::receive::{GRPC_ENCODING, Received, header, receive};
+use crate::receive::{GRPC_ENCODING, header, receive};
 use crate::state::AppState;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -16,8 +16,8 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http_body_util::{BodyExt, Full};
-use strandline_ingest::Intake;
 use strandline_ingest::formats::{DecodeError, OtlpFormat, UnpackLimits, decode_otlp};
+use strandline_ingest::{Intake, Outcome};
 
 /// The path of the method.
 pub(crate) const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
@@ -78,7 +78,7 @@ fn decode(
 }
 
 /// What was rejected is told as a partial success, which a client must not send again; all of it rejected is an error.
-fn accepted(received: &Received) -> Response {
+fn accepted(received: &Outcome) -> Response {
     let text = refusal_text(&received.rejected);
     if received.stored == 0 && !received.rejected.is_empty() {
         return status_alone(INVALID_ARGUMENT, text.trim_end(), None);

@@ -6,6 +6,7 @@ use crate::http::shared;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
+use strandline_ingest::AdmissionConfig;
 use strandline_model::{Limits, MemoryBudget, MemoryClass, TenantId, TenantLimits, TimeRange};
 use strandline_query::{
     CancelFlag, Deadline, Direction, LogQuery, LogRequest, QueryConfig, QueryError, Queue, Reader, Slot,
@@ -247,14 +248,13 @@ fn push(rig: &Rig, tenant: &str, streams: std::ops::Range<usize>) -> u16 {
 #[test]
 fn streams_that_a_tenants_limits_refuse_do_not_count_for_all() {
     let limits = Limits { max_active_streams: 3, ..Limits::default() };
-    let api = ApiConfig {
-        max_active_streams: 10,
-        limits: Arc::new(TenantLimits::new(limits)),
-        ..ApiConfig::default()
-    };
-    let rig = rig(api, QueryConfig::default(), &MemoryBudget::unlimited());
+    let limits = Arc::new(TenantLimits::new(limits));
+    let api = ApiConfig { auth_enabled: true, limits, ..ApiConfig::default() };
+    let admission = AdmissionConfig { max_active_streams: 10, ..AdmissionConfig::default() };
+    let engine = EngineConfig { min_free_bytes: 0, ..EngineConfig::default() };
+    let rig = Rig::with_admission(api, admission, engine, QueryConfig::default());
     assert_eq!(push(&rig, "a", 0..10), 429);
-    assert_eq!(rig.state.0.active.count(), 3);
+    assert_eq!(rig.state.0.admission.active_streams(), 3);
     assert_eq!(push(&rig, "b", 0..3), 204);
     assert_eq!(push(&rig, "c", 0..3), 204);
     assert_eq!(push(&rig, "d", 0..3), 429, "one of ten is left");

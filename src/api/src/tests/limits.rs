@@ -4,8 +4,11 @@ use super::rig::{Rig, T0};
 use crate::ApiConfig;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
+use strandline_ingest::{AdmissionConfig, Intake, Sender};
 use strandline_model::{MemoryBudget, MemoryClass, TenantId};
+use strandline_query::QueryConfig;
 use strandline_store::EngineConfig;
 
 fn with(config: ApiConfig) -> Rig {
@@ -223,20 +226,35 @@ fn a_stop_lets_requests_finish_and_idle_connections_go() {
 
 #[test]
 fn a_small_push_does_not_wait_for_large_ones() {
-    let rig = with(ApiConfig::default());
+    let admission = AdmissionConfig { decode_slots: 1, ..AdmissionConfig::default() };
+    let engine = EngineConfig { min_free_bytes: 0, ..EngineConfig::default() };
+    let rig = Rig::with_admission(ApiConfig::default(), admission, engine, QueryConfig::default());
     let line = "x".repeat(100_000);
     let large = |n: usize| {
         let values: Vec<String> = (0..40).map(|i| format!(r#"["{}","{line}"]"#, T0 + i)).collect();
         format!(r#"{{"streams":[{{"stream":{{"app":"l{n}"}},"values":[{}]}}]}}"#, values.join(","))
     };
-    // All turns of the large ones are taken, and nobody gives one back.
-    let slots = rig.state.0.decoding.available_permits();
-    let _all = rig.state.0.decoding.try_acquire_many(slots as u32).unwrap();
+    // The one slot of the large ones is taken, and not given back before we say so.
+    let (entered, in_slot) = mpsc::sync_channel(1);
+    let (release, released) = mpsc::sync_channel::<()>(1);
+    let (admission, released) = (rig.state.0.admission.clone(), Mutex::new(released));
     std::thread::scope(|scope| {
+        let holds = scope.spawn(move || {
+            let sender = Sender::new(TenantId::default_tenant(), Arc::default());
+            let feed = move |_: &mut Intake<'_>| {
+                entered.send(()).unwrap();
+                released.lock().unwrap().recv().unwrap();
+                Ok(())
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(admission.push_entries(&sender, 1 << 20, feed)).unwrap().stored
+        });
+        in_slot.recv().unwrap();
         let waits = scope.spawn(|| rig.push_json(&large(0)).status);
         rig.push_lines(r#"{"app":"small"}"#, &[(1, "y")]);
         assert!(!waits.is_finished());
-        rig.state.0.decoding.add_permits(1);
+        release.send(()).unwrap();
+        assert_eq!(holds.join().unwrap(), 0);
         assert_eq!(waits.join().unwrap(), 204);
     });
     // Small as sent, large once unpacked: decoded all the same.

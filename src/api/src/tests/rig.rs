@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use strandline_ingest::Submitter;
+use strandline_ingest::{Admission, AdmissionConfig, Submitter};
 use strandline_model::SystemClock;
 use strandline_query::{QueryConfig, QueryEngine};
 use strandline_store::disk::RealDisk;
@@ -78,14 +78,28 @@ impl Rig {
     }
 
     pub(super) fn with_query(config: ApiConfig, engine: EngineConfig, query: QueryConfig) -> Self {
+        let admission = AdmissionConfig {
+            memory: config.memory.clone(),
+            memory_wait: config.memory_wait,
+            ..AdmissionConfig::default()
+        };
+        Self::with_admission(config, admission, engine, query)
+    }
+
+    pub(super) fn with_admission(
+        config: ApiConfig,
+        admission: AdmissionConfig,
+        engine: EngineConfig,
+        query: QueryConfig,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let disk = Arc::new(RealDisk::new(folder.path()).unwrap());
         let (engine, _) = Engine::open(disk, Arc::new(SystemClock::default()), engine).unwrap();
         let runtime = Arc::new(Runtime::start(Arc::clone(&engine)).unwrap());
         let query = Arc::new(QueryEngine::new(engine, query).unwrap());
         let prometheus = PrometheusBuilder::new().build_recorder().handle();
-        let submitter = Submitter::new(Arc::clone(&runtime));
-        let state = ApiState::new(submitter, Arc::clone(&query), config, prometheus, None);
+        let admission = Admission::new(Submitter::new(Arc::clone(&runtime)), admission);
+        let state = ApiState::new(admission, Arc::clone(&query), config, prometheus, None);
         let kept = state.clone();
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::sync_channel(1);

@@ -3,6 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use strandline_model::Batch;
 
 const NOW: i64 = 1_795_219_723_000_000_000;
 

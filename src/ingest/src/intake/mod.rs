@@ -2,73 +2,33 @@
 //!
 //! Decoders drive an [`Intake`] with borrowed data; a line is copied once, into the batch.
 
-use crate::active::{ActiveStreams, Counting, NewStreams};
+mod accepted;
+mod gather;
+mod spans;
+mod streams;
+
+pub use accepted::{Accepted, IntakeError};
+
+use crate::active::{ActiveStreams, Counting};
 use crate::label_cache::{HashedAlready, KnownStream, LabelCache};
 use crate::level;
 use crate::metadata::{EntryMetadata, SharedMetadata, text_or_spaces};
 use crate::push_memory::PushMemory;
+use crate::refused_lines::{RANGE_BYTES, Refusal, RefusedLines};
 use crate::rejections::{Reason, Rejections, shortened};
-use crate::validate::{Refusal, check_entry, check_labels};
-use std::collections::{HashMap, HashSet};
+use crate::validate::{BrokenRule, check_entry};
+use gather::gathered;
+use spans::{SPAN_BYTES, StreamSpans};
+use std::collections::HashSet;
 use std::sync::Arc;
 use strandline_model::metadata::DETECTED_LEVEL;
-use strandline_model::{
-    Batch, BatchBuilder, Exhausted, LabelError, Labels, Limits, Selector, StreamId, TenantId,
-};
-
-/// Longest label text that is parsed at all: far above what the label limits leave, and far below what would cost
-/// memory.
-const MAX_LABEL_TEXT_BYTES: usize = 1 << 20;
+use strandline_model::{BatchBuilder, Limits, Selector, StreamId, TenantId};
 
 /// Memory of a stream in a push beside its labels: its places in the batch and in the set of those that have begun.
 const STREAM_BYTES: usize = 64;
 
 /// Most streams that one answer names.
 const MAX_NAMED: usize = 10;
-
-/// Why a whole push is refused. Nothing of it is stored.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum IntakeError {
-    /// A stream's labels are not a label set.
-    #[error("couldn't parse labels: {0}")]
-    Labels(#[from] LabelError),
-    /// More streams than a push may have.
-    #[error("push has more than {0} streams (limits.max_streams_per_push)")]
-    TooManyStreams(usize),
-    /// More lines than a push may have.
-    #[error("push has more than {0} lines (limits.max_lines_per_push)")]
-    TooManyLines(usize),
-    /// An entry before the first stream: the decoder's mistake.
-    #[error("entry without a stream")]
-    NoStream,
-    /// The batch would pass 4 GiB, or what [`Intake::limit_bytes`] set.
-    #[error(
-        "push is too large: its lines and metadata take more than {0} bytes (server.max_decompressed_bytes)"
-    )]
-    TooLarge(usize),
-    /// There is no memory for it at the moment, or there never is.
-    #[error("push needs more memory than there is: {0}")]
-    NoMemory(#[from] Exhausted),
-}
-
-/// What is left of a push: the lines to store, and the refused ones to tell the client about.
-#[derive(Debug)]
-pub struct Accepted {
-    /// The lines to store.
-    pub batch: Batch,
-    /// What was refused.
-    pub rejected: Rejections,
-    /// Lines in which bytes that are not UTF-8 had to be replaced.
-    pub replaced_lines: u64,
-    /// Why streams have to wait, a line each, some of them; the client is to send these again.
-    pub over_limit: Vec<String>,
-    /// Lines of such streams.
-    pub over_limit_lines: u64,
-    /// Streams that this push was the first to bring, if they are counted: for [`ActiveStreams::keep`].
-    pub new_streams: Option<NewStreams>,
-    /// The memory that the batch holds, if any was given.
-    pub memory: Option<PushMemory>,
-}
 
 /// A push on its way in.
 #[derive(Debug)]
@@ -92,9 +52,12 @@ pub struct Intake<'c> {
     pairs: Vec<(&'static str, &'static str)>,
     key: Vec<u8>,
     rejected: Rejections,
+    refused: RefusedLines,
+    /// Kept where limits may refuse whole streams later.
+    spans: Option<StreamSpans>,
     replaced_lines: u64,
     /// Which streams the sender may write, and how that is written.
-    confined: Option<(Selector, String)>,
+    confined: Option<(&'c Selector, &'c str)>,
     /// Who counts the streams of the process.
     active: Option<Counting<'c>>,
     over_limit: Vec<String>,
@@ -102,7 +65,7 @@ pub struct Intake<'c> {
     memory: Option<PushMemory>,
     /// Bytes taken for the batch so far.
     batch_bytes: usize,
-    /// Bytes of labels and of what is known of each stream, roughly.
+    /// Bytes of labels, of what is known of each stream and of lines that are refused, roughly.
     stream_bytes: usize,
 }
 
@@ -139,6 +102,8 @@ impl<'c> Intake<'c> {
             pairs: Vec::new(),
             key: Vec::new(),
             rejected: Rejections::default(),
+            refused: RefusedLines::default(),
+            spans: (limits.stream_rate > 0 || limits.max_active_streams > 0).then(StreamSpans::default),
             replaced_lines: 0,
             confined: None,
             active: None,
@@ -171,8 +136,8 @@ impl<'c> Intake<'c> {
 
     /// Lets in only streams that `selector` selects, whose text is shown for the others.
     #[must_use]
-    pub fn confined_to(mut self, selector: Selector, text: &str) -> Self {
-        self.confined = Some((selector, text.to_owned()));
+    pub fn confined_to(mut self, selector: &'c Selector, text: &'c str) -> Self {
+        self.confined = Some((selector, text));
         self
     }
 
@@ -198,86 +163,6 @@ impl<'c> Intake<'c> {
     /// When the push was received.
     pub fn now_ns(&self) -> i64 {
         self.now_ns
-    }
-
-    /// Begins the stream with these labels (`{name="value", ...}`); the entries that follow are its own. An error
-    /// means that the whole push is to be refused.
-    pub fn begin_stream(&mut self, labels: &str) -> Result<(), IntakeError> {
-        self.count_stream()?;
-        if labels.len() > MAX_LABEL_TEXT_BYTES {
-            let message = format!("stream '{labels}' has labels of {} bytes", labels.len());
-            self.refuse_stream(Reason::MaxLabelNames, message);
-            return Ok(());
-        }
-        // Loki takes an empty text for an empty label set.
-        let parse = || if labels.is_empty() { Labels::parse("{}") } else { Labels::parse(labels) };
-        match self.cache.get_or_parse(self.cache_seed, labels.as_bytes(), parse) {
-            Ok(known) => self.open(known),
-            // In Loki a name given twice costs the stream, not the push.
-            Err(LabelError::Duplicate(name)) => {
-                let message = format!("stream '{labels}' has duplicate label name: '{name}'");
-                self.refuse_stream(Reason::DuplicateLabelName, message);
-            }
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
-    }
-
-    /// As [`Self::begin_stream`] for labels that come as pairs; the last of equal names wins.
-    pub fn begin_stream_pairs<N: AsRef<str>, V: AsRef<str>>(
-        &mut self,
-        pairs: &[(N, V)],
-    ) -> Result<(), IntakeError> {
-        self.count_stream()?;
-        self.key.clear();
-        for piece in pairs.iter().flat_map(|(n, v)| [n.as_ref(), v.as_ref()]) {
-            // Lengths first, so that no two sets of pairs share a key.
-            self.key.extend_from_slice(&piece.len().to_le_bytes());
-            self.key.extend_from_slice(piece.as_bytes());
-        }
-        if self.key.len() > MAX_LABEL_TEXT_BYTES {
-            let message = format!("a stream has labels of {} bytes", self.key.len());
-            self.refuse_stream(Reason::MaxLabelNames, message);
-            return Ok(());
-        }
-        let last_of_equal = || {
-            let by_name: HashMap<&str, &str> = pairs.iter().map(|(n, v)| (n.as_ref(), v.as_ref())).collect();
-            Labels::from_pairs(&by_name.into_iter().collect::<Vec<_>>())
-        };
-        // A seed of their own keeps these keys apart from the label texts.
-        let seed = self.cache_seed.wrapping_add(1);
-        let known = self.cache.get_or_parse(seed, &self.key, last_of_equal)?;
-        self.open(known);
-        Ok(())
-    }
-
-    fn count_stream(&mut self) -> Result<(), IntakeError> {
-        self.streams += 1;
-        if self.streams > self.limits.max_streams_per_push {
-            return Err(IntakeError::TooManyStreams(self.limits.max_streams_per_push));
-        }
-        Ok(())
-    }
-
-    fn open(&mut self, known: Arc<KnownStream>) {
-        if let Some((selector, text)) = &self.confined
-            && !selector.matches(&known.labels)
-        {
-            let message = format!(
-                "stream '{}' is outside of what these credentials may write: {text} (auth.tokens, auth.users: filter)",
-                known.labels
-            );
-            return self.refuse_stream(Reason::LabelFilter, message);
-        }
-        match check_labels(&known.labels, &self.limits) {
-            Ok(()) => self.stream = Some(Current::Open(known)),
-            Err(refusal) => self.refuse_stream(refusal.reason(), refusal.to_string()),
-        }
-    }
-
-    /// Lets the entries that follow be dropped and told about; a stream without entries stays unmentioned.
-    fn refuse_stream(&mut self, reason: Reason, message: String) {
-        self.stream = Some(Current::Refused { reason, message: shortened(message) });
     }
 
     /// Adds structured metadata to the entry that comes next.
@@ -309,13 +194,43 @@ impl<'c> Intake<'c> {
         self.count_line()?;
         match self.stream.as_ref().ok_or(IntakeError::NoStream)? {
             Current::Open(known) => {
-                let refusal = Refusal::NoTimestamp(&known.labels);
-                self.rejected.add(refusal.reason(), || refusal.to_string());
+                let broken = BrokenRule::NoTimestamp(&known.labels);
+                self.rejected.add(broken.reason(), || broken.to_string());
+                self.refuse(Refusal::Invalid(Reason::NoTimestamp))
             }
-            Current::Refused { reason, message } => self.rejected.add(*reason, || message.clone()),
-            Current::OneTooMany => self.over_limit_lines += 1,
+            Current::Refused { .. } | Current::OneTooMany => self.refuse_with_its_stream(),
+        }
+    }
+
+    /// Drops a line of a stream that is refused.
+    fn refuse_with_its_stream(&mut self) -> Result<(), IntakeError> {
+        let why = match &self.stream {
+            Some(Current::Refused { reason, message }) => {
+                self.rejected.add(*reason, || message.clone());
+                Refusal::Invalid(*reason)
+            }
+            _ => {
+                self.over_limit_lines += 1;
+                Refusal::OverLimit
+            }
+        };
+        self.refuse(why)
+    }
+
+    /// Notes that the line counted last is refused.
+    fn refuse(&mut self, why: Refusal) -> Result<(), IntakeError> {
+        let line = self.last_line();
+        if self.refused.add(line, why) {
+            self.stream_bytes += RANGE_BYTES;
+            let held = self.builder.memory_bytes_with(0) + self.stream_bytes;
+            take(self.memory.as_ref(), &mut self.batch_bytes, held)?;
         }
         Ok(())
+    }
+
+    /// The number of the line counted last, from 0.
+    fn last_line(&self) -> u32 {
+        u32::try_from(self.lines.saturating_sub(1)).unwrap_or(u32::MAX)
     }
 
     /// Counts a line in which bytes were replaced.
@@ -334,20 +249,13 @@ impl<'c> Intake<'c> {
     fn append(&mut self, ts: i64, line: &[u8]) -> Result<(), IntakeError> {
         let known = match self.stream.as_ref().ok_or(IntakeError::NoStream)? {
             Current::Open(known) => known,
-            Current::Refused { reason, message } => {
-                self.rejected.add(*reason, || message.clone());
-                return Ok(());
-            }
-            Current::OneTooMany => {
-                self.over_limit_lines += 1;
-                return Ok(());
-            }
+            Current::Refused { .. } | Current::OneTooMany => return self.refuse_with_its_stream(),
         };
-        if let Err(refusal) =
-            check_entry(&self.limits, self.now_ns, &known.labels, (ts, line), &self.metadata)
+        if let Err(broken) = check_entry(&self.limits, self.now_ns, &known.labels, (ts, line), &self.metadata)
         {
-            self.rejected.add(refusal.reason(), || refusal.to_string());
-            return Ok(());
+            let reason = broken.reason();
+            self.rejected.add(reason, || broken.to_string());
+            return self.refuse(Refusal::Invalid(reason));
         }
         if self.last_begun != Some(known.id) {
             if let Some(active) = &mut self.active
@@ -356,13 +264,17 @@ impl<'c> Intake<'c> {
                 if self.over_limit.len() < MAX_NAMED {
                     self.over_limit.push(one_too_many(known, active.max(), &self.tenant));
                 }
-                self.over_limit_lines += 1;
                 self.stream = Some(Current::OneTooMany);
-                return Ok(());
+                return self.refuse_with_its_stream();
             }
             self.scattered |= !self.begun.insert(known.id);
             self.last_begun = Some(known.id);
             self.stream_bytes += STREAM_BYTES + known.labels.memory_bytes();
+            let line = u32::try_from(self.lines.saturating_sub(1)).unwrap_or(u32::MAX);
+            if let Some(spans) = &mut self.spans {
+                spans.begin(line, known.id);
+                self.stream_bytes += SPAN_BYTES;
+            }
             self.builder.begin_known_stream(known.id, known.labels.clone());
         }
         let held = self.builder.memory_bytes_with(line.len()) + self.stream_bytes;
@@ -398,9 +310,13 @@ impl<'c> Intake<'c> {
         if let Some(memory) = &self.memory {
             memory.keep(batch.memory_bytes() + self.stream_bytes);
         }
+        let mut spans = self.spans.unwrap_or_default();
+        spans.end(u32::try_from(self.lines).unwrap_or(u32::MAX));
         Ok(Accepted {
             batch,
             rejected: self.rejected,
+            refused: self.refused,
+            spans,
             replaced_lines: self.replaced_lines,
             over_limit: self.over_limit,
             over_limit_lines: self.over_limit_lines,
@@ -437,29 +353,5 @@ fn emptied<'a>(mut pairs: Vec<(&str, &str)>) -> Vec<(&'a str, &'a str)> {
     pairs.into_iter().map(|_| ("", "")).collect()
 }
 
-/// `batch` with each stream standing once, its entries in the order they came. Clients that send a stream per line
-/// make this necessary; all others do not pay for it.
-fn gathered(batch: Batch) -> Batch {
-    let mut first: HashMap<StreamId, usize, HashedAlready> = HashMap::default();
-    let mut order: Vec<(usize, usize)> = Vec::with_capacity(batch.streams.len());
-    for (i, stream) in batch.streams.iter().enumerate() {
-        order.push((*first.entry(stream.id).or_insert(i), i));
-    }
-    order.sort_unstable();
-    let mut builder = BatchBuilder::new(batch.tenant.clone(), batch.bytes.len());
-    for (first, i) in order {
-        let Some(stream) = batch.streams.get(i) else { continue };
-        if first == i {
-            builder.begin_known_stream(stream.id, stream.labels.clone());
-        }
-        for entry in batch.stream_entries(stream) {
-            // Never refused: the new batch is as large as the old one.
-            builder.push_packed(entry.ts, batch.line(entry), batch.metadata(entry));
-        }
-    }
-    builder.finish()
-}
-
 #[cfg(test)]
-#[path = "intake_tests.rs"]
 mod tests;
