@@ -118,17 +118,14 @@ impl<'a> Events<'a> {
         if let Some(event) = self.peeked.take() {
             return Ok(event);
         }
-        loop {
-            match self.parser.next_event() {
-                Some(Ok((Event::Comment(..), _))) => {}
-                Some(Ok(event)) => return Ok(event),
-                Some(Err(error)) => {
-                    let marker = error.marker();
-                    let at = Position { line: marker.line(), column: marker.col() + 1 };
-                    return Err(Fault::new(at, format!("not YAML: {}", error.info())));
-                }
-                None => return Err(Fault::new(Position { line: 1, column: 1 }, "not YAML: it ends early")),
+        match self.parser.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => {
+                let marker = error.marker();
+                let at = Position { line: marker.line(), column: marker.col() + 1 };
+                Err(Fault::new(at, format!("not YAML: {}", error.info())))
             }
+            None => Err(Fault::new(Position { line: 1, column: 1 }, "not YAML: it ends early")),
         }
     }
 
