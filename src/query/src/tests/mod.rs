@@ -8,6 +8,7 @@ mod model;
 mod patterns;
 mod readers;
 mod rig;
+mod rule;
 mod run;
 mod second_tier;
 mod tail;
