@@ -5,7 +5,9 @@
 
 use crate::sim::Dice;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use strandline_instrumented::documents::{Collection, Document, DocumentError, Documents, Expect, Version};
+use strandline_instrumented::schedule::{Body, explore};
 use strandline_instrumented::{Engine, StoreError};
 use strandline_model::TenantId;
 
@@ -169,4 +171,55 @@ pub fn read_all(engine: &Engine) -> (Contents, Vec<String>) {
         }
     }
     (found, damage)
+}
+
+/// Threads that meet at every lock of the documents: each has a name of its own, in a collection that the last of them to
+/// delete takes away, and all change one document from what they have read of it.
+pub fn meet(engine: &Engine, seed: u64) -> Result<(), String> {
+    const THREADS: u64 = 3;
+    let collection = &collections()[1];
+    let added = AtomicU64::new(0);
+    let body = |n: u64| -> Body<'_> {
+        let added = &added;
+        Box::new(move || {
+            let (documents, mut dice) = (engine.documents(), Dice::new(seed ^ n << 32));
+            let own = format!("own {n}");
+            for round in 0..6 {
+                let bytes = round.to_string().into_bytes();
+                documents.put(collection, &own, &bytes, Expect::Anything).unwrap();
+                assert_eq!(documents.get(collection, &own).unwrap().unwrap().bytes, bytes);
+                if dice.chance(70) {
+                    let listed = documents.list(collection, None, 9).unwrap();
+                    assert!(listed.iter().any(|listed| listed.name == own && listed.version.is_ok()));
+                }
+                assert!(documents.delete(collection, &own, Expect::Anything).unwrap());
+                assert_eq!(documents.get(collection, &own).unwrap(), None);
+                if dice.chance(30) && add_one(documents) {
+                    added.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        })
+    };
+    explore(seed, (0..THREADS).map(body).collect())?;
+    let sum = count(engine.documents())?.1;
+    let added = added.into_inner();
+    if sum != added { Err(format!("{added} changes were acknowledged, {sum} are there")) } else { Ok(()) }
+}
+
+fn count(documents: &Documents) -> Result<(Expect, u64), String> {
+    let found = documents.get(&collections()[0], "count").map_err(|e| e.to_string())?;
+    let Some(found) = found else { return Ok((Expect::Absent, 0)) };
+    let number = String::from_utf8_lossy(&found.bytes).parse().map_err(|_| "not a number".to_owned())?;
+    Ok((Expect::Version(found.version), number))
+}
+
+/// Whether the change was acknowledged; somebody else's may have come before.
+fn add_one(documents: &Documents) -> bool {
+    let (expect, number) = count(documents).unwrap();
+    let bytes = (number + 1).to_string();
+    match documents.put(&collections()[0], "count", bytes.as_bytes(), expect) {
+        Ok(_) => true,
+        Err(DocumentError::Conflict { .. }) => false,
+        Err(other) => panic!("{other}"),
+    }
 }

@@ -3,6 +3,7 @@
 //!
 //! `STRANDLINE_RACE_SEEDS` sets the number of seeds, `STRANDLINE_RACE_FIRST` the first of them.
 
+use crate::documents;
 use crate::kill::rounds;
 use crate::ledger::{Answer, Held, Language, Ledger, Meaning, tenant};
 use crate::sim::{Dice, check_labels, to_the_end};
@@ -175,6 +176,7 @@ fn run(seed: u64, bug: Option<&'static str>) -> Result<(), String> {
         ];
     }
     explore(seed, bodies)?;
+    documents::meet(engine, seed)?;
     shared.check(engine)?;
     compact_all(shared, engine)?;
     shared.disk.halt_after(0);

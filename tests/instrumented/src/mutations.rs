@@ -185,6 +185,29 @@ pub const MUTATIONS: &[Mutation] = &[
             },
         ],
     },
+    // Put a document into a folder that was given up with its last document meanwhile.
+    Mutation {
+        name: "document-in-retired-folder",
+        race: true,
+        edits: &[Edit {
+            file: "documents/store.rs",
+            find: "if folder.index.read().is_retired {",
+            replace: "if !PLANTED && folder.index.read().is_retired {",
+        }],
+    },
+    // Look whether a document is the expected one before others are kept from changing it.
+    Mutation {
+        name: "document-expected-too-early",
+        race: true,
+        edits: &[Edit {
+            file: "documents/store.rs",
+            find: "let mut writing = folder.writing.lock();\n            // Deleted with",
+            replace: "let early = folder.index.read().entries.get(name).cloned();\n\
+                          let expect = if PLANTED && self.check(&folder, name, early, expect).is_ok() \
+                          { Expect::Anything } else { expect };\n\
+                          let mut writing = folder.writing.lock();\n            // Deleted with",
+        }],
+    },
     // Show readers the end of a head before the segment that takes its place.
     Mutation {
         name: "head-gone-before-segment",

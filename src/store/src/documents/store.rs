@@ -58,7 +58,7 @@ impl Documents {
                     tracing::error!(%error, %collection, "documents could not be read; tried again when they are asked for")
                 }
             }
-            documents.retire_if_empty(&folder, &writing);
+            documents.vouch_for_found(&folder, &mut writing);
         }
         Ok((documents, damage))
     }
@@ -356,6 +356,16 @@ impl Documents {
             let _ = self.disk.remove(&path);
         }
         Ok(())
+    }
+
+    /// What a process that was killed left undone is visible, and may not be durable: nobody is told that a document is gone
+    /// before its folder was synced, by whoever is the next to change it, or now if nobody will be.
+    fn vouch_for_found(&self, folder: &Folder, writing: &mut MutexGuard<'_, Writing>) {
+        let is_empty = folder.index.read().entries.is_empty();
+        writing.is_unsynced = true;
+        if is_empty && self.sync_names(folder, writing).is_ok() {
+            self.retire_if_empty(folder, writing);
+        }
     }
 
     /// Makes the folder, and its name durable: once per process, since one that is there may be left by a process that could

@@ -167,6 +167,32 @@ fn folders_come_and_go() {
     assert_eq!(text(&open(&disk), &tenant("a"), "r").as_deref(), Some("new"));
 }
 
+/// The process that deleted is killed before its folder is synced; the next one must not say that nothing is there while a
+/// power cut can bring it back.
+#[test]
+fn what_a_killed_process_left_unsynced_is_synced_before_it_is_vouched_for() {
+    for others in [false, true] {
+        for seed in 0..60 {
+            let disk = SimDisk::new(seed);
+            let documents = open(&disk);
+            put(&documents, &process(), "c", "old");
+            if others {
+                put(&documents, &process(), "d", "stays");
+            }
+            // The removal, and then the sync of the folder.
+            disk.outage_after(1, 1, libc::EIO);
+            let deleted = documents.delete(&process(), "c", Expect::Anything);
+            assert!(matches!(deleted, Err(DocumentError::Unsynced { .. })));
+            drop(documents);
+            let documents = open(&disk);
+            assert!(!documents.delete(&process(), "c", Expect::Anything).unwrap());
+            drop(documents);
+            disk.crash();
+            assert_eq!(text(&open(&disk), &process(), "c"), None, "seed {seed}");
+        }
+    }
+}
+
 /// What Linux does: dirty pages of a failed sync are marked clean, and the next sync reports success.
 #[test]
 fn a_failed_sync_is_not_believed_later() {
