@@ -3,10 +3,7 @@
 //! The caller brings a check (its deadline, its cancellation) and the most bytes that the answer may hold. A lookup asks
 //! the check every few hundred steps, so that no selector and no number of streams keeps it going for long after.
 
-use crate::engine::SegmentHandle;
-use crate::error::StoreError;
 use std::cell::Cell;
-use std::sync::Arc;
 
 /// Steps (label values tried, streams looked at) between two looks at the check: a fraction of a millisecond, or a few
 /// milliseconds where each step runs a costly pattern.
@@ -43,24 +40,6 @@ pub enum LookupError {
     /// The answer would take more than [`LookupLimits::max_bytes`], which this names.
     #[error("the answer needs more than {0} bytes")]
     TooLarge(usize),
-}
-
-/// A segment whose streams could not be looked at.
-#[derive(Debug)]
-pub struct UnreadSegment {
-    /// Which.
-    pub segment: Arc<SegmentHandle>,
-    /// Why.
-    pub error: StoreError,
-}
-
-/// The answer of a lookup.
-#[derive(Debug, Default)]
-pub struct LookupAnswer<T> {
-    /// What was found.
-    pub found: T,
-    /// What could not be looked at: streams that only these segments hold may be missing.
-    pub unread: Vec<UnreadSegment>,
 }
 
 /// Counts the steps and bytes of one lookup against its limits.

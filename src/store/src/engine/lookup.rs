@@ -1,9 +1,10 @@
 //! Which labels and streams does a tenant have? Answered by the label index where it knows all streams, by the
 //! segments' stream tables where it does not, and by the heads in any case.
 
+use super::lookup_answer::{LookupAnswer, UnreadSegment};
 use super::{Engine, SegmentHandle, State};
 use crate::error::StoreError;
-use crate::lookup::{LookupAnswer, LookupError, LookupLimits, Meter, UnreadSegment};
+use crate::lookup::{LookupError, LookupLimits, Meter};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use strandline_model::{Day, Labels, Selector, TenantId, TimeRange};

@@ -1,12 +1,13 @@
 //! What readers get: a consistent set of heads and segments, and the answers of the label index.
 
 use super::catalog::Catalog;
+use super::lookup_answer::LookupAnswer;
 use super::{Engine, SegmentHandle};
 use crate::deletes::{self, Delete, Hiding};
 use crate::error::StoreError;
 use crate::head::{Head, HeadRows};
 use crate::invariant::invariant;
-use crate::lookup::{LookupAnswer, LookupError, LookupLimits};
+use crate::lookup::{LookupError, LookupLimits};
 use crate::losses::Loss;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

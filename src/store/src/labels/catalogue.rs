@@ -8,8 +8,13 @@ use super::days::Days;
 use super::symbols::Symbols;
 use crate::invariant::invariant;
 use hashbrown::HashTable;
+use parking_lot::RwLock;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use strandline_model::{Day, Labels};
+
+/// A catalogue that queries read while commits change it.
+pub(super) type Shared = Arc<RwLock<Catalogue>>;
 
 /// How large the pieces of the image are. Tests use small ones to get past their ends often.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@
 //!
 //! sled's `flush` writes without `fsync`; what makes an image durable is [`Image::save`]'s own sync of its files.
 
-use super::Bounds;
+use super::bounds::Bounds;
 use super::guard::guarded;
 use crate::disk::{Disk, RealDisk};
 use std::collections::BTreeMap;

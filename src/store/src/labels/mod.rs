@@ -12,6 +12,7 @@
 //! [`LabelIndex::few`] says that it cannot tell, and nothing is saved. An index that would take more memory than it may
 //! is given up: it lets go of everything and stays incomplete.
 
+mod bounds;
 mod catalogue;
 mod days;
 mod folder;
@@ -29,8 +30,9 @@ pub use image::ImageError;
 
 use crate::invariant::invariant;
 use crate::lookup::{LookupError, Meter};
-use catalogue::Catalogue;
+pub(crate) use bounds::Bounds;
 pub(crate) use catalogue::Sizes;
+use catalogue::{Catalogue, Shared};
 use matching::Span;
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use persistence::{Store, clear_place, read_image};
@@ -60,25 +62,6 @@ struct TooLarge(usize);
 
 /// Streams that are added before waiting queries get their turn; about a millisecond.
 const ADDS_PER_TURN: usize = 2048;
-
-type Shared = Arc<RwLock<Catalogue>>;
-
-/// What reading or building an index may take.
-#[derive(Clone, Copy)]
-pub(crate) struct Bounds<'a> {
-    /// Most bytes of memory; an index that needs more is given up.
-    pub(crate) max_bytes: usize,
-    /// Whether to stop.
-    pub(crate) stop: &'a dyn Fn() -> bool,
-    /// Of the image's pieces.
-    pub(crate) sizes: Sizes,
-}
-
-impl Bounds<'static> {
-    /// None, and small pieces.
-    #[cfg(test)]
-    pub(crate) const NONE: Self = Self { max_bytes: usize::MAX, stop: &|| false, sizes: tests::SMALL };
-}
 
 /// The label index of all tenants. All methods may be called from any thread.
 pub struct LabelIndex {

@@ -1,11 +1,11 @@
 //! How do catalogues get into the image and back, and what happens when they cannot?
 
-use super::catalogue::{Catalogue, Sizes};
+use super::bounds::Bounds;
+use super::catalogue::{Catalogue, Shared, Sizes};
 use super::days::Days;
 use super::folder::Folder;
 use super::image::{Image, ImageError, Kind, Record, RecordKey};
 use super::pages::{BadPage, Packer, Unpacker};
-use super::{Bounds, Shared};
 use parking_lot::RwLockWriteGuard;
 use std::collections::BTreeMap;
 use std::path::Path;

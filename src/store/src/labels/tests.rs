@@ -59,6 +59,11 @@ impl LabelIndex {
     }
 }
 
+impl Bounds<'static> {
+    /// None, and small pieces.
+    pub(crate) const NONE: Self = Self { max_bytes: usize::MAX, stop: &|| false, sizes: SMALL };
+}
+
 /// Few streams get past the end of pages and pieces.
 pub(super) const SMALL: Sizes = Sizes { label_page: 16, day_page: 64, compact_min: 8, piece_bytes: 64 };
 

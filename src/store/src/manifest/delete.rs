@@ -1,6 +1,6 @@
 //! What the manifest records of deletes by request, and which segments are free of what they delete.
 
-use super::SegmentId;
+use super::segment_id::SegmentId;
 use crate::wire::{Reader, put_bytes, put_signed, put_varint};
 use std::collections::{BTreeMap, BTreeSet};
 use strandline_model::TenantId;

@@ -1,9 +1,10 @@
 //! The manifest's files: appending edits, replacing them by a snapshot. Each file stands twice, in two folders, with the
 //! same bytes: one damage does not lose what was deleted, nor which segments count.
 
+use super::files::{DIR, FOLDERS, KIND_EDIT, KIND_SNAPSHOT, file_number, file_path};
 use super::read::{self, Newest};
 use super::state::State;
-use super::{COPY_DIR, DIR, Deletes, Edit, SegmentId, SegmentMeta};
+use super::{Deletes, Edit, SegmentId, SegmentMeta};
 use crate::codec::{Codec, Compression, compress};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AtPath, Corruption, StoreError};
@@ -12,15 +13,8 @@ use crate::invariant::invariant;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub(super) const KIND_SNAPSHOT: u8 = 1;
-pub(super) const KIND_EDIT: u8 = 2;
 /// Edits are appended until the file is this large or twice its snapshot, whichever is more.
 const MIN_ROTATE_BYTES: u64 = 1 << 20;
-pub(super) const MAX_FILE_BYTES: u64 = 1 << 32;
-/// Where the files lie. A new file is begun in the copy's folder first: a file in the other one whose number the copy
-/// never reached was written by a program that knew no copies.
-pub(super) const FOLDERS: [&str; 2] = [COPY_DIR, DIR];
-
 /// The manifest, open for edits.
 #[derive(Debug)]
 pub(crate) struct Manifest {
@@ -237,13 +231,4 @@ fn payload_of(kind: u8, raw: &[u8]) -> Payload {
     let mut stored = Vec::new();
     let codec: Codec = compress(&mut stored, raw, Compression::Zstd(1));
     Payload { kind, codec, raw_len: raw.len() as u32, stored }
-}
-
-pub(super) fn file_path(folder: &str, number: u64) -> String {
-    format!("{folder}/{number:016x}.log")
-}
-
-pub(super) fn file_number(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".log")?;
-    (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok()).flatten()
 }

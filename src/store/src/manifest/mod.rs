@@ -6,22 +6,24 @@
 
 mod delete;
 mod edit;
+mod files;
 mod log;
 mod read;
+mod segment_id;
 mod state;
 
 pub use delete::DeleteRecord;
 pub(crate) use delete::{DeleteChanges, Deletes};
+pub use edit::SegmentMeta;
 pub(crate) use edit::{Edit, partition_dir};
-pub use edit::{SegmentId, SegmentMeta};
 pub(crate) use log::{Manifest, Opened};
+pub use segment_id::SegmentId;
 
 pub(crate) use read::{Checked, check};
 
-/// The folder of the manifest.
-pub(crate) const DIR: &str = "manifest";
-/// The folder of its copy.
-pub(crate) const COPY_DIR: &str = "manifest-copy";
+#[cfg(test)]
+use files::COPY_DIR;
+pub(crate) use files::DIR;
 
 #[cfg(test)]
 mod tests;

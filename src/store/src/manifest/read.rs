@@ -1,9 +1,10 @@
 //! What do the manifest's two files say, and which of them is to be believed?
 
 use super::edit::{Edit, SegmentMeta};
-use super::log::{FOLDERS, KIND_EDIT, KIND_SNAPSHOT, MAX_FILE_BYTES, file_number, file_path};
+use super::files::{
+    COPY_DIR, DIR, FOLDERS, KIND_EDIT, KIND_SNAPSHOT, MAX_FILE_BYTES, file_number, file_path,
+};
 use super::state::State;
-use super::{COPY_DIR, DIR};
 use crate::disk::{Disk, read_all};
 use crate::error::{AtPath, Corruption, StoreError};
 use crate::frame::{ALIGN, Frame, FrameRead, read_frame};

@@ -1,7 +1,8 @@
 //! What the manifest says, as the edits so far have made it.
 
 use super::delete::Deletes;
-use super::edit::{Edit, SegmentId, SegmentMeta};
+use super::edit::{Edit, SegmentMeta};
+use super::segment_id::SegmentId;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
