@@ -73,6 +73,7 @@ fn read(read: &Read) -> Value {
             "ruled_out_by_time": stats.blocks_out_of_time,
             "ruled_out_by_labels": stats.blocks_of_other_streams,
             "ruled_out_by_text_index": stats.blocks_ruled_out,
+            "counted_by_table": stats.blocks_counted,
             "read": stats.blocks,
         },
         "lines": {

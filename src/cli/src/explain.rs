@@ -49,6 +49,9 @@ struct Blocks {
     ruled_out_by_time: u64,
     ruled_out_by_labels: u64,
     ruled_out_by_text_index: u64,
+    /// Older servers do not say it.
+    #[serde(default)]
+    counted_by_table: u64,
     read: u64,
 }
 
@@ -106,9 +109,10 @@ impl Read {
             (
                 "blocks",
                 format!(
-                    "{} of {} read; ruled out: {} by time, {} by labels, {} by the text index",
+                    "{} of {} read, {} counted by the block table; ruled out: {} by time, {} by labels, {} by the text index",
                     blocks.read,
                     blocks.of_opened_segments,
+                    blocks.counted_by_table,
                     blocks.ruled_out_by_time,
                     blocks.ruled_out_by_labels,
                     blocks.ruled_out_by_text_index
@@ -169,7 +173,7 @@ mod tests {
         let shown = text(true);
         assert!(shown.contains("3 results in 1.5 ms"), "{shown}");
         assert!(
-            shown.contains("3 of 9 read; ruled out: 1 by time, 2 by labels, 3 by the text index"),
+            shown.contains("3 of 9 read, 0 counted by the block table; ruled out: 1 by time, 2 by labels, 3 by the text index"),
             "{shown}"
         );
         assert!(shown.contains("6 (2.0 KiB) in segments, 5 (50 B) in memory"), "{shown}");

@@ -51,6 +51,11 @@ impl SegmentPlan {
         Self { handle, segment, table, streams, source, blocks, hidden, of_lines: false }
     }
 
+    /// The selected streams; `None` where they are so many that each block looks at its own.
+    pub(crate) fn selected(&self) -> Option<&Streams> {
+        self.streams.as_ref()
+    }
+
     /// The selected streams of a block.
     pub(crate) fn streams_of(&self, scope: &Scope, block: u32) -> Result<Cow<'_, Streams>, StoreError> {
         match (&self.streams, self.table.blocks.get(block as usize)) {

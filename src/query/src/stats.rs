@@ -71,6 +71,8 @@ counted! {
     blocks_of_other_streams,
     /// Blocks that the text index ruled out.
     blocks_ruled_out,
+    /// Blocks whose entries were counted from the block table, without a look at them.
+    blocks_counted,
     /// Blocks that were read, wholly or in part.
     blocks,
     /// Time spent on planning, all threads together (ns).

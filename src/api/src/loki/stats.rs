@@ -47,7 +47,7 @@ pub(crate) fn put(out: &mut Vec<u8>, stats: &QueryStats) {
     let index = format!(
         ",\"index\":{{\"totalChunks\":{},\"postFilterChunks\":{},\"shardsDuration\":0,\"usedBloomFilters\":false,\
          \"totalStreams\":0,\"chunkRefsLookupTime\":0,\"bloomFilterTime\":0}}}}",
-        stats.blocks + stats.blocks_ruled_out,
+        stats.blocks + stats.blocks_counted + stats.blocks_ruled_out,
         stats.blocks,
     );
     out.extend_from_slice(index.as_bytes());
@@ -62,7 +62,7 @@ fn store(stats: &QueryStats) -> String {
          \"totalDuplicates\":{},\"postFilterLines\":{},\"headChunkStructuredMetadataBytes\":0,\
          \"decompressedStructuredMetadataBytes\":0}},\"chunkRefsFetchTime\":0,\"congestionControlLatency\":0,\
          \"pipelineWrapperFilteredLines\":0}}",
-        stats.blocks + stats.blocks_ruled_out,
+        stats.blocks + stats.blocks_counted + stats.blocks_ruled_out,
         stats.blocks,
         stats.head_bytes,
         stats.head_lines,

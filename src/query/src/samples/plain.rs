@@ -6,7 +6,7 @@ use super::keys::shown_name;
 use super::series::Table;
 use super::staged::{fails, pipeline_error};
 use crate::language::Search;
-use crate::plan::SegmentPlan;
+use crate::plan::{SegmentPlan, Streams};
 use crate::rows::{self, LENGTHS, LINES, PLACES, Rows};
 use crate::scope::Scope;
 use crate::stats::count;
@@ -19,21 +19,21 @@ use strandline_store::StoreError;
 use strandline_store::segment::{Block, MetadataColumn};
 
 /// Which values of the kept metadata a row has.
-type Codes = SmallVec<[u32; 4]>;
+pub(super) type Codes = SmallVec<[u32; 4]>;
 
-/// Reads a block.
+/// Reads a block; `streams` are the selected ones.
 pub(super) fn read(
     sink: &SampleSink,
     scope: &Scope,
     plan: &SegmentPlan,
+    streams: &Streams,
     index: u32,
 ) -> Result<Table, StoreError> {
-    let streams = plan.streams_of(scope, index)?;
     if streams.is_empty() {
         return Ok(Table::default());
     }
     let places = plan.segment.block(index as usize, PLACES)?;
-    let rows = rows::visible(scope, plan, index, &streams, &places, scope.range)?;
+    let rows = rows::visible(scope, plan, index, streams, &places, scope.range)?;
     if rows.is_empty() {
         return Ok(Table::default());
     }
@@ -44,20 +44,8 @@ pub(super) fn read(
         (true, Measure::Bytes) => plan.segment.block(index as usize, LENGTHS)?,
         (true, Measure::Lines) => Block::default(),
     };
-    let staged = !scope.query.is_plain();
-    let reads =
-        |name: &str| sink.kept.may_keep_metadata(name) || (staged && scope.query.reads_metadata(name));
-    let metadata = plan.segment.metadata(index as usize, reads)?;
-    let mut reading = Reading {
-        sink,
-        scope,
-        places: &places,
-        lines: &lines,
-        metadata: &metadata,
-        table: Table::default(),
-        key: Vec::new(),
-        row: None,
-    };
+    let metadata = plan.segment.metadata(index as usize, |name| reads(sink, scope, name))?;
+    let mut reading = Reading::new(sink, scope, (&places, &lines), &metadata, Table::default());
     for part in &rows {
         if sink.has_failed() {
             break;
@@ -73,14 +61,20 @@ pub(super) fn read(
     Ok(reading.table)
 }
 
-struct Reading<'a> {
+/// Whether metadata of this name matters to the stages or tells series apart.
+pub(super) fn reads(sink: &SampleSink, scope: &Scope, name: &str) -> bool {
+    sink.kept.may_keep_metadata(name) || (!scope.query.is_plain() && scope.query.reads_metadata(name))
+}
+
+/// A block on its way into series.
+pub(super) struct Reading<'a> {
     sink: &'a SampleSink,
     scope: &'a Scope,
     places: &'a Block,
     /// Lines, or their lengths only, or nothing.
     lines: &'a Block,
     metadata: &'a [MetadataColumn],
-    table: Table,
+    pub(super) table: Table,
     /// Room for keys.
     key: Vec<u8>,
     /// Room for labels on their way through the stages.
@@ -88,6 +82,17 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
+    /// A reading of the block with these columns into `table`.
+    pub(super) fn new(
+        sink: &'a SampleSink,
+        scope: &'a Scope,
+        (places, lines): (&'a Block, &'a Block),
+        metadata: &'a [MetadataColumn],
+        table: Table,
+    ) -> Self {
+        Self { sink, scope, places, lines, metadata, table, key: Vec::new(), row: None }
+    }
+
     fn add_filtered(&mut self, stream: &mut StreamKeys<'a>, part: &Rows<'_>) {
         let scope = self.scope;
         let mut run = part.rows.start..part.rows.start;
@@ -123,7 +128,7 @@ impl<'a> Reading<'a> {
     }
 
     /// What becomes of a stream's rows with these values.
-    fn series(&mut self, stream: &mut StreamKeys<'a>, codes: &Codes) -> Outcome {
+    pub(super) fn series(&mut self, stream: &mut StreamKeys<'a>, codes: &Codes) -> Outcome {
         if let Some((last, series)) = &stream.last
             && last == codes
         {
@@ -208,8 +213,8 @@ impl<'a> Reading<'a> {
 }
 
 /// What becomes of rows with the same labels.
-#[derive(Debug, Clone, Copy)]
-enum Outcome {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
     Series(usize),
     /// A stage drops them.
     Dropped,
@@ -218,16 +223,21 @@ enum Outcome {
 }
 
 /// The series of one stream's rows.
-struct StreamKeys<'a> {
+pub(super) struct StreamKeys<'a> {
     labels: &'a Labels,
     /// Columns that matter for this stream, with the names under which they are shown.
-    columns: Vec<(usize, String)>,
+    pub(super) columns: Vec<(usize, String)>,
     known: HashMap<Codes, Outcome>,
     last: Option<(Codes, Outcome)>,
 }
 
 impl<'a> StreamKeys<'a> {
-    fn new(sink: &SampleSink, scope: &Scope, labels: &'a Labels, metadata: &[MetadataColumn]) -> Self {
+    pub(super) fn new(
+        sink: &SampleSink,
+        scope: &Scope,
+        labels: &'a Labels,
+        metadata: &[MetadataColumn],
+    ) -> Self {
         let shown = metadata.iter().map(|column| shown_name(labels, &column.name)).enumerate();
         let all = !scope.query.is_plain();
         let columns = shown.filter(|(_, name)| all || sink.kept.keeps(name)).collect();

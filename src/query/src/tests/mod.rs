@@ -11,5 +11,6 @@ mod rig;
 mod rule;
 mod run;
 mod second_tier;
+mod summaries;
 mod tail;
 mod volume;

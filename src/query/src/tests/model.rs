@@ -62,7 +62,7 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     let ts = prop_oneof![6 => 0i64..12, 2 => (0i64..3).prop_map(move |d| d * day + 5), 1 => 0..3 * day];
     let line = prop_oneof![8 => "[a-d ]{0,12}", 1 => "[a-d\n]{0,6}"].prop_map(String::into_bytes);
     let line = prop_oneof![9 => line, 1 => proptest::collection::vec(any::<u8>(), 0..6)];
-    let metadata = proptest::collection::vec(("m|n|n_extracted", "[x-z]{1,2}"), 0..2);
+    let metadata = proptest::collection::vec(("m|n|n_extracted|detected_level", "[x-z]{1,2}"), 0..2);
     let row = (0u8..5, ts, line, metadata);
     let row = row.prop_map(|(stream, ts, line, metadata)| Row { stream, ts, line, metadata });
     proptest::collection::vec(row, 1..12)

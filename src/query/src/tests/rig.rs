@@ -79,6 +79,11 @@ impl Rig {
         self.engine.commit(&[EncodedBatch::new(batch.finish())]).unwrap();
     }
 
+    /// The wall clock.
+    pub(super) fn clock_ns(&self) -> i64 {
+        self.engine.clock().now_ns()
+    }
+
     pub(super) fn compact(&self) {
         self.clock.advance(10_000_000_000);
         while self.engine.compact_one(&mut || true).unwrap() {}

@@ -98,7 +98,8 @@ fn naive(all: &[Row], ask: &Ask) -> Vec<Volume> {
         let (start, end) = (ask.range.start, ask.range.end);
         let until = ask.step.map_or(end, |step| end.min(start + ((row.ts - start) / step + 1) * step));
         let own: std::collections::BTreeMap<_, _> = row.metadata.iter().map(|(n, v)| (n, v)).collect();
-        let metadata: usize = own.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let own = own.into_iter().filter(|(name, _)| **name != "detected_level");
+        let metadata: usize = own.map(|(name, value)| name.len() + value.len()).sum();
         let count = Count { entries: 1, bytes: (row.line.len() + metadata) as u64 };
         for labels in keys(ask, row.stream) {
             let empty = || Volume { labels: labels.clone(), total: Count::default(), buckets: Vec::new() };

@@ -2,19 +2,19 @@
 
 use super::column::{MetadataBuilder, encode_lengths, encode_runs, encode_times};
 pub use super::column::{MetadataColumn, Run};
-use super::table::{BlockRow, LevelCount, MinuteCount};
+use super::table::{BlockRow, LevelCount};
 use crate::invariant::invariant;
 use crate::wire::put_bytes;
 use std::collections::BTreeMap;
-use strandline_model::{Metadata, time::MINUTE_NS};
+use strandline_model::Metadata;
 
 /// Most distinct metadata names in one block; a row with a new name beyond it begins the next block, so that names
 /// made up by a client cannot multiply columns by rows.
 const MAX_NAMES: usize = 256;
 /// Most rows in one block.
 const MAX_ROWS: usize = 1 << 16;
-/// Per-minute counts are kept where they are far smaller than the timestamps they stand for.
-const MIN_ROWS_PER_MINUTE: usize = 8;
+/// Most values of `detected_level` that are counted apart in the block table.
+const MAX_LEVELS: usize = 16;
 
 /// Which columns of a block to read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -195,7 +195,6 @@ impl BlockBuilder {
             ),
             streams: (self.runs.first().map_or(0, |r| r.stream), self.runs.last().map_or(0, |r| r.stream)),
             levels: level.map(|column| self.level_counts(column)).unwrap_or_default(),
-            minutes: self.minute_counts(),
             columns: Vec::new(),
         };
         let plain = |kind, bytes| RawColumn { kind, name: 0, bytes };
@@ -225,19 +224,6 @@ impl BlockBuilder {
             }
         }
         // A client's own levels can be anything; a table of them would not be a summary.
-        if counts.len() > 16 { Vec::new() } else { counts }
-    }
-
-    fn minute_counts(&self) -> Vec<MinuteCount> {
-        let mut minutes: BTreeMap<i64, (u32, u64)> = BTreeMap::new();
-        for (ts, length) in self.times.iter().zip(&self.lengths) {
-            let count = minutes.entry(ts.div_euclid(MINUTE_NS)).or_default();
-            count.0 += 1;
-            count.1 += u64::from(*length);
-            if minutes.len() * MIN_ROWS_PER_MINUTE > self.rows() {
-                return Vec::new();
-            }
-        }
-        minutes.into_iter().map(|(minute, (rows, bytes))| MinuteCount { minute, rows, bytes }).collect()
+        if counts.len() > MAX_LEVELS { Vec::new() } else { counts }
     }
 }

@@ -226,6 +226,16 @@ impl MetadataColumn {
         Some(Self { name: name.clone(), values: values.into(), ends, codes })
     }
 
+    /// A column of `values` without rows, for what is known of values and their codes alone.
+    pub fn of_values<'v>(name: &std::sync::Arc<str>, values: impl IntoIterator<Item = &'v str>) -> Self {
+        let (mut all, mut ends) = (String::new(), Vec::new());
+        for value in values {
+            all.push_str(value);
+            ends.push(all.len() as u32);
+        }
+        Self { name: name.clone(), values: all.into(), ends, codes: Codes::Table(Vec::new()) }
+    }
+
     /// The code of `row`: 0 when it lacks the name, else 1 + the index in [`Self::values`].
     pub fn code(&self, row: usize) -> u32 {
         match &self.codes {

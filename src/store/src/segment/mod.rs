@@ -22,7 +22,7 @@ pub(crate) use footer::MAX_REPLACES;
 pub(crate) use reader::ClosedSegment;
 pub use reader::Segment;
 pub use streams::{StreamCounts, StreamRow};
-pub use table::{BlockRow, BlockTable, LevelCount, MinuteCount};
+pub use table::{BlockRow, BlockTable, LevelCount};
 pub(crate) use writer::{Origin, SegmentWriter, WriterOptions};
 
 use crate::manifest::SegmentId;

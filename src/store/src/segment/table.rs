@@ -33,8 +33,6 @@ pub struct BlockRow {
     pub streams: (u32, u32),
     /// Rows and bytes per `detected_level`; rows without one are not in it. Empty when there are too many levels.
     pub levels: Vec<LevelCount>,
-    /// Rows and bytes per minute; empty where the timestamps are as cheap to read.
-    pub minutes: Vec<MinuteCount>,
     pub(crate) columns: Vec<ColumnPlace>,
 }
 
@@ -43,17 +41,6 @@ pub struct BlockRow {
 pub struct LevelCount {
     /// Value of `detected_level`.
     pub level: Box<str>,
-    /// Rows.
-    pub rows: u32,
-    /// Bytes of their lines.
-    pub bytes: u64,
-}
-
-/// Rows and line bytes of one minute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MinuteCount {
-    /// Minutes since the epoch.
-    pub minute: i64,
     /// Rows.
     pub rows: u32,
     /// Bytes of their lines.
@@ -104,7 +91,8 @@ impl BlockTable {
                 put_varint(&mut out, u64::from(level.rows));
                 put_varint(&mut out, level.bytes);
             }
-            encode_minutes(&mut out, &block.minutes);
+            // Counts per minute, which are no longer written: see `skip_minutes`.
+            put_varint(&mut out, 0);
             encode_places(&mut out, &block.columns);
         }
         put_sizes(&mut out, self.blocks.iter().map(|block| block.metadata_bytes));
@@ -133,7 +121,7 @@ impl BlockTable {
                     })
                 })
                 .collect::<Option<_>>()?;
-            let minutes = decode_minutes(&mut reader)?;
+            skip_minutes(&mut reader)?;
             let columns = decode_places(&mut reader, names.len())?;
             let time = (time, last_time);
             let metadata_bytes = 0;
@@ -145,7 +133,6 @@ impl BlockTable {
                 time,
                 streams,
                 levels,
-                minutes,
                 columns,
             });
         }
@@ -153,37 +140,30 @@ impl BlockTable {
         Some(Self { blocks, names })
     }
 
+    /// The names of the structured metadata that entries of a block have.
+    pub fn metadata_of<'t>(&'t self, block: &'t BlockRow) -> impl Iterator<Item = &'t Arc<str>> {
+        let columns = block.columns.iter().filter(|column| column.kind == METADATA);
+        columns.filter_map(|column| self.names.get(column.name as usize))
+    }
+
     /// Bytes of memory, roughly.
     pub(crate) fn memory_bytes(&self) -> usize {
         let block = |b: &BlockRow| {
-            size_of::<BlockRow>()
-                + b.columns.len() * size_of::<ColumnPlace>()
-                + b.minutes.len() * size_of::<MinuteCount>()
-                + b.levels.len() * 40
+            size_of::<BlockRow>() + b.columns.len() * size_of::<ColumnPlace>() + b.levels.len() * 40
         };
         self.blocks.iter().map(block).sum::<usize>() + self.names.len() * 32
     }
 }
 
-fn encode_minutes(out: &mut Vec<u8>, minutes: &[MinuteCount]) {
-    put_varint(out, minutes.len() as u64);
-    let mut last = 0;
-    for count in minutes {
-        put_signed(out, count.minute - last);
-        put_varint(out, u64::from(count.rows));
-        put_varint(out, count.bytes);
-        last = count.minute;
+/// Passes over the counts per minute of older segments. They answered nothing: a window of LogQL holds the time at its
+/// end and not the one at its start, while these minutes held their start, so the minute at each edge was in doubt.
+fn skip_minutes(reader: &mut Reader<'_>) -> Option<()> {
+    for _ in 0..reader.count(3)? {
+        reader.signed()?;
+        reader.u32()?;
+        reader.varint()?;
     }
-}
-
-fn decode_minutes(reader: &mut Reader<'_>) -> Option<Vec<MinuteCount>> {
-    let n = reader.count(3)?;
-    let (mut minutes, mut last) = (Vec::with_capacity(n), 0i64);
-    for _ in 0..n {
-        last = last.checked_add(reader.signed()?)?;
-        minutes.push(MinuteCount { minute: last, rows: reader.u32()?, bytes: reader.varint()? });
-    }
-    Some(minutes)
+    Some(())
 }
 
 fn encode_places(out: &mut Vec<u8>, columns: &[ColumnPlace]) {

@@ -317,11 +317,6 @@ impl SegmentWriter {
         for block in blocks {
             let levels = block.levels.iter().map(|level| u64::from(level.rows)).sum::<u64>();
             invariant!(levels <= u64::from(block.rows), "levels of a block count {levels} rows");
-            let minutes = block.minutes.iter().map(|minute| u64::from(minute.rows)).sum::<u64>();
-            invariant!(
-                block.minutes.is_empty() || minutes == u64::from(block.rows),
-                "minutes count {minutes} rows"
-            );
             let gapless = block.columns.is_sorted_by(|a, b| a.offset + a.stored_len == b.offset);
             invariant!(gapless, "columns of a block leave gaps");
         }
