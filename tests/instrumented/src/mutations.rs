@@ -220,6 +220,45 @@ pub const MUTATIONS: &[Mutation] = &[
                       let mut state = self.state.write();",
         }],
     },
+    // Show readers the end of a merge's inputs before its outputs.
+    Mutation {
+        name: "inputs-gone-before-outputs",
+        race: true,
+        edits: &[Edit {
+            file: "engine/mod.rs",
+            find: "let next = Arc::new(before.with(&added, &edit.drop));",
+            replace: "if PLANTED { self.state.write().catalog = Arc::new(before.with(&[], &edit.drop)); } \
+                      let next = Arc::new(before.with(&added, &edit.drop));",
+        }],
+    },
+    // Build the next catalog from one that was read before the manifest was locked: what another thread published
+    // meanwhile is lost.
+    Mutation {
+        name: "catalog-before-manifest-lock",
+        race: true,
+        edits: &[
+            Edit {
+                file: "engine/mod.rs",
+                find: "mod removals;",
+                replace: "mod removals;\n\
+                          std::thread_local! { static EARLY: std::cell::RefCell<Option<Arc<Catalog>>> = \
+                          const { std::cell::RefCell::new(None) }; }",
+            },
+            Edit {
+                file: "engine/mod.rs",
+                find: "let mut manifest = self.manifest.lock();",
+                replace: "let early = Arc::clone(&self.state.read().catalog);\n\
+                          EARLY.with(|slot| *slot.borrow_mut() = Some(early));\n\
+                          let mut manifest = self.manifest.lock();",
+            },
+            Edit {
+                file: "engine/mod.rs",
+                find: "let before = Arc::clone(&self.state.read().catalog);",
+                replace: "let early = EARLY.with(|slot| slot.borrow_mut().take()).filter(|_| PLANTED);\n\
+                          let before = early.unwrap_or_else(|| Arc::clone(&self.state.read().catalog));",
+            },
+        ],
+    },
     // Say of a merge's outputs that they are free of a delete that was taken while they were made.
     Mutation {
         name: "merge-vouches-for-later-delete",

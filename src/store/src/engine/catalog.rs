@@ -8,7 +8,7 @@ use crate::invariant::{debug_invariant, invariant};
 use crate::manifest::{SegmentId, SegmentMeta};
 use crate::segment::{OpenFiles, RemoveSegment, Segment, SegmentFile};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use strandline_model::{Day, TenantId, TimeRange};
@@ -194,6 +194,7 @@ impl Catalog {
             "a segment is listed twice"
         );
         if !drop.is_empty() {
+            let drop: HashSet<&SegmentId> = drop.iter().collect();
             partitions.retain(|_, segments| {
                 segments.retain(|s| !drop.contains(&s.meta.id));
                 !segments.is_empty()
@@ -208,6 +209,27 @@ impl Catalog {
         }
         invariant!(partitions.values().all(|segments| !segments.is_empty()), "a partition without segments");
         Self { partitions }
+    }
+
+    /// Says of some segments that no line in them is meant by deletes up to a number.
+    pub(crate) fn note_clean(&self, clean: &[(SegmentId, u64)]) {
+        let clean: HashMap<SegmentId, u64> = clean.iter().copied().collect();
+        if clean.is_empty() {
+            return;
+        }
+        for segment in self.all() {
+            if let Some(number) = clean.get(&segment.meta.id) {
+                segment.note_clean(*number);
+            }
+        }
+    }
+
+    /// Dooms segments that the catalog after this one no longer lists.
+    pub(crate) fn doom(&self, dropped: &[SegmentId]) {
+        let dropped: HashSet<&SegmentId> = dropped.iter().collect();
+        if !dropped.is_empty() {
+            self.all().filter(|s| dropped.contains(&s.meta.id)).for_each(|s| s.doom());
+        }
     }
 
     /// The segments of `tenant` that may hold entries in `range`.

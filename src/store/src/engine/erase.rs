@@ -97,8 +97,12 @@ impl Engine {
                 self.note_lost_labels(tenant, day);
             }
         };
-        self.publish_to(&mut manifest, edit, None, |_| (), note_lost)
+        let before = self
+            .publish_to(&mut manifest, edit, None, |_| (), note_lost)
             .inspect_err(|_| self.open.removals().keep_until_next_edit(edit.add.iter().cloned()))?;
+        // The inputs' files go with the catalog that listed them: no edit has to wait for that.
+        drop(manifest);
+        drop(before);
         metrics::counter!("strandline_deletes_lines_removed_total").increment(erased.values().sum());
         Ok(true)
     }

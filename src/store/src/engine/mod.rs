@@ -172,12 +172,17 @@ impl Engine {
         flushed: Option<&Arc<Head>>,
         add: impl FnOnce(&LabelIndex),
     ) -> Result<(), StoreError> {
-        self.publish_to(&mut self.manifest.lock(), edit, flushed, add, |_| ())
+        let mut manifest = self.manifest.lock();
+        let before = self.publish_to(&mut manifest, edit, flushed, add, |_| ())?;
+        // The files of dropped segments go with the catalog: nobody has to wait for that.
+        drop(manifest);
+        drop(before);
+        Ok(())
     }
 
     /// The same with the manifest locked already. `remove` takes streams out of the label index that the edit takes from
     /// the segments; readers see the old segments only before it. So the index never lacks a stream of a segment that can
-    /// be seen, at any moment.
+    /// be seen, at any moment. Returns the catalog before, which is best dropped with the manifest unlocked.
     fn publish_to(
         &self,
         manifest: &mut Manifest,
@@ -185,49 +190,53 @@ impl Engine {
         flushed: Option<&Arc<Head>>,
         add: impl FnOnce(&LabelIndex),
         remove: impl FnOnce(&LabelIndex),
-    ) -> Result<(), StoreError> {
+    ) -> Result<Arc<Catalog>, StoreError> {
         self.check_edit(manifest, edit, flushed);
         // Segments that were written by a store that contradicts itself must not take the place of what is in the log.
         invariant::check()?;
         let labels = self.labels();
-        let before = manifest.generation();
+        let generation_before = manifest.generation();
         let generation = self.commit_edit(manifest, edit)?;
-        invariant!(before < generation, "generation {generation} follows {before}");
+        invariant!(generation_before < generation, "generation {generation} follows {generation_before}");
         self.forget_failures(&edit.drop);
         add(&labels);
-        let deletes = (!edit.deletes.is_empty()).then(|| self.pending_deletes(manifest));
+        // The catalog changes under the manifest's lock alone: the next one is built while readers still use the one
+        // before, however many segments there are.
+        let before = Arc::clone(&self.state.read().catalog);
         let clean_of = |id| manifest.deletes().clean_of(id);
         let handle = |meta: &SegmentMeta| SegmentHandle::new(meta.clone(), clean_of(meta.id), &self.open);
         let added: Vec<_> = edit.add.iter().map(handle).collect();
+        let next = Arc::new(before.with(&added, &edit.drop));
+        let deletes = (!edit.deletes.is_empty()).then(|| Arc::new(self.pending_deletes(manifest)));
+        next.note_clean(&edit.deletes.clean);
+        let mut deletes_before = None;
         {
             let mut state = self.state.write();
-            for dropped in state.catalog.all().filter(|s| edit.drop.contains(&s.meta().id)) {
-                dropped.doom();
-            }
-            state.catalog = Arc::new(state.catalog.with(&added, &edit.drop));
+            state.catalog = next;
             if let Some(deletes) = deletes {
-                for (id, number) in &edit.deletes.clean {
-                    state.catalog.all().filter(|s| s.meta().id == *id).for_each(|s| s.note_clean(*number));
-                }
-                state.deletes = Arc::new(deletes);
+                deletes_before = Some(std::mem::replace(&mut state.deletes, deletes));
             }
             if let Some(head) = flushed {
                 self.last_flush.store(self.clock.monotonic_ns(), Ordering::Relaxed);
                 state.sealed.retain(|h| !Arc::ptr_eq(h, head));
             }
         }
+        drop(deletes_before);
+        // `before` still holds them, so none is dropped undoomed.
+        before.doom(&edit.drop);
         remove(&labels);
         // Still under the manifest's lock: the image must name the last edit that it has seen, and no later one.
         if labels.is_complete() {
             labels.commit(generation);
         }
         self.show_label_metrics();
-        Ok(())
+        Ok(before)
     }
 
     /// What an edit says must go with what is there.
     fn check_edit(&self, manifest: &Manifest, edit: &Edit, flushed: Option<&Arc<Head>>) {
-        let state = self.state.read();
+        // A copy: readers and writers do not wait for these looks.
+        let state = self.state.read().clone();
         let low_water = manifest.low_water();
         invariant!(
             edit.low_water.is_none_or(|new| low_water <= new),

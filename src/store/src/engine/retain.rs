@@ -132,8 +132,9 @@ impl Engine {
                 }
             }
         };
-        self.publish_to(&mut manifest, &Edit { drop, ..Edit::default() }, None, |_| (), remove)?;
-        // Before the catalog: its segments' files go with it, which takes long where they are many.
+        let _before =
+            self.publish_to(&mut manifest, &Edit { drop, ..Edit::default() }, None, |_| (), remove)?;
+        // Before the catalogs: their segments' files go with them, which takes long where they are many.
         std::mem::drop(manifest);
         metrics::counter!("strandline_retention_segments_dropped_total").increment(count as u64);
         Ok(count)
