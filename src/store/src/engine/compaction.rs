@@ -22,8 +22,9 @@ const QUIET_NS: i64 = 3 * time::SECOND_NS;
 /// A day that is over is merged down to fewer small segments than this: merging the last few into one would move
 /// every line once more for nothing.
 const FEW_SMALL: usize = 4;
-/// A text index under construction takes at most about this many bytes for each byte of lines: 74 for a term, of which
-/// two more than a word and its separator do not fit into 17 bytes of a line.
+/// Memory of a text index under construction for each byte of lines, at most and roughly: a distinct term takes up to 74
+/// bytes, and two more of them need about 17 more bytes of lines. Tells an output that a merge ended because its index was
+/// full from one that is merely small.
 const INDEX_PER_RAW: usize = 8;
 /// A day is over this long after its end.
 const CLOSED_NS: i64 = time::HOUR_NS;
