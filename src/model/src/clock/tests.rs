@@ -56,6 +56,30 @@ fn alarms_ring_in_the_order_of_their_times_and_once() {
     assert_eq!(notes.take(), [], "dropped alarms are forgotten");
 }
 
+/// A waker that has a fault of its own.
+struct Broken;
+
+impl Wake for Broken {
+    fn wake(self: Arc<Self>) {
+        panic!("a broken waker, as the test wants it");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_takes_nobody_with_it() {
+    let (clock, notes) = (ManualClock::at(0), Notes::default());
+    let _alarms = [clock.wake_at(1, Waker::from(Arc::new(Broken))), clock.wake_at(2, notes.waker(2))];
+    clock.advance(2);
+    assert_eq!(notes.take(), [2]);
+    // Nor the system clock's thread: it rings the next one.
+    let (clock, signal) = (SystemClock::default(), Signal::default());
+    let broken = clock.wake_at(clock.monotonic_ns() + 1_000_000, Waker::from(Arc::new(Broken)));
+    while broken.is_set() {
+        std::thread::yield_now();
+    }
+    assert_eq!(signal.wait(&clock, clock.monotonic_ns() + 1_000_000).block(), Woke::Due);
+}
+
 #[test]
 fn alarms_are_bounded() {
     let (clock, notes) = (ManualClock::at(0), Notes::default());

@@ -1,6 +1,7 @@
 //! Who is to be woken when? The wakers of a clock, in the order of their times.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -62,8 +63,11 @@ impl Timers {
                 }
             }
         };
-        // Without the lock: who is woken may set the next alarm right away.
-        due.into_values().for_each(Waker::wake);
+        // Without the lock: who is woken may set the next alarm right away. A waker that panics (its message is printed) must
+        // take neither the others with it nor the thread that rings.
+        for waker in due.into_values() {
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
     }
 
     /// How many are set.
