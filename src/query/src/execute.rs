@@ -271,4 +271,9 @@ impl<S: Sink> Work for Execution<S> {
             self.ended.notify_all();
         }
     }
+
+    fn fail(&self) {
+        self.give_up(&mut self.frontier.lock(), QueryError::Internal);
+        self.ended.notify_all();
+    }
 }

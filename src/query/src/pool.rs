@@ -9,8 +9,10 @@
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex};
 use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use strandline_model::TenantId;
 
@@ -28,15 +30,16 @@ pub(crate) trait Work: Send + Sync {
 
     /// Takes a unit and does it. `pool` is offered the work again as long as there are units.
     fn run_one(self: Arc<Self>, pool: &WorkQueue);
+
+    /// A unit ended by a panic: nothing more comes of the work.
+    fn fail(&self);
 }
 
 /// The work at hand.
 pub(crate) struct WorkQueue {
     state: Mutex<State>,
-    /// Work was handed to threads that rest.
+    /// Work was handed to threads that rest. Each piece wakes one of them.
     handed_out: Condvar,
-    /// Paused units may go on.
-    resumed: Condvar,
     /// Most threads that are in units of one tenant, paused ones included: the others stay free for other tenants.
     threads_of_tenant: usize,
 }
@@ -52,9 +55,6 @@ struct State {
     order: VecDeque<TenantId>,
     /// Work with a slot, for any thread that rests.
     handed: VecDeque<Arc<dyn Work>>,
-    /// Paused units that have got a slot.
-    resumed: HashSet<u64>,
-    next_pause: u64,
     stopping: bool,
 }
 
@@ -70,7 +70,22 @@ enum Waiting {
     /// Needs a thread and a slot.
     New(Arc<dyn Work>),
     /// A unit that has its thread and needs a slot to go on.
-    Paused(u64),
+    Paused(Arc<Pause>),
+}
+
+/// A unit that lets others have its slot. Its thread waits here alone, so that whoever gives it a slot wakes no other.
+#[derive(Default)]
+struct Pause {
+    /// Whether it has a slot again; changed with the pool's state locked.
+    has_slot: AtomicBool,
+    resumed: Condvar,
+}
+
+/// Whether the thread that hands out work takes what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    LooksForWork,
+    Busy,
 }
 
 impl WorkQueue {
@@ -79,7 +94,6 @@ impl WorkQueue {
         Self {
             state: Mutex::new(state),
             handed_out: Condvar::new(),
-            resumed: Condvar::new(),
             threads_of_tenant: threads.saturating_sub(slots).max(1),
         }
     }
@@ -89,11 +103,11 @@ impl WorkQueue {
         let mut state = self.state.lock();
         let tenant = work.tenant().clone();
         state.wait(&tenant, Waiting::New(work));
-        self.hand_out(&mut state);
+        self.hand_out(&mut state, Caller::Busy);
     }
 
-    /// Gives free slots to what waits, tenant by tenant.
-    fn hand_out(&self, state: &mut State) {
+    /// Gives free slots to what waits, tenant by tenant. A caller that looks for work itself takes the first piece.
+    fn hand_out(&self, state: &mut State, caller: Caller) {
         while state.free_slots > 0
             && let Some(next) = state.next(self.threads_of_tenant)
         {
@@ -102,11 +116,13 @@ impl WorkQueue {
                 Waiting::New(work) => {
                     state.resting -= 1;
                     state.handed.push_back(work);
-                    self.handed_out.notify_one();
+                    if caller == Caller::Busy || state.handed.len() > 1 {
+                        self.handed_out.notify_one();
+                    }
                 }
                 Waiting::Paused(pause) => {
-                    state.resumed.insert(pause);
-                    self.resumed.notify_all();
+                    pause.has_slot.store(true, Ordering::Relaxed);
+                    pause.resumed.notify_one();
                 }
             }
         }
@@ -116,7 +132,7 @@ impl WorkQueue {
     fn serve(self: &Arc<Self>) {
         let mut state = self.state.lock();
         state.resting += 1;
-        self.hand_out(&mut state);
+        self.hand_out(&mut state, Caller::LooksForWork);
         while !state.stopping {
             let Some(work) = state.handed.pop_front() else {
                 self.handed_out.wait(&mut state);
@@ -124,16 +140,25 @@ impl WorkQueue {
             };
             drop(state);
             let tenant = work.tenant().clone();
-            SINCE.set(None);
-            UNIT.set(Some((Arc::clone(self), tenant.clone())));
-            work.run_one(self);
-            UNIT.set(None);
+            self.run_unit(&tenant, work);
             state = self.state.lock();
             state.free_slots += 1;
             state.resting += 1;
             state.leave(&tenant);
-            self.hand_out(&mut state);
+            self.hand_out(&mut state, Caller::LooksForWork);
         }
+    }
+
+    /// Runs a unit. A panic ends the work that it is of, and nothing else: the thread goes on, and its slot is free.
+    fn run_unit(self: &Arc<Self>, tenant: &TenantId, work: Arc<dyn Work>) {
+        SINCE.set(None);
+        UNIT.set(Some((Arc::clone(self), tenant.clone())));
+        let failed = Arc::clone(&work);
+        if catch_unwind(AssertUnwindSafe(|| work.run_one(self))).is_err() {
+            tracing::error!("a unit of a query ended by a panic");
+            failed.fail();
+        }
+        UNIT.set(None);
     }
 
     /// Gives the slot of a unit of `tenant` to others, if any wait, and waits for another one.
@@ -142,13 +167,12 @@ impl WorkQueue {
         if state.order.is_empty() {
             return;
         }
-        let pause = state.next_pause;
-        state.next_pause += 1;
-        state.wait(tenant, Waiting::Paused(pause));
+        let pause = Arc::new(Pause::default());
+        state.wait(tenant, Waiting::Paused(Arc::clone(&pause)));
         state.free_slots += 1;
-        self.hand_out(&mut state);
-        while !state.resumed.remove(&pause) {
-            self.resumed.wait(&mut state);
+        self.hand_out(&mut state, Caller::Busy);
+        while !pause.has_slot.load(Ordering::Relaxed) {
+            pause.resumed.wait(&mut state);
         }
     }
 }
@@ -265,7 +289,7 @@ impl Drop for Pool {
             let unused = std::mem::take(&mut state.handed).len();
             state.free_slots += unused;
             state.resting += unused;
-            self.queue.hand_out(&mut state);
+            self.queue.hand_out(&mut state, Caller::Busy);
         }
         self.queue.handed_out.notify_all();
         for thread in self.threads.drain(..) {
@@ -279,7 +303,7 @@ impl Drop for Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     fn tenant(name: &str) -> TenantId {
         TenantId::new(name).unwrap()
@@ -302,6 +326,8 @@ mod tests {
             }
             self.done.fetch_add(1, Ordering::SeqCst);
         }
+
+        fn fail(&self) {}
     }
 
     #[test]
@@ -317,6 +343,64 @@ mod tests {
         }
         drop(pool);
         assert_eq!(done.load(Ordering::SeqCst), 26);
+    }
+
+    /// A unit that panics.
+    struct Broken(TenantId, Arc<AtomicUsize>);
+
+    impl Work for Broken {
+        fn tenant(&self) -> &TenantId {
+            &self.0
+        }
+
+        fn run_one(self: Arc<Self>, _: &WorkQueue) {
+            panic!("planted");
+        }
+
+        fn fail(&self) {
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A unit that ends when all slots are in such units at once.
+    struct Meeting(TenantId, Arc<AtomicUsize>);
+
+    impl Work for Meeting {
+        fn tenant(&self) -> &TenantId {
+            &self.0
+        }
+
+        fn run_one(self: Arc<Self>, pool: &WorkQueue) {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            while self.1.load(Ordering::SeqCst) < SLOTS && !pool.state.lock().stopping {
+                std::thread::yield_now();
+            }
+        }
+
+        fn fail(&self) {}
+    }
+
+    const SLOTS: usize = 2;
+
+    #[test]
+    fn a_panic_costs_the_work_that_it_is_of_but_no_thread_and_no_slot() {
+        let pool = Pool::start(SLOTS).unwrap();
+        let [failed, met] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let all = SLOTS * THREADS_PER_SLOT;
+        (0..2 * all).for_each(|_| pool.offer(Arc::new(Broken(tenant("a"), Arc::clone(&failed)))));
+        until(|| failed.load(Ordering::SeqCst) == 2 * all);
+        assert!(pool.threads.iter().all(|thread| !thread.is_finished()));
+        (0..SLOTS).for_each(|_| pool.offer(Arc::new(Meeting(tenant("b"), Arc::clone(&met)))));
+        until(|| met.load(Ordering::SeqCst) == SLOTS);
+    }
+
+    /// Waits for a condition.
+    fn until(holds: impl Fn() -> bool) {
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !holds() {
+            assert!(std::time::Instant::now() < end, "it does not come");
+            std::thread::yield_now();
+        }
     }
 
     /// A unit that lasts until it is told to end.
@@ -338,6 +422,8 @@ mod tests {
                 yield_slot(self.clock.fetch_add(1, Ordering::SeqCst) as i64 * SLICE_NS);
             }
         }
+
+        fn fail(&self) {}
     }
 
     /// The unit that tells them, and notes how many had begun before it.
@@ -357,6 +443,8 @@ mod tests {
             self.before.store(self.begun.load(Ordering::SeqCst), Ordering::SeqCst);
             self.until.store(0, Ordering::SeqCst);
         }
+
+        fn fail(&self) {}
     }
 
     /// With one slot and `n` long units of `a` of which `held` have a thread, a short unit of `short` comes: how many of

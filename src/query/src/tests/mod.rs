@@ -1,6 +1,7 @@
 //! Are answers right, over stores in every state?
 
 mod bounds;
+mod broken;
 mod damage;
 mod deletes;
 mod metrics;
