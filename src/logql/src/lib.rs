@@ -1,7 +1,7 @@
-//! The logql room: the query language, pure. It knows neither storage nor time.
+//! The logql crate: the query language, pure. It knows neither storage nor time.
 //!
 //! A query is read to a tree ([`ast`]); selectors and stages are compiled from it ([`compile_matchers`], [`Pipeline`]). The
-//! arithmetic of metric queries is the query room's.
+//! arithmetic of metric queries is the query crate's.
 
 pub mod ast;
 mod check;

@@ -196,9 +196,18 @@ impl LineFilters {
         self.filters.iter().all(|filter| !watch.is_over(work(filter)) && filter.is_match(line))
     }
 
-    /// What every line that passes must contain, as far as an index can use it.
+    /// What every line that passes must contain, as far as an index can use it. Negative filters ask for nothing.
     pub fn needle(&self) -> Needle {
-        needle::of_filters(&self.filters)
+        self.filters.iter().fold(Needle::Any, |all, filter| {
+            all.and(match filter {
+                LineFilter::Contains(texts) => {
+                    needle::one_of(texts.iter().map(|text| needle::literal(text.bytes().to_vec())))
+                }
+                LineFilter::Regex(patterns) => needle::one_of(patterns.iter().map(|p| p.needle().clone())),
+                LineFilter::Other(test) => test.needle(),
+                LineFilter::NotContains(_) | LineFilter::NotRegex(_) => Needle::Any,
+            })
+        })
     }
 }
 

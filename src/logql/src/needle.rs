@@ -2,7 +2,6 @@
 //!
 //! Always a necessary condition, never a sufficient one: where a pattern is not understood, nothing is asked of the line.
 
-use crate::line_filter::LineFilter;
 use crate::pattern::uncaptured;
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Repetition};
 use strandline_model::Needle;
@@ -13,18 +12,6 @@ const MAX_ALTERNATIVES: usize = 64;
 const MAX_COPIES: u32 = 8;
 /// Most parts of a pattern that are looked at: repetitions inside repetitions would multiply without end.
 const MAX_STEPS: usize = 4096;
-
-/// The condition of all `filters`. Negative ones ask for nothing.
-pub(crate) fn of_filters(filters: &[LineFilter]) -> Needle {
-    filters.iter().fold(Needle::Any, |all, filter| {
-        all.and(match filter {
-            LineFilter::Contains(texts) => one_of(texts.iter().map(|t| literal(t.bytes().to_vec()))),
-            LineFilter::Regex(patterns) => one_of(patterns.iter().map(|p| p.needle().clone())),
-            LineFilter::Other(test) => test.needle(),
-            LineFilter::NotContains(_) | LineFilter::NotRegex(_) => Needle::Any,
-        })
-    })
-}
 
 /// The condition of a pattern that is searched for anywhere in a line.
 pub(crate) fn of_pattern(hir: &Hir) -> Needle {
@@ -61,7 +48,8 @@ pub(crate) fn one_of(needles: impl Iterator<Item = Needle>) -> Needle {
     }
 }
 
-fn literal(text: Vec<u8>) -> Needle {
+/// The condition that a text is there.
+pub(crate) fn literal(text: Vec<u8>) -> Needle {
     if text.is_empty() { Needle::Any } else { Needle::Literal(text) }
 }
 

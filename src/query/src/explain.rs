@@ -1,6 +1,7 @@
 //! What was read for a query, and what kept the rest from being read? For people who ask why a query takes its time.
 
-use crate::language::{LogQuery, Search};
+use crate::language::LogQuery;
+use crate::search::Search;
 use crate::stats::QueryStats;
 use strandline_logql::Needed;
 use strandline_model::{Needle, TimeRange};

@@ -1,19 +1,16 @@
 //! What does a query ask for, in the words that the executor understands?
 
 use crate::error::QueryError;
+use crate::leaf_query::{Errors, without_idle_formats};
 use crate::memory::RegexMemory;
 use crate::metric::{self, Leaf, NeededLabels};
-use memchr::memmem::Finder;
-use regex::bytes::Regex;
-use std::borrow::Cow;
+use crate::search::{self, Search};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use strandline_logql::ast::{
-    Expr, LabelFilterExpr, LogExpr, MatcherExpr, MetricExpr, RangeAggregation, RangeOp, Stage,
-};
+use strandline_logql::ast::{Expr, LogExpr, MatcherExpr, MetricExpr};
 use strandline_logql::{
-    LabelNeedle, LineFilter, LineFilters, Needed, ParseError, PatternBudget, Patterns, Pipeline, Unwrapped,
-    compile_matchers, require_non_empty_matcher, row,
+    LabelNeedle, Needed, ParseError, PatternBudget, Patterns, Pipeline, Unwrapped, compile_matchers,
+    require_non_empty_matcher, row,
 };
 use strandline_model::{Needle, Selector};
 
@@ -27,14 +24,14 @@ pub enum Query {
 }
 
 /// What the parts of one query, or of several, share while they are compiled.
-struct Compiling {
+pub(crate) struct Compiling {
     patterns: Patterns,
     regexes: Arc<RegexMemory>,
 }
 
 impl Compiling {
     /// Takes memory for all that `counted` has counted.
-    fn new(counted: &PatternBudget, regexes: &Arc<RegexMemory>) -> Result<Self, QueryError> {
+    pub(crate) fn new(counted: &PatternBudget, regexes: &Arc<RegexMemory>) -> Result<Self, QueryError> {
         regexes.take(counted.counted_bytes())?;
         Ok(Self { patterns: Patterns::default(), regexes: Arc::clone(regexes) })
     }
@@ -130,24 +127,6 @@ struct Inner {
     _regexes: Option<Arc<RegexMemory>>,
 }
 
-/// How the rows that may pass are found in a whole column of lines.
-#[derive(Debug, Clone)]
-pub(crate) enum Search {
-    /// Every row may pass.
-    All,
-    /// Rows without this text cannot pass.
-    Literal(Box<Finder<'static>>),
-    /// Rows without a match cannot pass; a match does not depend on what stands beside it.
-    Pattern(Arc<Regex>),
-    /// Nothing can be told without a look at each row.
-    EachLine,
-}
-
-/// A shorter text is in so many lines that searching for the pattern around it is faster.
-const MIN_TELLING_BYTES: usize = 3;
-/// How JSON may write any character. Short, but rare.
-const ESCAPE: &[u8] = b"\\u";
-
 impl LogQuery {
     /// Reads a log query.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
@@ -162,7 +141,7 @@ impl LogQuery {
         }
     }
 
-    fn new(expr: &LogExpr, compiling: &mut Compiling) -> Result<Self, QueryError> {
+    pub(crate) fn new(expr: &LogExpr, compiling: &mut Compiling) -> Result<Self, QueryError> {
         Self::compile(expr, &Needed::All, None, compiling)
     }
 
@@ -200,11 +179,11 @@ impl LogQuery {
         let selector = compile_matchers(&expr.matchers, patterns)?;
         let pipeline = Pipeline::compile(&expr.stages, needed, patterns)?;
         let needle = pipeline.needle();
-        let search = search(pipeline.line_filters(), &needle);
+        let search = search::for_filters(pipeline.line_filters(), &needle);
         let labels = pipeline.label_needles().iter();
         let entry_needle = labels.clone().map(LabelNeedle::entry).fold(needle.clone(), Needle::and);
         let line_needle = labels.filter_map(|label| label.line.clone()).fold(needle.clone(), Needle::and);
-        let search_of_lines = search_for(&line_needle).unwrap_or_else(|| search.clone());
+        let search_of_lines = search::for_needle(&line_needle).unwrap_or_else(|| search.clone());
         let inner = Inner {
             text: expr.to_string(),
             selector,
@@ -333,73 +312,6 @@ fn reads(needed: &Needed, name: &str) -> bool {
     }
 }
 
-/// Which errors of stages a metric query does not forgive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Errors {
-    /// Any that show. Where the query names no labels, parsers do nothing, and dashboards rely on it.
-    All,
-    /// None: the query asks for errors, to count them.
-    None,
-}
-
-impl Errors {
-    fn of_leaf(leaf: &Leaf<'_>) -> Self {
-        let labels = &leaf.grouping.labels;
-        let filters_errors = |stage: &Stage| match stage {
-            Stage::LabelFilter(filter) => asks_for_error(filter),
-            _ => false,
-        };
-        let by_errors = !leaf.grouping.without && labels.iter().any(|label| label == row::ERROR);
-        if leaf.is_inside && (by_errors || leaf.aggregation.log.stages.iter().any(filters_errors)) {
-            Self::None
-        } else {
-            Self::All
-        }
-    }
-
-    /// Whether this one fails the query.
-    pub(crate) fn includes(self, error: &str) -> bool {
-        match self {
-            Self::All => !error.is_empty(),
-            Self::None => false,
-        }
-    }
-}
-
-/// The lines of a range aggregation without the formats of lines that nobody looks at: as in Loki, these cannot fail.
-fn without_idle_formats(aggregation: &RangeAggregation) -> Cow<'_, LogExpr> {
-    let reads_line = |stage: &Stage| {
-        !matches!(
-            stage,
-            Stage::LabelFilter(_)
-                | Stage::Drop(_)
-                | Stage::Keep(_)
-                | Stage::LineFormat(_)
-                | Stage::Decolorize
-        )
-    };
-    let stages = &aggregation.log.stages;
-    let last_reader = stages.iter().rposition(reads_line).map_or(0, |at| at + 1);
-    let is_idle = |stage: &Stage| matches!(stage, Stage::LineFormat(_));
-    let counts_bytes = matches!(aggregation.op, RangeOp::Bytes | RangeOp::BytesRate);
-    if counts_bytes || !stages.iter().skip(last_reader).any(is_idle) {
-        return Cow::Borrowed(&aggregation.log);
-    }
-    let (before, behind) = stages.split_at_checked(last_reader).unwrap_or((stages, &[]));
-    let kept = before.iter().chain(behind.iter().filter(|stage| !is_idle(stage))).cloned().collect();
-    Cow::Owned(LogExpr { matchers: aggregation.log.matchers.clone(), stages: kept })
-}
-
-fn asks_for_error(filter: &LabelFilterExpr) -> bool {
-    match filter {
-        LabelFilterExpr::And(left, right) | LabelFilterExpr::Or(left, right) => {
-            asks_for_error(left) || asks_for_error(right)
-        }
-        LabelFilterExpr::Text(matcher) => matcher.name == row::ERROR,
-        LabelFilterExpr::Quantity { .. } | LabelFilterExpr::Ip { .. } => false,
-    }
-}
-
 /// A query laid out for reading. `strict` refuses selectors that Loki refuses, as [`crate::ReadRules::strict`] does.
 pub fn pretty(text: &str, strict: bool) -> Result<String, QueryError> {
     let expr = strandline_logql::parse_query(text)?;
@@ -417,138 +329,8 @@ pub fn pretty(text: &str, strict: bool) -> Result<String, QueryError> {
     Ok(strandline_logql::pretty(&expr))
 }
 
-/// Reads a bare stream selector that the operator wrote.
-pub fn parse_selector(text: &str) -> Result<Selector, QueryError> {
-    let mut all = parse_selectors(&[text], &RegexMemory::unlimited())?;
-    all.pop().ok_or(QueryError::Internal)
-}
-
-/// Reads the bare stream selectors of one request. They share one budget and what is compiled for them, in memory of
-/// `regexes`: whoever holds the selectors has to hold that, too.
-pub(crate) fn parse_selectors(
-    texts: &[&str],
-    regexes: &Arc<RegexMemory>,
-) -> Result<Vec<Selector>, QueryError> {
-    let mut counted = PatternBudget::default();
-    let read = texts.iter().map(|text| strandline_logql::parse_query_within(text, &mut counted));
-    let read: Vec<Expr> = read.collect::<Result<_, _>>()?;
-    let mut compiling = Compiling::new(&counted, regexes)?;
-    let selector = |expr: Expr| {
-        let other = || QueryError::Unsupported("only label matchers are supported".to_owned());
-        let Expr::Log(expr) = expr else { return Err(other()) };
-        let query = LogQuery::new(&expr, &mut compiling)?;
-        if query.is_bare() { Ok(query.inner.selector.clone()) } else { Err(other()) }
-    };
-    read.into_iter().map(selector).collect()
-}
-
 impl From<ParseError> for QueryError {
     fn from(error: ParseError) -> Self {
         Self::Parse(error.to_string())
-    }
-}
-
-/// The search for the longest text that must be there, or for the texts of which one must be.
-fn search_for(needle: &Needle) -> Option<Search> {
-    match longest_literal(needle) {
-        Some(literal) if literal.len() >= MIN_TELLING_BYTES => {
-            Some(Search::Literal(Box::new(Finder::new(literal).into_owned())))
-        }
-        _ => any_literal(needle).map(|regex| Search::Pattern(Arc::new(regex))),
-    }
-}
-
-/// A pattern for the first choice between texts that tells anything.
-fn any_literal(needle: &Needle) -> Option<Regex> {
-    let telling = |text: &[u8]| text.len() >= MIN_TELLING_BYTES || text == ESCAPE;
-    match needle {
-        Needle::All(needles) => needles.iter().find_map(any_literal),
-        Needle::OneOf(needles) => {
-            let texts = needles.iter().map(|needle| match needle {
-                Needle::Literal(text) if telling(text) => std::str::from_utf8(text).ok().map(regex::escape),
-                _ => None,
-            });
-            // The texts stand as they are, so this is a search for several at once and never slow.
-            Regex::new(&texts.collect::<Option<Vec<_>>>()?.join("|")).ok()
-        }
-        _ => None,
-    }
-}
-
-fn search(filters: &LineFilters, needle: &Needle) -> Search {
-    if filters.is_empty() {
-        return Search::All;
-    }
-    let literal = longest_literal(needle);
-    let pattern = filters.filters().iter().find_map(|filter| match filter {
-        LineFilter::Regex(patterns) => match patterns.as_slice() {
-            [pattern] if !pattern.looks_around() => Some(pattern.regex()),
-            _ => None,
-        },
-        _ => None,
-    });
-    match (literal, pattern) {
-        (Some(literal), Some(pattern)) if literal.len() < MIN_TELLING_BYTES => {
-            Search::Pattern(Arc::clone(pattern))
-        }
-        (Some(literal), _) => Search::Literal(Box::new(Finder::new(literal).into_owned())),
-        (None, Some(pattern)) => Search::Pattern(Arc::clone(pattern)),
-        (None, None) => {
-            any_literal(needle).map_or(Search::EachLine, |regex| Search::Pattern(Arc::new(regex)))
-        }
-    }
-}
-
-/// The longest text that must be there whatever else is.
-fn longest_literal(needle: &Needle) -> Option<&[u8]> {
-    match needle {
-        Needle::Literal(bytes) if !bytes.is_empty() => Some(bytes),
-        Needle::All(needles) => needles.iter().filter_map(longest_literal).max_by_key(|bytes| bytes.len()),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_search_uses_what_is_cheapest_to_find() {
-        let shape = |filters: &str| match LogQuery::parse(&format!("{{a=\"b\"}} {filters}"))
-            .unwrap()
-            .search(true)
-            .clone()
-        {
-            Search::All => "all".to_owned(),
-            Search::Literal(finder) => format!("literal {}", String::from_utf8_lossy(finder.needle())),
-            Search::Pattern(regex) => format!("pattern {regex}"),
-            Search::EachLine => "each line".to_owned(),
-        };
-        for (filters, wanted) in [
-            ("", "all"),
-            (r#"|= "ab" |= "abcd" != "zzzzzz""#, "literal abcd"),
-            (r#"|~ "time[d ]?out after [0-9]+""#, "literal out after "),
-            (r#"!= "x""#, "each line"),
-            (r#"|= "x" or "y""#, "each line"),
-            (r#"|= "xyz" or "a.c""#, "pattern xyz|a\\.c"),
-            (r#"| json | level="error""#, "pattern error|\\\\u"),
-            (r#"| json | level="no""#, "all"),
-            ("| regexp `took (?P<ms>[0-9]+)` | ms > 5", "literal took "),
-            ("|~ `^[0-9]`", "each line"),
-        ] {
-            assert_eq!(shape(filters), wanted, "{filters}");
-        }
-        assert!(shape("|~ `[0-9]{3}-[a-f]`").starts_with("pattern "));
-    }
-
-    #[test]
-    fn selectors_stand_alone() {
-        assert!(parse_selector(r#"{a="b"}"#).is_ok());
-        let error = |text: &str| parse_selector(text).unwrap_err().to_string();
-        assert_eq!(error(r#"{a="b"} |= "x""#), "only label matchers are supported");
-        // Everything may be asked for, unless the reader's rules say otherwise.
-        assert!(parse_selector(r#"{a=~".*"}"#).is_ok());
-        assert_eq!(error(r#"rate({a="b"}[1m])"#), "only label matchers are supported");
-        assert!(error("{").starts_with("parse error at line 1, col"));
     }
 }

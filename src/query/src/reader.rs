@@ -5,9 +5,10 @@
 //! filter's matchers join those of each selector, below the language.
 
 use crate::error::QueryError;
-use crate::language::{LogQuery, MetricQuery, Query, parse_selector, parse_selectors};
+use crate::language::{LogQuery, MetricQuery, Query};
 use crate::memory::RegexMemory;
 use crate::metric;
+use crate::selectors::{parse_selector, parse_selectors};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use strandline_logql::require_non_empty_matcher;

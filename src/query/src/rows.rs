@@ -4,9 +4,9 @@
 //! searched in the whole line column and hits are mapped to rows; whatever way a row was found, the filters then judge
 //! its own bytes.
 
-use crate::language::Search;
 use crate::plan::{SegmentPlan, Streams};
 use crate::scope::Scope;
+use crate::search::Search;
 use crate::stats::count;
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,12 +16,16 @@ use strandline_store::deletes::BlockHiding;
 use strandline_store::segment::Block;
 pub(crate) use strandline_store::segment::Columns;
 
-pub(crate) const PLACES: Columns =
+/// When and of which stream each row is: enough to tell which rows matter.
+pub(crate) const TIMES_AND_STREAMS: Columns =
     Columns { times: true, streams: true, lengths: false, lines: false, metadata: false };
+/// How long each line is, for counts of bytes that look at no text.
 pub(crate) const LENGTHS: Columns =
     Columns { times: false, streams: false, lengths: true, lines: false, metadata: false };
+/// The lines, which are cut out of their column by their lengths.
 pub(crate) const LINES: Columns =
     Columns { times: false, streams: false, lengths: true, lines: true, metadata: false };
+/// The structured metadata alone, for rows that have passed the filters already.
 pub(crate) const METADATA: Columns =
     Columns { times: false, streams: false, lengths: false, lines: false, metadata: true };
 

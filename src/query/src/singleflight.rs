@@ -1,9 +1,12 @@
 //! Do others ask the same at this moment? Then one answer is made for all of them: a dashboard that many people look at,
 //! or one person's impatient reloads.
 //!
-//! Whoever asks first makes the answer. Others join as long as it will hold every line that was acknowledged before they
-//! asked: the answer is not begun yet, or nothing has been committed since. An error is nobody's but the first one's. Who
-//! joined waits as a future, without a thread.
+//! Whoever asks first makes the answer (the leader). Others join (as followers) as long as it will hold every line that was
+//! acknowledged before they asked: the answer is not begun yet, or nothing has been committed since. Under ingest something
+//! always has been. So the next leader does not begin at once, but when the answer before its own has ended, or after
+//! [`HOLD_BACK`]: whoever asks meanwhile joins it, and equal questions cost one run at a time however many ask them.
+//!
+//! An error is nobody's but the leader's. Who waits does so as a future, without a thread.
 
 use crate::cancel::CancelFlag;
 use crate::deadline::Deadline;
@@ -14,6 +17,11 @@ use parking_lot::Mutex;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// Longest that a leader waits for the end of an equal question's run before it begins its own. A run that takes longer
+/// than this would else cost the next client its own time limit.
+pub const HOLD_BACK: Duration = Duration::from_secs(1);
 
 /// Answers in the making, by what was asked. Clones are the same list.
 #[derive(Debug)]
@@ -61,7 +69,13 @@ pub struct Leader<A> {
     calls: Singleflight<A>,
     key: String,
     call: Arc<Call<A>>,
+    /// The answer that was in the making when this one was asked for, and does not serve.
+    before: Option<Before<A>>,
 }
+
+/// Resolves when the answer before a leader's own has ended, however it did. Has no timer: see [`HOLD_BACK`].
+#[derive(Debug)]
+pub struct Before<A>(Arc<Call<A>>);
 
 /// An answer in the making.
 #[derive(Debug)]
@@ -105,29 +119,52 @@ impl<A> Call<A> {
     }
 }
 
+impl<A> Call<A> {
+    /// Whether it has ended; if not, `context` is told when it does.
+    fn has_ended(&self, context: &Context<'_>) -> bool {
+        let mut state = self.state.lock();
+        let is_pending = matches!(state.outcome, Outcome::Pending);
+        if is_pending && !state.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+            state.waiting.push(context.waker().clone());
+        }
+        !is_pending
+    }
+}
+
+impl<A> Future for Before<A> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.0.has_ended(context) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
 impl<A> Future for Follower<A> {
     type Output = Ended<A>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended<A>> {
-        let mut state = self.0.state.lock();
-        Poll::Ready(match &state.outcome {
+        if !self.0.has_ended(context) {
+            return Poll::Pending;
+        }
+        Poll::Ready(match &self.0.state.lock().outcome {
             Outcome::Answer(answer) => {
                 metrics::counter!("strandline_queries_shared_total").increment(1);
                 Ended::Answer(Arc::clone(answer))
             }
             Outcome::Failed => Ended::Failed,
             Outcome::Abandoned => Ended::Abandoned,
-            Outcome::Pending => {
-                if !state.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
-                    state.waiting.push(context.waker().clone());
-                }
-                return Poll::Pending;
-            }
+            // It has ended, and stays so.
+            Outcome::Pending => return Poll::Pending,
         })
     }
 }
 
 impl<A> Leader<A> {
+    /// What to wait for, at most [`HOLD_BACK`], before the answer is begun: others may join in the meantime.
+    pub fn before(&mut self) -> Option<Before<A>> {
+        self.before.take()
+    }
+
     /// Makes the answer by `make`, which gets a deadline that holds for all who want it, and says when it begins, with the
     /// store's commits at that moment.
     pub(crate) fn make(
@@ -173,6 +210,7 @@ impl<A> Singleflight<A> {
     /// Joins the answer in the making to what `key` names, if one serves; else the caller is to make it.
     pub(crate) fn join(&self, key: String, cancel: &CancelFlag, commits: u64) -> Role<A> {
         let mut calls = self.0.lock();
+        let mut before = None;
         let call = match calls.entry_ref(key.as_str()) {
             EntryRef::Occupied(mut listed) => {
                 let begun_at = listed.get().state.lock().begun_at;
@@ -180,7 +218,7 @@ impl<A> Singleflight<A> {
                     return Role::Follow(Follower(Arc::clone(listed.get())));
                 }
                 let own = Arc::new(Call::new(cancel));
-                *listed.get_mut() = Arc::clone(&own);
+                before = Some(Before(std::mem::replace(listed.get_mut(), Arc::clone(&own))));
                 own
             }
             EntryRef::Vacant(entry) => {
@@ -190,7 +228,7 @@ impl<A> Singleflight<A> {
             }
         };
         drop(calls);
-        Role::Lead(Leader { calls: self.clone(), key, call })
+        Role::Lead(Leader { calls: self.clone(), key, call, before })
     }
 }
 
@@ -245,6 +283,38 @@ mod tests {
         for wait in &mut joined {
             assert!(matches!(ended(wait), Some(Ended::Answer(answer)) if *answer == 5));
         }
+        assert!(calls.0.lock().is_empty());
+    }
+
+    #[test]
+    fn who_cannot_join_waits_for_the_run_to_end_and_is_joined_itself() {
+        let (calls, want) = (Singleflight::<u8>::default(), CancelFlag::default());
+        let join = |commits| calls.join("k".to_owned(), &want, commits);
+        let mut first = leader(join(1));
+        assert!(first.before().is_none());
+        let ready =
+            |before: &mut Before<u8>| pin!(before).poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        let (mut second, mut before) = (None, None);
+        let answer = first.make(&deadline(), |_, begun| {
+            begun(1);
+            // Under ingest each of them comes after another commit.
+            let mut own = leader(join(2));
+            before = own.before();
+            assert!(before.as_mut().is_some_and(|before| !ready(before)), "it is under way");
+            let mut third = follower(join(3));
+            assert!(ended(&mut third).is_none());
+            second = Some((own, third));
+            Ok(1)
+        });
+        assert_eq!(*answer.unwrap(), 1);
+        assert!(before.as_mut().is_some_and(ready), "it has ended");
+        let (own, mut third) = second.unwrap();
+        let answer = own.make(&deadline(), |_, begun| {
+            begun(3);
+            Ok(2)
+        });
+        assert_eq!(*answer.unwrap(), 2);
+        assert!(matches!(ended(&mut third), Some(Ended::Answer(answer)) if *answer == 2));
         assert!(calls.0.lock().is_empty());
     }
 

@@ -7,8 +7,8 @@ use crate::state::AppState;
 use std::pin::Pin;
 use std::sync::Arc;
 use strandline_query::{
-    CancelFlag, CountedWait, Deadline, Ended, Follower, Leader, Parked, QueryError, Queue, Reader, Role,
-    Shareable, Slot, Waiting,
+    Before, CancelFlag, CountedWait, Deadline, Ended, Follower, HOLD_BACK, Leader, Parked, QueryError, Queue,
+    Reader, Role, Shareable, Slot, Waiting,
 };
 
 /// What a query came to on the thread where it was read.
@@ -96,15 +96,22 @@ impl Reading {
         let ask = Ask { state, reader, deadline, kind, finish };
         let engine = &ask.state.query;
         match R::join(engine, request.key(), &ask.deadline) {
-            Role::Lead(leader) => match ask.waiting()?.at_once() {
-                Ok(own) => {
-                    drop(slot);
-                    Ok(Step::Done(ask.make(request, leader, own)?))
-                }
-                Err(waiting) => {
+            Role::Lead(mut leader) => match leader.before() {
+                Some(before) => {
+                    let counted = engine.count_waiting(Queue::Query, &ask.reader)?;
                     let parked = request.park(engine)?;
-                    Ok(Step::Later(Box::pin(ask.make_later(parked, leader, waiting))))
+                    Ok(Step::Later(Box::pin(ask.make_after(before, parked, leader, counted))))
                 }
+                None => match ask.waiting()?.at_once() {
+                    Ok(own) => {
+                        drop(slot);
+                        Ok(Step::Done(ask.make(request, leader, own)?))
+                    }
+                    Err(waiting) => {
+                        let parked = request.park(engine)?;
+                        Ok(Step::Later(Box::pin(ask.make_later(parked, leader, waiting))))
+                    }
+                },
             },
             Role::Follow(call) => {
                 let counted = engine.count_waiting(Queue::Query, &ask.reader)?;
@@ -157,6 +164,26 @@ impl<F> Ask<F> {
         blocking::on_thread(move || self.make(parked.compiled(&slot)?, leader, slot)).await
     }
 
+    /// Makes the answer once an equal question's run has ended, counted as waiting until then.
+    async fn make_after<R, T>(
+        self,
+        before: Before<R::Answer>,
+        parked: Parked<R>,
+        leader: Leader<R::Answer>,
+        counted: CountedWait,
+    ) -> Result<T, Failure>
+    where
+        R: Shareable,
+        T: Send + 'static,
+        F: FnOnce(Arc<R::Answer>, &Deadline) -> Result<T, Failure> + Send + 'static,
+    {
+        // However it ends: what is waited for is time in which others can join.
+        let _ = tokio::time::timeout(HOLD_BACK.min(self.deadline.left()), before).await;
+        drop(counted);
+        let waiting = self.waiting()?;
+        self.make_later(parked, leader, waiting).await
+    }
+
     /// Waits for the answer of another one, counted as waiting.
     async fn join<R, T>(
         self,
@@ -192,7 +219,10 @@ impl<F> Ask<F> {
             }
             match parked.join(&self.state.query, &self.deadline) {
                 Role::Follow(next) => call = next,
-                Role::Lead(leader) => {
+                Role::Lead(mut leader) => {
+                    if let Some(before) = leader.before() {
+                        return self.make_after(before, parked, leader, counted).await;
+                    }
                     drop(counted);
                     let waiting = self.waiting()?;
                     return self.make_later(parked, leader, waiting).await;

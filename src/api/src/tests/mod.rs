@@ -10,6 +10,7 @@ mod leases;
 mod limits;
 mod rig;
 mod routes;
+mod sharing;
 mod slots;
 mod stalled;
 mod write;

@@ -4,8 +4,9 @@
 //! Only what is certain: JSON may write any character as `\u0061`, labels may be renamed, lines changed.
 
 use super::json_member::JsonMember;
+use super::label_filter::LabelFilter;
 use super::row::EXTRACTED;
-use super::{LabelFilter, Step};
+use super::step::{Step, changes_line};
 use crate::ast::{LabelFilterExpr, LabelFormatValue, Stage};
 use crate::needle;
 use crate::pattern::{Groups, Pattern};
@@ -75,7 +76,7 @@ pub(super) fn of_stages(stages: &[&Stage], steps: &[Step]) -> Vec<LabelNeedle> {
             }
             _ => {}
         }
-        line_is_stored &= !super::changes_line(stage);
+        line_is_stored &= !changes_line(stage);
     }
     found
 }

@@ -1,7 +1,7 @@
 //! Which labels does what follows a stage look at? Walked from the last stage to the first, so that each parser makes
 //! only labels that matter.
 
-use super::Needed;
+use super::needed::Needed;
 use super::row::{ERROR, ERROR_DETAILS, EXTRACTED};
 use crate::ast::{LabelChoice, LabelFilterExpr, Unwrap};
 use std::collections::BTreeSet;

@@ -21,12 +21,12 @@ pub(crate) fn streams(found: Vec<Hit>, direction: Direction, categorize: bool) -
     let mut by_source: HashMap<(*const Labels, Box<[u8]>), usize> = HashMap::new();
     for mut entry in found {
         let home = match &mut entry.shown {
-            Some(shown) => streams.home(&shown_labels(shown, categorize)),
+            Some(shown) => streams.index_of(&shown_labels(shown, categorize)),
             None => {
                 let joined: &[u8] = if categorize { &[] } else { &entry.metadata };
                 *by_source
                     .entry((Arc::as_ptr(&entry.labels), joined.into()))
-                    .or_insert_with(|| streams.home(&merged(&entry.labels, Metadata(joined))))
+                    .or_insert_with(|| streams.index_of(&merged(&entry.labels, Metadata(joined))))
             }
         };
         if let Some(stream) = streams.all.get_mut(home) {
@@ -46,14 +46,15 @@ struct Streams {
 }
 
 impl Streams {
-    /// The place of the stream with these packed labels.
-    fn home(&mut self, packed: &[u8]) -> usize {
+    /// Which of `all` has these labels, packed as metadata is; a new one if none had. The table of the hash holds indexes into
+    /// `all`, so that labels are compared there and stored once.
+    fn index_of(&mut self, packed: &[u8]) -> usize {
         let (all, hasher) = (&mut self.all, &self.hasher);
         let pairs = |i: usize| all.get(i).into_iter().flat_map(|stream| &stream.labels);
         let same = |i: &usize| pairs(*i).map(|(n, v)| (n.as_str(), v.as_str())).eq(Metadata(packed).iter());
         let hash = hash_of(hasher, Metadata(packed).iter());
-        if let Some(home) = self.by_labels.find(hash, same) {
-            return *home;
+        if let Some(known) = self.by_labels.find(hash, same) {
+            return *known;
         }
         let hash_again =
             |i: &usize| hash_of(hasher, pairs(*i).map(|(name, value)| (name.as_str(), value.as_str())));

@@ -4,7 +4,7 @@ use super::best::Hit;
 use super::collected::LogSink;
 use super::staged::{self, Entry, Judge};
 use crate::plan::SegmentPlan;
-use crate::rows::{self, LINES, METADATA, PLACES};
+use crate::rows::{self, LINES, METADATA, TIMES_AND_STREAMS};
 use crate::scope::Scope;
 use crate::stats::count;
 use hashbrown::HashMap;
@@ -32,7 +32,7 @@ pub(super) fn scan(
     if streams.is_empty() {
         return Ok(Vec::new());
     }
-    let places = plan.segment.block(index as usize, PLACES)?;
+    let places = plan.segment.block(index as usize, TIMES_AND_STREAMS)?;
     let rows = rows::visible(scope, plan, index, &streams, &places, sink.range_within(scope.range))?;
     if rows.is_empty() {
         return Ok(Vec::new());

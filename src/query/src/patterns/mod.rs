@@ -15,7 +15,7 @@ use crate::plan::SegmentPlan;
 use crate::pool::Work;
 use crate::reader::Reader;
 use crate::result::{Answer, Pattern, PatternResult};
-use crate::rows::{self, LINES, PLACES};
+use crate::rows::{self, LINES, TIMES_AND_STREAMS};
 use crate::scope::Scope;
 use crate::slot::Slot;
 use crate::stats::{QueryStats, count};
@@ -269,7 +269,7 @@ impl Sink for PatternSink {
             return Ok(());
         }
         let streams = plan.streams_of(scope, index)?;
-        let places = plan.segment.block(index as usize, PLACES)?;
+        let places = plan.segment.block(index as usize, TIMES_AND_STREAMS)?;
         let parts = rows::visible(scope, plan, index, &streams, &places, scope.range)?;
         if parts.is_empty() {
             return Ok(());

@@ -5,10 +5,10 @@ use super::collected::{Measure, SampleSink};
 use super::keys::shown_name;
 use super::series::Table;
 use super::staged::{fails, pipeline_error};
-use crate::language::Search;
 use crate::plan::{SegmentPlan, Streams};
-use crate::rows::{self, LENGTHS, LINES, PLACES, Rows};
+use crate::rows::{self, LENGTHS, LINES, Rows, TIMES_AND_STREAMS};
 use crate::scope::Scope;
+use crate::search::Search;
 use crate::stats::count;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -32,7 +32,7 @@ pub(super) fn read(
     if streams.is_empty() {
         return Ok(Table::default());
     }
-    let places = plan.segment.block(index as usize, PLACES)?;
+    let places = plan.segment.block(index as usize, TIMES_AND_STREAMS)?;
     let rows = rows::visible(scope, plan, index, streams, &places, scope.range)?;
     if rows.is_empty() {
         return Ok(Table::default());

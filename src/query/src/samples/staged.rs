@@ -5,10 +5,10 @@ use super::collected::{Measure, SampleSink};
 use super::series::Table;
 use crate::error::QueryError;
 use crate::execute::Sink;
-use crate::language::Search;
 use crate::plan::SegmentPlan;
-use crate::rows::{self, LENGTHS, LINES, PLACES};
+use crate::rows::{self, LENGTHS, LINES, TIMES_AND_STREAMS};
 use crate::scope::{Gathering, Scope};
+use crate::search::Search;
 use crate::stats::count;
 use std::fmt::Write;
 use strandline_logql::{Label, Row};
@@ -31,7 +31,7 @@ pub(super) fn read(
     if streams.is_empty() {
         return Ok(Table::default());
     }
-    let places = plan.segment.block(index as usize, PLACES)?;
+    let places = plan.segment.block(index as usize, TIMES_AND_STREAMS)?;
     let rows = rows::visible(scope, plan, index, &streams, &places, scope.range)?;
     if rows.is_empty() {
         return Ok(Table::default());

@@ -8,10 +8,10 @@
 use super::collected::{Measure, SampleSink};
 use super::plain::{Codes, Outcome, Reading, StreamKeys, reads};
 use super::series::Table;
-use crate::language::Search;
 use crate::metric::Reduction;
 use crate::plan::{SegmentPlan, Streams};
 use crate::scope::Scope;
+use crate::search::Search;
 use crate::stats::count;
 use smallvec::SmallVec;
 use strandline_model::metadata::DETECTED_LEVEL;

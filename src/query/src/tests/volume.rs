@@ -2,7 +2,7 @@
 
 use super::model::{live, steps};
 use super::rig::{Rig, Row, labels, row, slot, tenant};
-use crate::language::parse_selector;
+use crate::selectors::parse_selector;
 use crate::volume::{Count, Volume, VolumeBy};
 use crate::{QueryError, Reader, VolumeRequest, VolumeResult};
 use proptest::prelude::*;

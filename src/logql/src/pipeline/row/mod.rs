@@ -3,9 +3,11 @@
 //! A row is used again for the next entry, so that the stages allocate nothing once the first lines are through.
 //! Values are borrowed from the line as long as it is the stored one and valid UTF-8; all else lies in one arena.
 
-use super::parsed::ParsedLabels;
-pub(super) use super::text::{Text, resolve};
-use super::watch::Watch;
+mod labels;
+
+use crate::pipeline::parsed::ParsedLabels;
+pub(in crate::pipeline) use crate::pipeline::text::{Text, resolve};
+use crate::pipeline::watch::Watch;
 use regex::bytes::CaptureLocations;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -94,22 +96,22 @@ pub struct Row<'a> {
     details: String,
     has_details: bool,
     /// Room for whatever a stage builds.
-    pub(super) scratch: Scratch,
+    pub(in crate::pipeline) scratch: Scratch,
 }
 
 /// Buffers that stages borrow while they work.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
-    pub(super) bytes: Vec<u8>,
-    pub(super) name: String,
-    pub(super) ends: Vec<usize>,
+pub(in crate::pipeline) struct Scratch {
+    pub(in crate::pipeline) bytes: Vec<u8>,
+    pub(in crate::pipeline) name: String,
+    pub(in crate::pipeline) ends: Vec<usize>,
     locations: Vec<(u64, CaptureLocations)>,
 }
 
 /// The text that a parser reads.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Input<'t, 'a> {
-    pub(super) text: &'t str,
+pub(in crate::pipeline) struct Input<'t, 'a> {
+    pub(in crate::pipeline) text: &'t str,
     /// The same text, if it is the stored line.
     stored: Option<&'a str>,
 }
@@ -172,7 +174,7 @@ impl<'a> Row<'a> {
     }
 
     /// Undoes whatever stages did.
-    pub(super) fn restart(&mut self) {
+    pub(in crate::pipeline) fn restart(&mut self) {
         self.current = Current::Stored;
         self.parsed.clear();
         self.overfull = false;
@@ -253,7 +255,7 @@ impl<'a> Row<'a> {
     }
 
     /// The value of the label `name`, which is no error: one of that name stands in the line or came with it.
-    pub(super) fn get_label(&self, name: &str) -> Option<&str> {
+    pub(in crate::pipeline) fn get_label(&self, name: &str) -> Option<&str> {
         if let Some(value) = self.parsed.get(&self.arena, name) {
             return Some(self.text(value));
         }
@@ -284,7 +286,7 @@ impl<'a> Row<'a> {
     }
 
     /// The labels without the errors.
-    pub(super) fn plain_labels(&self) -> impl Iterator<Item = Label<'_>> {
+    pub(in crate::pipeline) fn plain_labels(&self) -> impl Iterator<Item = Label<'_>> {
         let given = self.given.iter().filter(|given| !given.hidden).map(|given| Label {
             name: self.text(given.shown),
             value: given.value,
@@ -308,15 +310,15 @@ impl<'a> Row<'a> {
         self.get(ERROR_DETAILS)
     }
 
-    pub(super) fn has_error(&self) -> bool {
+    pub(in crate::pipeline) fn has_error(&self) -> bool {
         self.error.is_some()
     }
 
-    pub(super) fn set_error(&mut self, error: &'static str) {
+    pub(in crate::pipeline) fn set_error(&mut self, error: &'static str) {
         self.error = Some(error);
     }
 
-    pub(super) fn set_details(&mut self, details: &str) {
+    pub(in crate::pipeline) fn set_details(&mut self, details: &str) {
         self.details.clear();
         self.details.push_str(details);
         self.has_details = true;
@@ -335,14 +337,14 @@ impl<'a> Row<'a> {
     }
 
     /// Copies `text` into the row.
-    pub(super) fn keep(&mut self, text: &str) -> Text<'a> {
+    pub(in crate::pipeline) fn keep(&mut self, text: &str) -> Text<'a> {
         let start = self.arena.len();
         self.arena.push_str(text);
         Text::Arena(start, self.arena.len())
     }
 
     /// Copies bytes that should be text into the row.
-    pub(super) fn keep_bytes(&mut self, bytes: &[u8]) -> Text<'a> {
+    pub(in crate::pipeline) fn keep_bytes(&mut self, bytes: &[u8]) -> Text<'a> {
         let start = self.arena.len();
         self.arena.push_str(&String::from_utf8_lossy(bytes));
         Text::Arena(start, self.arena.len())
@@ -356,7 +358,7 @@ impl<'a> Row<'a> {
     }
 
     /// The text with a blank for each U+FFFD, as Loki has extracted values: they stand for bytes that are no UTF-8.
-    pub(super) fn without_replacements(&mut self, text: Text<'a>) -> Text<'a> {
+    pub(in crate::pipeline) fn without_replacements(&mut self, text: Text<'a>) -> Text<'a> {
         let found = self.text(text);
         if memchr::memchr(REPLACEMENT_START, found.as_bytes()).is_none()
             || !found.contains(char::REPLACEMENT_CHARACTER)
@@ -368,7 +370,10 @@ impl<'a> Row<'a> {
     }
 
     /// Builds a text in the row; `None` takes it back.
-    pub(super) fn build(&mut self, write: impl FnOnce(&mut String) -> Option<()>) -> Option<Text<'a>> {
+    pub(in crate::pipeline) fn build(
+        &mut self,
+        write: impl FnOnce(&mut String) -> Option<()>,
+    ) -> Option<Text<'a>> {
         let start = self.arena.len();
         let done = write(&mut self.arena);
         if done.is_none() {
@@ -378,120 +383,35 @@ impl<'a> Row<'a> {
     }
 
     /// How many bytes stages may still make.
-    pub(super) fn left(&self) -> usize {
+    pub(in crate::pipeline) fn left(&self) -> usize {
         self.most().saturating_sub(self.arena.len().max(self.parsed.bytes()))
     }
 
     /// Most bytes of names and values.
-    pub(super) fn most(&self) -> usize {
+    pub(in crate::pipeline) fn most(&self) -> usize {
         self.stored.len().saturating_mul(MADE_OF_LINE).saturating_add(MAX_MADE_BYTES)
     }
 
     /// Notes that a label was left out.
-    pub(super) fn note_overfull(&mut self) {
+    pub(in crate::pipeline) fn note_overfull(&mut self) {
         self.overfull = true;
     }
 
     /// Marks the row if a label was left out of it: what is shown must not pass for all.
-    pub(super) fn mark_overfull(&mut self) {
+    pub(in crate::pipeline) fn mark_overfull(&mut self) {
         if std::mem::take(&mut self.overfull) {
             self.set_error(TOO_LARGE_ERROR);
             self.set_details(&format!("the labels of the line exceed {} bytes", self.most()));
         }
     }
 
-    /// What it costs to run a stage over the row, for a [`super::watch::Watch`].
-    pub(super) fn weight(&self) -> usize {
+    /// What it costs to run a stage over the row, for a [`Watch`].
+    pub(in crate::pipeline) fn weight(&self) -> usize {
         Watch::work_of(self.line().len()) + self.parsed.len() / LABELS_PER_WORK
     }
 
-    /// Whether the entry came with a label of this name, even if it was dropped since.
-    pub(super) fn is_given(&self, name: &str) -> bool {
-        self.given.iter().any(|given| given.name == name)
-    }
-
-    pub(super) fn is_parsed(&self, name: &str) -> bool {
-        self.parsed.find(&self.arena, name).is_some()
-    }
-
-    /// How many labels stages made so far.
-    pub(super) fn mark(&self) -> usize {
-        self.parsed.len()
-    }
-
-    /// Takes back the labels that were made since.
-    pub(super) fn rewind(&mut self, mark: usize) {
-        self.parsed.truncate(mark);
-    }
-
-    /// Adds a parsed label; the caller knows that there is none of this name.
-    pub(super) fn push(&mut self, name: &str, value: Text<'a>) {
-        for given in &mut self.given {
-            // A clashing name never comes here but as a name that was made for a clash.
-            if let Text::Arena(start, end) = given.shown {
-                given.hidden |= self.arena.get(start..end) == Some(name);
-            }
-        }
-        let name = self.keep(name);
-        self.parsed.push(&self.arena, name, value);
-    }
-
-    /// Sets a label, whatever it was before.
-    pub(super) fn set(&mut self, name: &str, value: Text<'a>) {
-        match self.parsed.find(&self.arena, name) {
-            Some(at) => self.parsed.set_value(at, value),
-            None => {
-                self.hide_given(name);
-                self.push(name, value);
-            }
-        }
-    }
-
-    /// Removes a label, also an error.
-    pub(super) fn remove(&mut self, name: &str) {
-        match name {
-            ERROR => self.clear_error(),
-            ERROR_DETAILS => self.clear_details(),
-            _ => {}
-        }
-        self.remove_label(name);
-    }
-
-    /// Removes a label, and no error.
-    pub(super) fn remove_label(&mut self, name: &str) {
-        self.parsed.remove(&self.arena, name);
-        self.hide_given(name);
-    }
-
-    /// Removes the labels that `keeps` does not want; errors stay.
-    pub(super) fn retain(&mut self, keeps: impl Fn(&str, &str) -> bool) {
-        let arena = &self.arena;
-        self.parsed.retain(|label| keeps(resolve(arena, label.name), resolve(arena, label.value)));
-        for given in &mut self.given {
-            given.hidden |= !keeps(resolve(arena, given.shown), given.value);
-        }
-    }
-
-    fn hide_given(&mut self, name: &str) {
-        let arena = &self.arena;
-        for given in &mut self.given {
-            given.hidden |= resolve(arena, given.shown) == name;
-        }
-    }
-
-    /// The value of a label that is moved to another name.
-    pub(super) fn value_of(&self, name: &str) -> Option<Text<'a>> {
-        if let Some(value) = self.parsed.get(&self.arena, name) {
-            return Some(value);
-        }
-        if let Some(given) = self.given.iter().find(|given| !given.hidden && self.text(given.shown) == name) {
-            return Some(Text::Borrowed(given.value));
-        }
-        None
-    }
-
     /// Lets `parse` read the line as text.
-    pub(super) fn read<R>(&mut self, parse: impl FnOnce(&mut Self, Input<'_, 'a>) -> R) -> R {
+    pub(in crate::pipeline) fn read<R>(&mut self, parse: impl FnOnce(&mut Self, Input<'_, 'a>) -> R) -> R {
         if self.current == Current::Stored {
             let stored: &'a [u8] = self.stored;
             return match std::str::from_utf8(stored) {
@@ -507,13 +427,13 @@ impl<'a> Row<'a> {
     }
 
     /// Makes `bytes` the line, and gives the memory of the line before.
-    pub(super) fn change_line(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+    pub(in crate::pipeline) fn change_line(&mut self, bytes: Vec<u8>) -> Vec<u8> {
         self.current = Current::Changed;
         std::mem::replace(&mut self.changed, bytes)
     }
 
     /// Where the groups of the regex with this number lie; `make` is asked the first time.
-    pub(super) fn take_locations(
+    pub(in crate::pipeline) fn take_locations(
         &mut self,
         number: u64,
         make: impl FnOnce() -> CaptureLocations,
@@ -525,7 +445,7 @@ impl<'a> Row<'a> {
     }
 
     /// Gives back what [`Self::take_locations`] lent.
-    pub(super) fn give_locations(&mut self, number: u64, locations: CaptureLocations) {
+    pub(in crate::pipeline) fn give_locations(&mut self, number: u64, locations: CaptureLocations) {
         if self.scratch.locations.len() >= MAX_LOCATIONS {
             self.scratch.locations.clear();
         }
@@ -548,7 +468,7 @@ fn lossy(bytes: &[u8]) -> Cow<'_, str> {
 
 impl<'a> Input<'_, 'a> {
     /// A part of the text as a label's value.
-    pub(super) fn value(&self, row: &mut Row<'a>, range: Range<usize>) -> Text<'a> {
+    pub(in crate::pipeline) fn value(&self, row: &mut Row<'a>, range: Range<usize>) -> Text<'a> {
         let value = match self.stored {
             Some(stored) => Text::Borrowed(stored.get(range).unwrap_or("")),
             None => row.keep(self.text.get(range).unwrap_or("")),
@@ -558,5 +478,5 @@ impl<'a> Input<'_, 'a> {
 }
 
 #[cfg(test)]
-#[path = "row_tests.rs"]
+#[path = "../row_tests.rs"]
 mod tests;
