@@ -6,6 +6,7 @@
 //! than the burst takes at that rate. A TAT in the past says no more than none does, so only those who send faster than
 //! their rate at the moment are remembered, and at most [`MAX_RATES`] of them.
 
+use crate::refused_lines::Refusal;
 use crate::rejections::shortened;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -57,8 +58,10 @@ pub struct OverRate {
     burst: u64,
     lines: usize,
     bytes: u64,
-    /// Seconds after which the same push would be taken.
+    /// Seconds after which the same push would be taken, if it is no more than the burst.
     pub retry_after_s: u64,
+    /// It is more than the burst: only in parts will it ever be taken.
+    pub never_fits: bool,
 }
 
 /// What is taken of a push.
@@ -68,20 +71,20 @@ pub struct Admitted {
     pub batch: Batch,
     /// Why others are not, a line each; empty if all are.
     pub refused: Vec<String>,
-    /// These others.
-    pub refused_streams: HashSet<StreamId>,
+    /// These others, and how their lines are named.
+    pub refused_streams: HashMap<StreamId, Refusal>,
     /// How many lines these have.
     pub refused_lines: u64,
 }
 
 impl Quotas {
-    /// Counts `batch` against the limits of its tenant, at a time of the monotonic clock. Nothing is counted of what is
-    /// refused.
+    /// Counts `batch` against the limits of its tenant, at a time of the monotonic clock. A stream that is refused counts against the rate
+    /// of its tenant, not against its own.
     pub fn admit(&self, batch: Batch, limits: &Limits, now_ns: i64) -> Result<Admitted, OverRate> {
         let whole = |batch| Admitted {
             batch,
             refused: Vec::new(),
-            refused_streams: HashSet::new(),
+            refused_streams: HashMap::new(),
             refused_lines: 0,
         };
         let by_stream = limits.stream_rate > 0 || limits.max_active_streams > 0;
@@ -94,10 +97,10 @@ impl Quotas {
             return Ok(whole(batch));
         }
         let mut refused = Vec::new();
-        let (mut without, mut lines) = (HashSet::new(), 0);
+        let (mut without, mut lines) = (HashMap::new(), 0);
         for stream in &batch.streams {
-            if let Err(message) = state.take_of_stream(&batch, stream, limits, now_ns) {
-                without.insert(stream.id);
+            if let Err((why, message)) = state.take_of_stream(&batch, stream, limits, now_ns) {
+                without.insert(stream.id, why);
                 lines += batch.stream_entries(stream).len() as u64;
                 if refused.len() < MAX_NAMED {
                     refused.push(shortened(message));
@@ -124,6 +127,7 @@ impl State {
             lines: batch.entries.len(),
             bytes,
             retry_after_s: (wait_ns / SECOND_NS).unsigned_abs() + 1,
+            never_fits: bytes > rate.burst,
         })
     }
 
@@ -133,18 +137,19 @@ impl State {
         stream: &BatchStream,
         limits: &Limits,
         now_ns: i64,
-    ) -> Result<(), String> {
+    ) -> Result<(), (Refusal, String)> {
         let tenant = &batch.tenant;
         if limits.max_active_streams > 0
             && let Some(active) = self.active_of(tenant, now_ns)
             && !active.take(stream.id, limits.max_active_streams)
         {
-            return Err(format!(
+            let message = format!(
                 "maximum active stream limit exceeded when trying to create stream {}, reduce the number of active \
                  streams (reduce labels or reduce label values) or raise limits.max_active_streams (it is {}), user: \
                  '{tenant}'",
                 stream.labels, limits.max_active_streams
-            ));
+            );
+            return Err((Refusal::OverLimit, message));
         }
         if limits.stream_rate == 0 {
             return Ok(());
@@ -153,12 +158,14 @@ impl State {
         let bytes = batch.stream_entries(stream).iter().map(bytes_of).sum();
         let key = (tenant.clone(), stream.id);
         rate.take(&mut self.streams, &key, bytes, now_ns).map_err(|_| {
-            format!(
+            let why = if bytes > rate.burst { Refusal::TooMuchAtOnce } else { Refusal::OverLimit };
+            let message = format!(
                 "Per stream rate limit exceeded (limit: {} bytes/sec, burst: {} bytes) while attempting to ingest for \
                  stream '{}' totaling {bytes} bytes, consider splitting a stream via additional labels or raise \
                  limits.stream_rate and limits.stream_burst",
                 rate.per_second, rate.burst, stream.labels
-            )
+            );
+            (why, message)
         })
     }
 
@@ -253,9 +260,9 @@ fn bytes_of(entry: &strandline_model::BatchEntry) -> u64 {
     u64::from(entry.line_bytes) + u64::from(entry.metadata_bytes)
 }
 
-fn left_of(batch: &Batch, without: &HashSet<StreamId>) -> Batch {
+fn left_of(batch: &Batch, without: &HashMap<StreamId, Refusal>) -> Batch {
     let mut builder = BatchBuilder::new(batch.tenant.clone(), batch.bytes.len());
-    for stream in batch.streams.iter().filter(|stream| !without.contains(&stream.id)) {
+    for stream in batch.streams.iter().filter(|stream| !without.contains_key(&stream.id)) {
         builder.begin_known_stream(stream.id, Arc::clone(&stream.labels));
         for entry in batch.stream_entries(stream) {
             // Never refused: the new batch is no larger than the old one.

@@ -1,4 +1,5 @@
-//! Which lines of a push were refused, and why? By their number in the order in which they were given, so that whoever read
+//! Which lines of a push were refused, and why? By their number in the order in which their decoder, or who feeds
+//! them, gives them to the intake, so that whoever read
 //! them from somewhere can acknowledge the others, put these aside or send them again.
 
 use crate::rejections::Reason;
@@ -18,6 +19,9 @@ pub enum Refusal {
     Invalid(Reason),
     /// Its stream is beyond a rate or a number of streams: it is to be given again later.
     OverLimit,
+    /// The lines of its stream in this push are more than `limits.stream_burst`: they are to be given again in smaller pushes. A
+    /// line that is refused so by itself never fits.
+    TooMuchAtOnce,
 }
 
 /// Lines that follow each other and were refused for the same reason.
@@ -79,24 +83,23 @@ impl RefusedLines {
         }
     }
 
-    /// The same, and of `spans` (in order, apart from each other) each line that was not refused before, as
-    /// [`Refusal::OverLimit`].
+    /// The same, and of `spans` of refused streams (in order, apart from each other) each line that was not refused before.
     #[must_use]
-    pub(crate) fn with_over_limit(self, spans: impl IntoIterator<Item = Range<u32>>) -> Self {
+    pub(crate) fn with_streams(self, spans: impl IntoIterator<Item = (Range<u32>, Refusal)>) -> Self {
         let open_from = self.open_from.unwrap_or(u32::MAX);
         let mut merged = Self::default();
         let mut before = self.ranges.into_iter().peekable();
         // All lines below are decided; a range may reach into the next span.
         let mut at = 0;
-        for span in spans {
+        for (span, why) in spans {
             at = span.start.max(at);
             let end = span.end.min(open_from);
             while let Some(range) = before.next_if(|range| range.lines.start < end) {
-                merged.extend(at..range.lines.start.max(at), Refusal::OverLimit);
+                merged.extend(at..range.lines.start.max(at), why);
                 at = at.max(range.lines.end);
                 merged.extend(range.lines, range.why);
             }
-            merged.extend(at..end.max(at), Refusal::OverLimit);
+            merged.extend(at..end.max(at), why);
             at = at.max(end);
         }
         for range in before {
@@ -134,7 +137,7 @@ mod tests {
         }
         let first_open = 2 * MAX_NAMED_RANGES as u32;
         assert_eq!((refused.ranges().len(), refused.open_from()), (MAX_NAMED_RANGES, Some(first_open)));
-        let more = refused.clone().with_over_limit(std::iter::once(first_open - 1..first_open + 10));
+        let more = refused.clone().with_streams([(first_open - 1..first_open + 10, Refusal::OverLimit)]);
         assert!(more.ranges().len() <= MAX_NAMED_RANGES);
         assert!(more.open_from().is_some_and(|open| open <= first_open));
         assert!(more.iter().all(|(line, _)| Some(line) < more.open_from()));
@@ -166,7 +169,7 @@ mod tests {
                     None => in_span[line].then_some((line as u32, Refusal::OverLimit)),
                 })
                 .collect();
-            prop_assert_eq!(refused.with_over_limit(spans).iter().collect::<Vec<_>>(), wanted);
+            prop_assert_eq!(refused.with_streams(spans.into_iter().map(|span| (span, Refusal::OverLimit))).iter().collect::<Vec<_>>(), wanted);
         }
     }
 }

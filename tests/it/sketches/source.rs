@@ -1,8 +1,9 @@
 //! A source without HTTP: reads lines of a file, hands them over, waits until they are safe, and only then says how far it
 //! has come. Lines that can never be stored go to the dead letters, with the reason; what was merely too much comes again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use strandline_ingest::{Admission, AdmissionConfig, Intake, Refusal, Sender, Submitter};
+use strandline_ingest::{Admission, AdmissionConfig, Intake, Outcome, PushError, Refusal, Sender, Submitter};
 use strandline_model::{Clock, Limits, ManualClock, TenantId, time};
 use strandline_store::disk::RealDisk;
 use strandline_store::{Engine, EngineConfig, Runtime};
@@ -15,6 +16,8 @@ const BATCH: usize = 4;
 struct Line {
     text: String,
     end: u64,
+    /// When it was read first. It stays, so that a line that is given again is the same line.
+    at_ns: i64,
 }
 
 struct Source {
@@ -30,8 +33,13 @@ struct Source {
 impl Source {
     async fn run(&mut self, file: &str) {
         let ends = file.char_indices().filter(|(_, c)| *c == '\n').map(|(at, _)| at as u64 + 1);
-        let lines: Vec<Line> =
-            file.lines().zip(ends).map(|(text, end)| Line { text: text.to_owned(), end }).collect();
+        // Not the same time for all: equal entries count once.
+        let now_ns = self.clock.now_ns();
+        let lines: Vec<Line> = file
+            .lines()
+            .zip(ends)
+            .map(|(text, end)| Line { text: text.to_owned(), end, at_ns: now_ns + end as i64 })
+            .collect();
         let from = lines.partition_point(|line| line.end <= self.checkpoint);
         for batch in lines[from..].chunks(BATCH) {
             self.hand_over(batch.to_vec()).await;
@@ -40,51 +48,57 @@ impl Source {
     }
 
     /// Returns once each line is on the disk or a dead letter.
-    async fn hand_over(&mut self, mut lines: Vec<Line>) {
-        while !lines.is_empty() {
+    async fn hand_over(&mut self, lines: Vec<Line>) {
+        let mut waiting = VecDeque::from([lines]);
+        while let Some(lines) = waiting.pop_front() {
             let given = Arc::new(lines);
-            let bytes = given.iter().map(|line| line.text.len()).sum();
-            let feed = {
-                let given = Arc::clone(&given);
-                move |intake: &mut Intake<'_>| {
-                    for line in given.iter() {
-                        let app = if line.text.starts_with('!') { "alarm" } else { "plain" };
-                        intake.begin_stream_pairs(&[("app", app)])?;
-                        // Not the same time for all: equal entries count once.
-                        intake.entry(intake.now_ns() + line.end as i64, line.text.as_bytes())?;
-                    }
-                    Ok(())
-                }
-            };
-            lines = match self.admission.push_entries(&self.sender, bytes, feed).await {
+            let alone = |line: &Line| vec![line.clone()];
+            match self.push(&given).await {
                 Ok(outcome) => {
+                    assert_eq!(outcome.refused.open_from(), None, "each line of so few is told about");
                     let mut again = Vec::new();
                     for (number, why) in outcome.refused.iter() {
                         let line = &given[number as usize];
                         match why {
                             Refusal::OverLimit => again.push(line.clone()),
-                            Refusal::Invalid(why) => {
-                                self.dead.push((line.text.clone(), why.as_str().to_owned()))
-                            }
+                            Refusal::TooMuchAtOnce if given.len() > 1 => waiting.push_back(alone(line)),
+                            Refusal::TooMuchAtOnce => self.set_aside(line, "stream_burst"),
+                            Refusal::Invalid(why) => self.set_aside(line, why.as_str()),
                         }
                     }
                     if !again.is_empty() {
                         self.wait(1);
+                        waiting.push_front(again);
                     }
-                    again
                 }
                 Err(error) => match error.retry_after_s() {
                     Some(seconds) => {
                         self.wait(seconds);
-                        given.to_vec()
+                        waiting.push_front(given.to_vec());
                     }
-                    None => {
-                        self.dead.extend(given.iter().map(|line| (line.text.clone(), error.to_string())));
-                        Vec::new()
-                    }
+                    None if given.len() > 1 => waiting.extend(given.iter().map(alone)),
+                    None => self.set_aside(&given[0], &error.to_string()),
                 },
-            };
+            }
         }
+    }
+
+    async fn push(&self, lines: &Arc<Vec<Line>>) -> Result<Outcome, PushError> {
+        let bytes = lines.iter().map(|line| line.text.len()).sum();
+        let given = Arc::clone(lines);
+        let feed = move |intake: &mut Intake<'_>| {
+            for line in given.iter() {
+                let app = if line.text.starts_with('!') { "alarm" } else { "plain" };
+                intake.begin_stream_pairs(&[("app", app)])?;
+                intake.entry(line.at_ns, line.text.as_bytes())?;
+            }
+            Ok(())
+        };
+        self.admission.push_entries(&self.sender, bytes, feed).await
+    }
+
+    fn set_aside(&mut self, line: &Line, why: &str) {
+        self.dead.push((line.text.clone(), why.to_owned()));
     }
 
     /// The clock is the test's: time passes because it is waited for.

@@ -50,8 +50,12 @@ impl<P> Answer<P> {
 
     /// The same right, for the store.
     pub(super) fn for_the_store(&self) -> Self {
-        self.0.is_in_the_store.store(true, Ordering::Relaxed);
         Self(Arc::clone(&self.0))
+    }
+
+    /// The store has the push and its right to answer.
+    pub(super) fn is_handed_over(&self) {
+        self.0.is_in_the_store.store(true, Ordering::Relaxed);
     }
 }
 
@@ -89,6 +93,7 @@ mod tests {
         assert!(matches!(told(waiting), PushError::Internal));
         let (answer, waiting) = Answer::new();
         let stored = answer.for_the_store();
+        answer.is_handed_over();
         drop(answer);
         assert!(!stored.is_unwanted());
         drop(stored);

@@ -43,6 +43,11 @@ impl Payload {
     pub fn new(bytes: Vec<u8>, lease: Lease) -> Self {
         Self { bytes, _lease: lease }
     }
+
+    /// What came. A method, so that a closure which reads it holds the lease, too: of a field it would take the field alone.
+    fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Admission {
@@ -86,13 +91,15 @@ impl Admission {
         payload: Payload,
         decode: impl Fn(&[u8], &UnpackLimits, &mut Intake<'_>) -> Result<(), DecodeError> + Send + 'static,
     ) -> Result<Outcome, PushError> {
-        let bytes = payload.bytes.len();
+        let bytes = payload.bytes().len();
         let read =
-            move |limits: &UnpackLimits, intake: &mut Intake<'_>| decode(&payload.bytes, limits, intake);
+            move |limits: &UnpackLimits, intake: &mut Intake<'_>| decode(payload.bytes(), limits, intake);
         self.take(bytes, Push { sender: sender.clone(), read }).await
     }
 
-    /// As [`Self::push`] for entries of about `bytes` that need no decoding: `feed` gives them to the intake.
+    /// As [`Self::push`] for entries of about `bytes` that need no decoding: `feed` gives them to the intake. It may be called a
+    /// second time, as whoever hands over the same lines again calls it again: equal lines with equal times count once, so
+    /// times have to be those of the lines, not of the call.
     pub async fn push_entries(
         &self,
         sender: &Sender,

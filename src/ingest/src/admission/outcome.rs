@@ -10,7 +10,8 @@ use std::sync::Arc;
 use strandline_model::Exhausted;
 use strandline_store::StoreError;
 
-/// A push that was taken. Its lines are on the disk and searchable but for those that are named as refused.
+/// A push that was taken. Its lines are on the disk and searchable but for those that are named as refused, and, where so many are
+/// that not all are named, some behind [`RefusedLines::open_from`].
 #[derive(Debug)]
 pub struct Outcome {
     /// Lines that are stored.
@@ -52,11 +53,11 @@ pub enum PushError {
 }
 
 impl PushError {
-    /// Seconds after which the same push may be taken; `None` if it never will be. Lines that were stored though nobody
+    /// Seconds after which the same push may be taken; `None` if it never will be (in parts it may). Lines that were stored though nobody
     /// could say so are known when they come again, and count once.
     pub fn retry_after_s(&self) -> Option<u64> {
         let may_pass = match self {
-            Self::OverRate(error) => return Some(error.retry_after_s),
+            Self::OverRate(error) => return (!error.never_fits).then_some(error.retry_after_s),
             Self::Decode(error) => error.fault() == Fault::NoMemoryNow,
             Self::NoMemory(error) => error.is_temporary(),
             Self::NotTaken(error) => !error.is_too_large(),

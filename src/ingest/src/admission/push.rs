@@ -114,7 +114,7 @@ fn within_rates(shared: &Shared, sender: &Sender, accepted: Accepted) -> Result<
     over_limit.extend(admitted.refused);
     let refused = match admitted.refused_streams.is_empty() {
         true => accepted.refused,
-        false => accepted.refused.with_over_limit(accepted.spans.of(&admitted.refused_streams)),
+        false => accepted.refused.with_streams(accepted.spans.of(&admitted.refused_streams)),
     };
     Ok(Taken {
         outcome: Outcome {
@@ -144,7 +144,8 @@ fn hand_over<P: Send + 'static>(shared: &Shared, taken: Taken, answer: &Answer<P
     let submitted = shared.submitter.submit(batch, memory, move |result| {
         store.tell(Told::Done(result.map(|()| outcome).map_err(PushError::NotStored)));
     });
-    if let Err(error) = submitted {
-        answer.tell(Told::Done(Err(error.into())));
+    match submitted {
+        Ok(()) => answer.is_handed_over(),
+        Err(error) => answer.tell(Told::Done(Err(error.into()))),
     }
 }

@@ -1,6 +1,6 @@
 //! Which lines of a push belong to which stream? For the limits that refuse whole streams once all has been read.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
 use strandline_model::StreamId;
 
@@ -26,10 +26,13 @@ impl StreamSpans {
         self.lines = lines;
     }
 
-    /// The lines of `streams`, in order.
-    pub(crate) fn of<'s>(&'s self, streams: &'s HashSet<StreamId>) -> impl Iterator<Item = Range<u32>> + 's {
+    /// The lines of `streams`, in order, each with what is said of its stream.
+    pub(crate) fn of<'s, T: Copy>(
+        &'s self,
+        streams: &'s HashMap<StreamId, T>,
+    ) -> impl Iterator<Item = (Range<u32>, T)> + 's {
         let ends = self.begins.iter().skip(1).map(|(line, _)| *line).chain([self.lines]);
         let spans = self.begins.iter().zip(ends);
-        spans.filter(|((_, stream), _)| streams.contains(stream)).map(|((line, _), end)| *line..end)
+        spans.filter_map(|((line, stream), end)| Some((*line..end, *streams.get(stream)?)))
     }
 }
