@@ -11,6 +11,9 @@ use strandline_query::{
     Reader, Role, Shareable, Slot, Waiting,
 };
 
+/// At most this part of a query's time is spent on waiting for an equal one to end: the rest is for its own run.
+const HOLD_BACK_PART: u32 = 4;
+
 /// What a query came to on the thread where it was read.
 pub(crate) enum Step<T> {
     Done(T),
@@ -178,7 +181,8 @@ impl<F> Ask<F> {
         F: FnOnce(Arc<R::Answer>, &Deadline) -> Result<T, Failure> + Send + 'static,
     {
         // However it ends: what is waited for is time in which others can join.
-        let _ = tokio::time::timeout(HOLD_BACK.min(self.deadline.left()), before).await;
+        let most = HOLD_BACK.min(self.deadline.left() / HOLD_BACK_PART);
+        let _ = tokio::time::timeout(most, before).await;
         drop(counted);
         let waiting = self.waiting()?;
         self.make_later(parked, leader, waiting).await
