@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// Crates and the files that may stand in circles there. A number may only fall.
 const FILES_IN_CIRCLES: [(&str, usize); 7] =
-    [("model", 0), ("logql", 0), ("store", 13), ("ingest", 3), ("query", 0), ("api", 18), ("cli", 0)];
+    [("model", 0), ("logql", 0), ("store", 13), ("ingest", 0), ("query", 0), ("api", 0), ("cli", 0)];
 
 #[test]
 fn files_do_not_need_each_other_in_circles() {

@@ -1,6 +1,6 @@
 //! How is the HTTP server set up?
 
-use crate::access::Credentials;
+use crate::access::Accounts;
 use crate::http::tls::Tls;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub struct ApiConfig {
     /// `auth.multi_tenant_queries`: a read may name several tenants.
     pub multi_tenant_queries: bool,
     /// `auth.tokens`, `auth.users`: who may do what.
-    pub credentials: Arc<Credentials>,
+    pub accounts: Arc<Accounts>,
     /// `query.loki_strict`: refuse what Loki refuses though it could be answered.
     pub strict: bool,
     /// `server.http_path_prefix`: what stands in front of all paths; empty, or with a slash before and none behind.
@@ -76,7 +76,7 @@ impl Default for ApiConfig {
             max_tails: 4000,
             auth_enabled: false,
             multi_tenant_queries: false,
-            credentials: Arc::default(),
+            accounts: Arc::default(),
             strict: false,
             path_prefix: String::new(),
             tls: None,

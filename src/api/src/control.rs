@@ -1,6 +1,6 @@
 //! What may an operator see and change while the server runs? Loki's operational paths.
 
-use crate::access::{Identity, OperatorAccess, QueryAccess};
+use crate::access::{Caller, Identity, OperatorAccess};
 use crate::http::answer::{Answer, takes_gzip};
 use crate::http::failure::Failure;
 use crate::http::params::Params;
@@ -16,24 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use strandline_model::{Limits, TenantId};
 use strandline_query::reader::go_duration;
-
-/// What the process around the server can be asked for.
-pub trait Process: Send + Sync {
-    /// The filter of the process's own log.
-    fn log_level(&self) -> String;
-
-    /// Sets that filter until the next start; the error says what is wrong with it.
-    fn set_log_level(&self, level: &str) -> Result<(), String>;
-
-    /// The settings as YAML, secrets masked: those in force, or the defaults.
-    fn settings(&self, defaults: bool) -> String;
-
-    /// How long a tenant's lines are kept at least (ns); 0 is for ever.
-    fn retention_ns(&self, tenant: &str) -> i64;
-
-    /// Begins a graceful stop.
-    fn stop(&self);
-}
 
 /// `GET|POST /log_level`: the level of the server's own log, and with `log_level` a new one.
 pub(crate) async fn log_level(
@@ -121,8 +103,8 @@ pub(crate) async fn tenant_limits(State(state): State<AppState>, parts: Parts) -
 }
 
 async fn limits(state: &AppState, parts: &Parts) -> Result<Value, Failure> {
-    let is_open = !state.config.credentials.are_needed();
-    let reader = match QueryAccess::of(state, parts).await {
+    let is_open = state.access.is_open();
+    let reader = match state.access.query(&Caller::of(parts)).await {
         Err(failure) if is_open && failure.status() == StatusCode::UNAUTHORIZED.as_u16() => None,
         other => Some(other?.0),
     };

@@ -11,14 +11,15 @@ mod http;
 mod loki;
 mod operate;
 mod otlp;
+mod process;
 mod receive;
 mod router;
 mod state;
 
 pub use config::ApiConfig;
-pub use control::Process;
 pub use http::serve::{ApiError, serve, serve_otlp_grpc};
 pub use http::tls::{Tls, TlsError, TlsFiles};
+pub use process::Process;
 pub use state::ApiState;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Every format has the same limits, counts and statuses. What may pass when it is sent again is 503,
 //! never 500, for agents drop what was answered with 500.
 
-use crate::access::PushAccess;
+use crate::access::Caller;
 use crate::http::body::{self, BodyError, body_rules};
 use crate::http::failure::Failure;
 use crate::state::AppState;
@@ -24,7 +24,7 @@ pub(crate) type Decode = fn(&HeaderMap, &[u8], &UnpackLimits, &mut Intake<'_>) -
 pub(crate) async fn receive(state: &AppState, request: Request, decode: Decode) -> Result<Outcome, Failure> {
     let (parts, body) = request.into_parts();
     let max = state.config.max_body_bytes;
-    let access = match PushAccess::of(state, &parts).await {
+    let access = match state.access.push(&Caller::of(&parts)).await {
         Ok(access) => access,
         Err(failure) => {
             let is_held_back = body::is_held_back(&parts.headers);

@@ -1,9 +1,11 @@
 //! What do all requests share?
 
+use crate::access::{Access, TenantRules};
 use crate::config::ApiConfig;
-use crate::control::Process;
 use crate::http::connections::Connections;
 use crate::loki::tail::OpenTails;
+use crate::process::Process;
+use axum::extract::FromRef;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -32,6 +34,8 @@ pub(crate) struct SharedState {
     pub(crate) admission: Admission,
     pub(crate) query: Arc<QueryEngine>,
     pub(crate) config: ApiConfig,
+    /// Who may do what.
+    pub(crate) access: Access,
     pub(crate) prometheus: PrometheusHandle,
     /// Slots of requests that belong to no tenant.
     pub(crate) reading: Arc<Semaphore>,
@@ -51,6 +55,13 @@ pub(crate) struct SharedState {
     pub(crate) stopping: AtomicBool,
 }
 
+/// Checks of access need nothing else of the state.
+impl FromRef<AppState> for Access {
+    fn from_ref(state: &AppState) -> Self {
+        state.access.clone()
+    }
+}
+
 impl std::fmt::Debug for ApiState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ApiState").field("config", &self.0.config).finish_non_exhaustive()
@@ -68,7 +79,14 @@ impl ApiState {
     ) -> Self {
         let clock = Arc::clone(query.clock());
         let connections = Connections::new(config.max_connections, config.max_connections_of_address, clock);
+        let tenants = TenantRules {
+            auth_enabled: config.auth_enabled,
+            multi_tenant_queries: config.multi_tenant_queries,
+        };
+        let access =
+            Access::new(Arc::clone(&config.accounts), tenants, config.strict, Arc::clone(&config.limits));
         Self(Arc::new(SharedState {
+            access,
             admission,
             query,
             prometheus,

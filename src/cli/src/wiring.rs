@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use strandline_api::ApiConfig;
-use strandline_api::access::{Credentials, Grant};
+use strandline_api::access::{Accounts, Grant};
 use strandline_ingest::AdmissionConfig;
 use strandline_model::{MemoryBudget, SystemClock};
 use strandline_query::{LabelFilter, LogQlDeletes, QueryConfig};
@@ -156,7 +156,7 @@ pub fn api_config(config: &Config, reload: &Reload, memory: &MemoryBudget) -> Re
         max_connections: config.server.max_connections,
         auth_enabled: config.auth.enabled,
         multi_tenant_queries: config.auth.multi_tenant_queries,
-        credentials: Arc::new(credentials(&config.auth)?),
+        accounts: Arc::new(accounts(&config.auth)?),
         strict: config.query.loki_strict,
         path_prefix: config.server.http_path_prefix.clone(),
         tls: reload.tls(),
@@ -182,7 +182,7 @@ pub fn admission_config(config: &Config, memory: &MemoryBudget) -> AdmissionConf
     }
 }
 
-fn credentials(auth: &AuthConfig) -> Result<Credentials, String> {
+fn accounts(auth: &AuthConfig) -> Result<Accounts, String> {
     let mut tokens = Vec::new();
     for token in &auth.tokens {
         let hash = match &token.source {
@@ -193,7 +193,7 @@ fn credentials(auth: &AuthConfig) -> Result<Credentials, String> {
     }
     let users =
         auth.users.iter().map(|user| Ok((grant("auth.users", &user.grant)?, user.password_hash.0.clone())));
-    Credentials::new(tokens, users.collect::<Result<_, String>>()?).map_err(|e| e.to_string())
+    Accounts::new(tokens, users.collect::<Result<_, String>>()?).map_err(|e| e.to_string())
 }
 
 /// The hash of the token that is a file's first line.

@@ -2,7 +2,7 @@
 //! been found right is remembered.
 
 use super::check_queue::{Busy, CheckQueue};
-use super::credentials::AccessError;
+use super::error::AccessError;
 use super::grant::Grant;
 use crate::http::failure::Failure;
 use argon2::password_hash::{PasswordHashString, PasswordVerifier};

@@ -1,26 +1,34 @@
-//! Whose data is a request about? The header says it, as far as the grant and the settings let it.
+//! Whose data is a request about? It says so itself, as far as the grant and the settings let it.
 
+use super::caller::{NamedTenant, TENANT_HEADER as HEADER};
 use super::grant::Grant;
-use crate::config::ApiConfig;
 use crate::http::failure::Failure;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use strandline_model::{TenantError, TenantId};
 use strandline_query::reader::MAX_TENANTS;
 
-const HEADER: &str = "x-scope-orgid";
 /// Between tenants.
 const BAR: char = '|';
+
+/// What the settings say of tenants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TenantRules {
+    /// `auth.enabled`: every request names its tenant; off, all is one tenant.
+    pub(crate) auth_enabled: bool,
+    /// `auth.multi_tenant_queries`: a read may name several tenants.
+    pub(crate) multi_tenant_queries: bool,
+}
 
 /// The tenants of a read, at least one.
 pub(super) fn for_read(
     grant: &Grant,
-    headers: &HeaderMap,
-    config: &ApiConfig,
+    asked: &NamedTenant,
+    rules: TenantRules,
 ) -> Result<Vec<TenantId>, Failure> {
-    let Some(text) = named(headers)?.filter(|_| is_asked(grant, config)) else {
-        return default(grant, config).map(|tenant| vec![tenant]);
+    let Some(text) = named(asked)?.filter(|_| is_asked(grant, rules)) else {
+        return default(grant, rules).map(|tenant| vec![tenant]);
     };
-    if text.contains(BAR) && !config.multi_tenant_queries {
+    if text.contains(BAR) && !rules.multi_tenant_queries {
         // Loki's status, for clients that look at it.
         return Err(Failure::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -34,38 +42,34 @@ pub(super) fn for_read(
 }
 
 /// The tenant of a push.
-pub(super) fn for_write(grant: &Grant, headers: &HeaderMap, config: &ApiConfig) -> Result<TenantId, Failure> {
-    match named(headers)?.filter(|_| is_asked(grant, config)) {
-        None => default(grant, config),
+pub(super) fn for_write(grant: &Grant, asked: &NamedTenant, rules: TenantRules) -> Result<TenantId, Failure> {
+    match named(asked)?.filter(|_| is_asked(grant, rules)) {
+        None => default(grant, rules),
         Some(text) if text.contains(BAR) => Err(Failure::bad_request("multiple org IDs present")),
         Some(text) => allowed(grant, text),
     }
 }
 
 /// Whether the header is looked at. With everything under one name it means nothing, whatever it says (as Loki).
-fn is_asked(grant: &Grant, config: &ApiConfig) -> bool {
-    config.auth_enabled || grant.tenants.is_some()
+fn is_asked(grant: &Grant, rules: TenantRules) -> bool {
+    rules.auth_enabled || grant.tenants.is_some()
 }
 
-/// The header's text; an empty one counts as none.
-fn named(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
-    let mut all = headers.get_all(HEADER).iter();
-    let Some(first) = all.next() else { return Ok(None) };
-    if all.next().is_some() {
-        // Which one holds would be a guess, and some proxy in between may have guessed otherwise.
-        return Err(Failure::bad_request(format_args!("{HEADER} is given twice")));
-    }
-    match first.to_str() {
-        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
-        Err(_) => Err(Failure::bad_request("tenant ID is not plain ASCII")),
+/// The text that names tenants, if there is one.
+fn named(asked: &NamedTenant) -> Result<Option<&str>, Failure> {
+    match asked {
+        NamedTenant::None => Ok(None),
+        NamedTenant::Named(text) => Ok(Some(text)),
+        NamedTenant::Twice => Err(Failure::bad_request(format_args!("{HEADER} is given twice"))),
+        NamedTenant::Unreadable => Err(Failure::bad_request("tenant ID is not plain ASCII")),
     }
 }
 
 /// The tenant of a request that names none.
-fn default(grant: &Grant, config: &ApiConfig) -> Result<TenantId, Failure> {
+fn default(grant: &Grant, rules: TenantRules) -> Result<TenantId, Failure> {
     match grant.tenants.as_deref() {
         Some([one]) => Ok(one.clone()),
-        None if !config.auth_enabled => Ok(TenantId::default_tenant()),
+        None if !rules.auth_enabled => Ok(TenantId::default_tenant()),
         _ => Err(Failure::new(StatusCode::UNAUTHORIZED, "no org id").with_newline()),
     }
 }
@@ -93,7 +97,6 @@ fn allowed(grant: &Grant, text: &str) -> Result<TenantId, Failure> {
 mod tests {
     use super::*;
     use crate::access::Scopes;
-    use axum::http::HeaderValue;
 
     const OPEN: Option<&[&str]> = None;
 
@@ -103,15 +106,16 @@ mod tests {
     }
 
     fn ask(header: Option<&str>, own: Option<&[&str]>, auth: bool, many: bool) -> (String, String) {
-        let mut headers = HeaderMap::new();
-        if let Some(header) = header {
-            headers.insert(HEADER, HeaderValue::from_bytes(header.as_bytes()).unwrap());
-        }
-        let config = ApiConfig { auth_enabled: auth, multi_tenant_queries: many, ..ApiConfig::default() };
+        let asked = match header {
+            None | Some("") => NamedTenant::None,
+            Some(text) if !text.is_ascii() => NamedTenant::Unreadable,
+            Some(text) => NamedTenant::Named(text.to_owned()),
+        };
+        let rules = TenantRules { auth_enabled: auth, multi_tenant_queries: many };
         let told = |failure: Failure| format!("{} {}", failure.status(), failure.text().trim_end());
-        let read = for_read(&grant(own), &headers, &config)
+        let read = for_read(&grant(own), &asked, rules)
             .map_or_else(told, |all| all.iter().map(TenantId::as_str).collect::<Vec<_>>().join(","));
-        (read, for_write(&grant(own), &headers, &config).map_or_else(told, |tenant| tenant.to_string()))
+        (read, for_write(&grant(own), &asked, rules).map_or_else(told, |tenant| tenant.to_string()))
     }
 
     fn both(text: &str) -> (String, String) {
@@ -166,11 +170,11 @@ mod tests {
     }
 
     #[test]
-    fn a_header_given_twice_is_nobodys() {
-        let mut headers = HeaderMap::new();
-        headers.append(HEADER, HeaderValue::from_static("a"));
-        headers.append(HEADER, HeaderValue::from_static("b"));
-        let config = ApiConfig { auth_enabled: true, ..ApiConfig::default() };
-        assert_eq!(for_read(&grant(OPEN), &headers, &config).unwrap_err().status(), 400);
+    fn a_tenant_named_twice_is_nobodys() {
+        for auth_enabled in [false, true] {
+            let rules = TenantRules { auth_enabled, multi_tenant_queries: true };
+            assert_eq!(for_read(&grant(OPEN), &NamedTenant::Twice, rules).unwrap_err().status(), 400);
+            assert_eq!(for_write(&grant(OPEN), &NamedTenant::Twice, rules).unwrap_err().status(), 400);
+        }
     }
 }

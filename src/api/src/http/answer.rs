@@ -15,8 +15,6 @@ use std::io::Write;
 
 /// Smaller bodies are sent as they are.
 const MIN_PACKED_BYTES: usize = 1024;
-/// An answer up to this length (bytes) is sent whole; longer ones in pieces that are hardly longer.
-pub(crate) const PIECE_BYTES: usize = 256 << 10;
 
 /// A JSON body, perhaps packed. Packing is CPU work: for anything large do it on a blocking thread.
 #[derive(Debug)]
@@ -120,6 +118,7 @@ pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::pieces::PIECE_BYTES;
     use std::io::Read;
 
     #[test]

@@ -6,42 +6,12 @@ use super::connections::{Activity, UnderWay};
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// Most that HTTP/2 is handed at a time: it takes a whole frame into memory for a window of one byte.
 const MAX_HTTP2_FRAME: usize = 16 << 10;
-
-/// The answers of one connection that its client can take more of: at most one for each stream.
-#[derive(Debug, Default)]
-pub(crate) struct Answers(Mutex<Table>);
-
-#[derive(Debug, Default)]
-struct Table {
-    /// The number of the next answer.
-    next: u64,
-    /// Since when (monotonic ns) nothing is taken, by the number of the answer.
-    since_ns: BTreeMap<u64, i64>,
-}
-
-impl Answers {
-    fn add(&self, now_ns: i64) -> u64 {
-        let mut table = self.0.lock();
-        table.next += 1;
-        let number = table.next;
-        table.since_ns.insert(number, now_ns);
-        number
-    }
-
-    /// For how long (ns) nothing of some answer was taken.
-    pub(crate) fn stalled_ns(&self, now_ns: i64) -> i64 {
-        let oldest = self.0.lock().since_ns.values().copied().min();
-        oldest.map_or(0, |since_ns| now_ns.saturating_sub(since_ns))
-    }
-}
 
 /// An answer's body, with which its request ends.
 pub(crate) struct AnswerBody {
@@ -68,12 +38,8 @@ impl AnswerBody {
 
     /// Notes that something was taken, or that there is nothing to take and the server has to come up with more.
     fn note(&self, has_more: bool) {
-        let now_ns = self.activity().now_ns();
-        let mut table = self.activity().answers().0.lock();
-        match has_more {
-            true => table.since_ns.insert(self.number, now_ns),
-            false => table.since_ns.remove(&self.number),
-        };
+        let activity = self.activity();
+        activity.answers().note(self.number, has_more, activity.now_ns());
     }
 
     /// The first part of `bytes`, as much as may be handed over at a time.

@@ -5,7 +5,7 @@
 //! new one. If none is idle, the new one comes into a small reserve, where `/ready` and `/metrics` are answered and nothing
 //! else.
 
-use crate::http::answer_body::Answers;
+use crate::http::answers::Answers;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

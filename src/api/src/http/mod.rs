@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod answer_body;
+pub(crate) mod answers;
 pub(crate) mod blocking;
 pub(crate) mod body;
 pub(crate) mod connections;

@@ -1,7 +1,6 @@
 //! How is a long answer sent? Piece by piece, the next one written while one is being sent, and not to a client that takes
 //! none: what it keeps in memory is given back after a while.
 
-use crate::http::answer::PIECE_BYTES;
 use crate::state::AppState;
 use axum::extract::{Request, State};
 use axum::middleware;
@@ -20,6 +19,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+/// An answer up to this length (bytes) is sent whole; longer ones in pieces that are hardly longer.
+pub(crate) const PIECE_BYTES: usize = 256 << 10;
 /// Looks at whether a client takes anything, for each time that it may take nothing.
 const LOOKS: u32 = 4;
 

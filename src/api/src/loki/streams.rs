@@ -2,7 +2,8 @@
 
 use super::json::{put_int, put_line, put_object, put_text, put_texts};
 use super::stats;
-use crate::http::answer::{Answer, PIECE_BYTES};
+use crate::http::answer::Answer;
+use crate::http::pieces::PIECE_BYTES;
 use std::sync::Arc;
 use strandline_model::Metadata;
 use strandline_query::LogResult;

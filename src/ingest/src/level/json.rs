@@ -3,7 +3,7 @@
 //! A shallow walk: keys of the outer object and of the objects directly in it, nothing is decoded or allocated. Most
 //! lines without such a field are recognised before the walk, by the absence of anything like the key's first bytes.
 
-use super::field_rank;
+use super::fields::field_rank;
 use memchr::memchr2;
 
 /// Objects inside one another that are looked into.

@@ -3,7 +3,7 @@
 //! Nearly every line is read to its end here, so the search for a word's first three letters works on blocks of
 //! bytes in a form that the compiler turns into vector code; only hits are looked at closely.
 
-use super::Level;
+use super::severity::Level;
 
 /// Places where a word may begin that are looked at together.
 const LANES: usize = 32;

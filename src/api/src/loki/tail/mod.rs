@@ -2,6 +2,7 @@
 
 mod frames;
 mod open_tails;
+mod question;
 mod session;
 
 pub(crate) use open_tails::OpenTails;
@@ -20,8 +21,9 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use frames::Form;
+use question::Question;
 use strandline_model::time::HOUR_NS;
-use strandline_query::{LogQuery, Query, Queue, Reader};
+use strandline_query::{Query, Queue, Reader};
 
 /// Largest message that a client may send. Nobody reads it.
 const MAX_CLIENT_BYTES: usize = 16 << 10;
@@ -31,17 +33,6 @@ const READ_BUFFER_BYTES: usize = 1 << 10;
 const WRITE_BUFFER_BYTES: usize = 32 << 10;
 /// Longest `delay_for` in seconds (Loki's).
 const MAX_DELAY_S: u64 = 5;
-
-/// What a tail asks for.
-#[derive(Debug)]
-struct Question {
-    reader: Reader,
-    /// `None`: numbers, which have no tail.
-    query: Option<LogQuery>,
-    start: i64,
-    limit: usize,
-    form: Form,
-}
 
 /// `GET /loki/api/v1/tail`
 pub(crate) async fn tail(

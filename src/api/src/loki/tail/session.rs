@@ -1,8 +1,8 @@
 //! What happens on a tail's socket, from the history to the close frame?
 
-use super::Question;
 use super::frames::{self, Form};
 use super::open_tails::{OpenTail, Share};
+use super::question::Question;
 use crate::http::blocking;
 use crate::http::failure::{Failure, one_line};
 use crate::http::polling;
