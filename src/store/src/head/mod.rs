@@ -3,19 +3,22 @@
 //! Lines stay in the batches they came in (no copy); per stream there is a list of places. A head takes batches until
 //! it is sealed; a sealed head is flushed to segments and dropped.
 
+mod label_values;
+
 use crate::invariant::{debug_invariant, invariant};
 use crate::manifest::{SegmentId, SegmentMeta};
+use label_values::{Arrivals, LabelValues};
 use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use strandline_model::{Batch, Day, Labels, Metadata, Selector, StreamId, TenantId, TimeRange};
 
 /// Memory per entry beside its bytes.
 const ENTRY_BYTES: usize = size_of::<Place>();
 /// Memory per stream, roughly. Its labels are mostly shared with the intake's cache, and with the head before.
-const STREAM_BYTES: usize = 128;
+const STREAM_BYTES: usize = 128 + size_of::<StreamId>();
 
 /// Most streams that a new head expects of a tenant: about as many as fill one.
 const MAX_ROOM: usize = 100_000;
@@ -27,6 +30,8 @@ type LeftOut = Arc<HashSet<StreamId>>;
 #[derive(Debug, Default)]
 pub struct Head {
     inner: RwLock<Inner>,
+    /// Memory of the label values that queries had indexed.
+    index_bytes: AtomicUsize,
     /// Segments that a flush wrote and could not publish yet: the next attempt takes these very files, so that no
     /// second file with the same rows is left behind.
     written: Mutex<BTreeMap<(TenantId, Day), Option<SegmentMeta>>>,
@@ -52,8 +57,16 @@ struct Inner {
     touched_ns: Option<(i64, i64)>,
 }
 
-/// Hashed with a secret, like std's, but several times faster.
-type Streams = hashbrown::HashMap<StreamId, Stream>;
+/// The streams of one tenant.
+#[derive(Debug, Default)]
+struct Streams {
+    /// Hashed with a secret, like std's, but several times faster.
+    by_id: hashbrown::HashMap<StreamId, Stream>,
+    /// In the order of their arrival.
+    arrived: Vec<StreamId>,
+    /// Locked while `inner` is, and never the other way round.
+    by_label: Mutex<LabelValues>,
+}
 
 #[derive(Debug)]
 struct Stream {
@@ -93,7 +106,7 @@ pub(crate) struct Fill {
 impl Head {
     /// A head for what follows `before`: with room for half as many streams, for those that come and those that go.
     pub(crate) fn after(before: &Self) -> Self {
-        let most = |inner: &Inner| inner.tenants.values().map(Streams::len).max().unwrap_or(0);
+        let most = |inner: &Inner| inner.tenants.values().map(|s| s.arrived.len()).max().unwrap_or(0);
         let room = most(&before.inner.read()).min(MAX_ROOM) / 2;
         Self { inner: RwLock::new(Inner { room, ..Inner::default() }), ..Self::default() }
     }
@@ -109,14 +122,15 @@ impl Head {
         );
         inner.bytes += batch.memory_bytes() + batch.entries.len() * ENTRY_BYTES;
         if !inner.tenants.contains_key(&batch.tenant) {
-            inner.tenants.insert(batch.tenant.clone(), Streams::with_capacity(inner.room));
+            inner.tenants.insert(batch.tenant.clone(), Streams::with_room(inner.room));
         }
         let Some(streams) = inner.tenants.get_mut(&batch.tenant) else {
             invariant!(false, "a tenant vanished from a head");
             return;
         };
         for stream in &batch.streams {
-            let known = streams.entry(stream.id).or_insert_with(|| {
+            let known = streams.by_id.entry(stream.id).or_insert_with(|| {
+                streams.arrived.push(stream.id);
                 inner.bytes += STREAM_BYTES;
                 // Labels that nobody else holds are the head's own: a client can make them as long as it likes.
                 if Arc::strong_count(&stream.labels) == 1 {
@@ -178,7 +192,8 @@ impl Head {
 
     pub(crate) fn fill(&self) -> Fill {
         let inner = self.inner.read();
-        Fill { bytes: inner.bytes, seq: inner.seq, touched_ns: inner.touched_ns }
+        let bytes = inner.bytes + self.index_bytes.load(Ordering::Relaxed);
+        Fill { bytes, seq: inner.seq, touched_ns: inner.touched_ns }
     }
 
     /// The selected streams' entries inside `range`, by label order.
@@ -196,12 +211,12 @@ impl Head {
             let inner = self.inner.read();
             let Some(streams) = inner.tenants.get(tenant) else { return Vec::new() };
             let mut found: Vec<Found> = Vec::new();
-            for (id, stream) in streams.iter().filter(|(_, s)| selector.matches(&s.labels)) {
+            self.each_selected(streams, selector, |id, stream| {
                 let places: Places = stream.places.iter().filter(|p| inside(p.ts)).copied().collect();
                 if !places.is_empty() {
-                    found.push((*id, Arc::clone(&stream.labels), places));
+                    found.push((id, Arc::clone(&stream.labels), places));
                 }
-            }
+            });
             if found.is_empty() {
                 return Vec::new();
             }
@@ -221,10 +236,34 @@ impl Head {
     /// The labels of selected streams that have an entry inside `range`.
     pub fn series(&self, tenant: &TenantId, range: TimeRange, selector: &Selector) -> Vec<Arc<Labels>> {
         let inner = self.inner.read();
-        let streams = inner.tenants.get(tenant).into_iter().flat_map(Streams::values);
-        let inside =
-            |s: &&Stream| selector.matches(&s.labels) && s.places.iter().any(|p| range.contains(p.ts));
-        streams.filter(inside).map(|s| Arc::clone(&s.labels)).collect()
+        let mut found = Vec::new();
+        if let Some(streams) = inner.tenants.get(tenant) {
+            self.each_selected(streams, selector, |_, stream| {
+                if stream.places.iter().any(|p| range.contains(p.ts)) {
+                    found.push(Arc::clone(&stream.labels));
+                }
+            });
+        }
+        found
+    }
+
+    /// Calls `each` with every selected stream, in any order.
+    fn each_selected<'s>(
+        &self,
+        streams: &'s Streams,
+        selector: &Selector,
+        mut each: impl FnMut(StreamId, &'s Stream),
+    ) {
+        match streams.candidates(selector, &self.index_bytes) {
+            None => {
+                let selected = streams.by_id.iter().filter(|(_, s)| selector.matches(&s.labels));
+                selected.for_each(|(id, stream)| each(*id, stream));
+            }
+            Some(candidates) => {
+                let found = candidates.into_iter().filter_map(|i| streams.get(i as usize));
+                found.filter(|(_, s)| selector.matches(&s.labels)).for_each(|(id, s)| each(id, s));
+            }
+        }
     }
 
     /// The streams that have an entry from `first` to `last` and that `wanted`, told their last one's time, accepts.
@@ -235,7 +274,7 @@ impl Head {
         mut wanted: impl FnMut(StreamId, i64) -> bool,
     ) -> Vec<Arc<Labels>> {
         let inner = self.inner.read();
-        let streams = inner.tenants.get(tenant).into_iter().flatten();
+        let streams = inner.tenants.get(tenant).into_iter().flat_map(|streams| &streams.by_id);
         let latest =
             |s: &Stream| s.places.iter().map(|p| p.ts).filter(|ts| first <= *ts && *ts <= last).max();
         let inside = |(id, s): &(&StreamId, &Stream)| latest(s).is_some_and(|latest| wanted(**id, latest));
@@ -248,7 +287,7 @@ impl Head {
         let mut found = BTreeSet::new();
         for (tenant, streams) in &inner.tenants {
             let days: BTreeSet<Day> =
-                streams.values().flat_map(|s| s.places.iter().map(|p| Day::of(p.ts))).collect();
+                streams.by_id.values().flat_map(|s| s.places.iter().map(|p| Day::of(p.ts))).collect();
             found.extend(days.into_iter().map(|day| (tenant.clone(), day)));
         }
         found
@@ -257,6 +296,32 @@ impl Head {
     /// Tenants with entries.
     pub(crate) fn tenants(&self) -> Vec<TenantId> {
         self.inner.read().tenants.keys().cloned().collect()
+    }
+}
+
+impl Streams {
+    fn with_room(room: usize) -> Self {
+        Self { by_id: hashbrown::HashMap::with_capacity(room), ..Self::default() }
+    }
+
+    /// A stream by its number in the order of arrival.
+    fn get(&self, arrival: usize) -> Option<(StreamId, &Stream)> {
+        let id = self.arrived.get(arrival)?;
+        Some((*id, self.by_id.get(id)?))
+    }
+
+    /// The streams among which all selected ones are; `None` where a walk is as good. What the index grows by is added
+    /// to `index_bytes`.
+    fn candidates(&self, selector: &Selector, index_bytes: &AtomicUsize) -> Option<Arrivals> {
+        if self.arrived.len() < label_values::MIN_STREAMS {
+            return None;
+        }
+        let mut by_label = self.by_label.lock();
+        let before = by_label.bytes();
+        let labels_of = |arrival: usize| self.get(arrival).map(|(_, stream)| &*stream.labels);
+        let found = by_label.candidates(selector, self.arrived.len(), labels_of);
+        index_bytes.fetch_add(by_label.bytes().saturating_sub(before), Ordering::Relaxed);
+        found
     }
 }
 
@@ -364,6 +429,7 @@ fn content(batches: &[Arc<Batch>], place: Place) -> (&[u8], Metadata<'_>) {
 mod tests {
     use super::*;
     use crate::testing::batch_of;
+    use strandline_model::selector::Matcher;
 
     #[test]
     fn entries_come_by_time_each_once_ties_in_order_of_arrival() {
@@ -386,6 +452,67 @@ mod tests {
         let fill = head.fill();
         assert_eq!((fill.seq, fill.touched_ns), (Some((1, 3)), Some((10, 12))));
         assert_eq!(head.partitions().len(), 2);
+    }
+
+    #[test]
+    fn what_is_looked_up_is_what_a_walk_finds() {
+        let (head, tenant) = (Head::default(), TenantId::new("t").unwrap());
+        let text = |i: usize| match i % 3 {
+            0 => format!(r#"{{env="e{}", id="{}"}}"#, i % 2, i / 2),
+            1 => format!(r#"{{app="a{}", id="{i}"}}"#, i % 50),
+            _ => format!(r#"{{app="a{}", env="e1"}}"#, i),
+        };
+        let equal = |pairs: &[(&str, &str)]| Selector {
+            matchers: pairs.iter().map(|(name, value)| Matcher::equal(*name, *value)).collect(),
+        };
+        let selectors = [
+            equal(&[("id", "100")]),
+            equal(&[("app", "a7")]),
+            equal(&[("env", "e1"), ("id", "300")]),
+            equal(&[("app", "a31"), ("env", "")]),
+            equal(&[("env", "e0")]),
+            equal(&[("id", "")]),
+            equal(&[("gone", "x")]),
+            equal(&[("app", "a7"), ("gone", "x")]),
+            equal(&[]),
+        ];
+        let mut n = 0;
+        for (seq, until) in [500usize, 1500, 1500, 1700, 4000, 4001].into_iter().enumerate() {
+            let streams: Vec<String> = (n..until).map(text).collect();
+            let entries: Vec<(&str, i64, &[u8])> =
+                streams.iter().map(|labels| (labels.as_str(), 5, &b"x"[..])).collect();
+            if !entries.is_empty() {
+                head.insert(seq as u64 + 1, Arc::new(batch_of("t", &entries)), 10);
+            }
+            n = until;
+            let all: Vec<Labels> = (0..n).map(|i| Labels::parse(&text(i)).unwrap()).collect();
+            for selector in &selectors {
+                let mut wanted: Vec<String> =
+                    all.iter().filter(|labels| selector.matches(labels)).map(Labels::to_string).collect();
+                wanted.sort();
+                wanted.dedup();
+                let rows = head.select(&tenant, TimeRange::ALL, selector);
+                let mut selected: Vec<String> = rows.iter().map(|rows| rows.labels.to_string()).collect();
+                selected.sort();
+                assert_eq!(selected, wanted, "{selector:?} of {n}");
+                let mut series: Vec<String> =
+                    head.series(&tenant, TimeRange::ALL, selector).iter().map(|l| l.to_string()).collect();
+                series.sort();
+                assert_eq!(series, wanted, "{selector:?} of {n}");
+            }
+        }
+        let inner = head.inner.read();
+        let streams = inner.tenants.get(&tenant).unwrap();
+        let looked_up = |selector: &Selector| streams.candidates(selector, &head.index_bytes);
+        assert_eq!(looked_up(&selectors[0]).map(|found| found.len()), Some(2));
+        assert_eq!(looked_up(&selectors[6]).map(|found| found.len()), Some(0));
+        assert!(looked_up(&selectors[4]).is_none(), "one in six streams is no choice");
+        assert!(looked_up(&selectors[5]).is_none(), "streams without the label are in no list");
+        let index_bytes = head.index_bytes.load(Ordering::Relaxed);
+        assert_eq!(index_bytes, streams.by_label.lock().bytes());
+        assert!(index_bytes > 4000 * 8);
+        drop(inner);
+        assert!(head.fill().bytes > index_bytes);
     }
 
     #[test]
