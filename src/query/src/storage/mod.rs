@@ -39,6 +39,16 @@ pub trait Storage: Debug + Send + Sync {
     /// All entries of `tenant` that may fall in `range`, those in memory too, as of one moment. What cannot be had is said
     /// in [`View::warnings`] and becomes a warning of the answer; a segment that turns out to be damaged, or whose disk does
     /// not answer, when it is read becomes one by itself.
+    ///
+    /// A tier that adds segments of its own to an engine's view answers for two things that the engine does for its own
+    /// segments alone:
+    ///
+    /// - *Deletes*: [`View::deletes`] has those that are pending in the engine, which forgets a delete when its own segments
+    ///   are free of it. A tier has to keep each delete that [`Self::add_delete`] passes through it for as long as a segment
+    ///   of its own has lines that it means, and to put it into the view, or deleted lines come back.
+    /// - *Repeats*: a flush leaves out what the engine's own segments have, not what a tier's have. Log queries show equal
+    ///   entries of two segments once, counts and volumes count them twice. So a tier takes a day over whole, when nothing
+    ///   of it is taken any more (`limits.reject_older_than`), or says in [`View::warnings`] that counts may be too high.
     fn view(&self, tenant: &TenantId, range: TimeRange) -> View;
 
     /// Takes out of `rows`, what a query selected in `head`, the entries that are in segments of `view` too: a client may
