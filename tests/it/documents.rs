@@ -174,19 +174,29 @@ pub fn read_all(engine: &Engine) -> (Contents, Vec<String>) {
 }
 
 /// Threads that meet at every lock of the documents: each has a name of its own, in a collection that the last of them to
-/// delete takes away, and all change one document from what they have read of it.
+/// delete takes away; they delete what was never there and what others put, and all change one document from what they have
+/// read of it.
 pub fn meet(engine: &Engine, seed: u64) -> Result<(), String> {
     const THREADS: u64 = 3;
     let collection = &collections()[1];
-    let added = AtomicU64::new(0);
+    let (added, made, taken) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let body = |n: u64| -> Body<'_> {
-        let added = &added;
+        let (added, made, taken) = (&added, &made, &taken);
         Box::new(move || {
             let (documents, mut dice) = (engine.documents(), Dice::new(seed ^ n << 32));
             let own = format!("own {n}");
             for round in 0..6 {
                 let bytes = round.to_string().into_bytes();
                 documents.put(collection, &own, &bytes, Expect::Anything).unwrap();
+                if dice.chance(50) {
+                    assert!(!documents.delete(collection, "never put", Expect::Anything).unwrap());
+                }
+                if dice.chance(25) && put_if_absent(documents, collection, "shared") {
+                    made.fetch_add(1, Ordering::Relaxed);
+                }
+                if dice.chance(50) && documents.delete(collection, "shared", Expect::Anything).unwrap() {
+                    taken.fetch_add(1, Ordering::Relaxed);
+                }
                 assert_eq!(documents.get(collection, &own).unwrap().unwrap().bytes, bytes);
                 if dice.chance(70) {
                     let listed = documents.list(collection, None, 9).unwrap();
@@ -201,9 +211,27 @@ pub fn meet(engine: &Engine, seed: u64) -> Result<(), String> {
         })
     };
     explore(seed, (0..THREADS).map(body).collect())?;
-    let sum = count(engine.documents())?.1;
+    let documents = engine.documents();
+    let sum = count(documents)?.1;
     let added = added.into_inner();
-    if sum != added { Err(format!("{added} changes were acknowledged, {sum} are there")) } else { Ok(()) }
+    if sum != added {
+        return Err(format!("{added} changes were acknowledged, {sum} are there"));
+    }
+    let (made, taken) = (made.into_inner(), taken.into_inner());
+    let is_there = documents.get(collection, "shared").map_err(|e| e.to_string())?.is_some();
+    if made != taken + u64::from(is_there) {
+        return Err(format!("put {made} times, deleted {taken} times, and is there: {is_there}"));
+    }
+    Ok(())
+}
+
+/// Whether this call put it.
+fn put_if_absent(documents: &Documents, collection: &Collection, name: &str) -> bool {
+    match documents.put(collection, name, b"x", Expect::Absent) {
+        Ok(_) => true,
+        Err(DocumentError::Conflict { .. }) => false,
+        Err(other) => panic!("{other}"),
+    }
 }
 
 fn count(documents: &Documents) -> Result<(Expect, u64), String> {

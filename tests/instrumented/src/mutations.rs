@@ -191,8 +191,8 @@ pub const MUTATIONS: &[Mutation] = &[
         race: true,
         edits: &[Edit {
             file: "documents/store.rs",
-            find: "if folder.index.read().is_retired {",
-            replace: "if !PLANTED && folder.index.read().is_retired {",
+            find: "since it was looked up.\n            if folder.index.read().is_retired {",
+            replace: "since it was looked up.\n            if !PLANTED && folder.index.read().is_retired {",
         }],
     },
     // Look whether a document is the expected one before others are kept from changing it.

@@ -188,19 +188,35 @@ impl Documents {
         polling::assert_none("deleting a document");
         check_name(name)?;
         invariant::check()?;
-        let Some(folder) = self.loaded(collection)? else {
-            return self.check_absent(expect).map(|()| false);
-        };
-        let mut writing = folder.writing.lock();
+        loop {
+            let Some(folder) = self.loaded(collection)? else {
+                return self.check_absent(expect).map(|()| false);
+            };
+            let mut writing = folder.writing.lock();
+            // Somebody else deleted the last document: whoever puts one now makes another folder.
+            if folder.index.read().is_retired {
+                continue;
+            }
+            let deleted = self.delete_from(&folder, &mut writing, name, expect);
+            self.retire_if_empty(&folder, &writing);
+            return deleted;
+        }
+    }
+
+    fn delete_from(
+        &self,
+        folder: &Folder,
+        writing: &mut MutexGuard<'_, Writing>,
+        name: &str,
+        expect: Expect,
+    ) -> Result<bool, DocumentError> {
         let before = folder.index.read().entries.get(name).cloned();
-        let deleted = match self.check(&folder, name, before, expect)? {
-            Some(_) => self.remove(&folder, &mut writing, name).map(|()| true),
+        match self.check(folder, name, before, expect)? {
+            Some(_) => self.remove(folder, writing, name).map(|()| true),
             // One that an earlier call could not be sure of.
-            None if writing.is_unsynced => self.sync_names(&folder, &mut writing).map(|()| false),
+            None if writing.is_unsynced => self.sync_names(folder, writing).map(|()| false),
             None => Ok(false),
-        };
-        self.retire_if_empty(&folder, &writing);
-        deleted
+        }
     }
 
     fn remove(
@@ -400,12 +416,15 @@ impl Documents {
     /// Forgets a folder without documents: tenants come and go.
     fn retire_if_empty(&self, folder: &Folder, writing: &MutexGuard<'_, Writing>) {
         let mut index = folder.index.write();
-        if !index.is_loaded || !index.entries.is_empty() || writing.is_unsynced {
+        if index.is_retired || !index.is_loaded || !index.entries.is_empty() || writing.is_unsynced {
             return;
         }
         let mut folders = self.folders.lock();
         index.is_retired = true;
-        folders.remove(&folder.collection);
+        // This one, and no other of that name.
+        if folders.get(&folder.collection).is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), folder)) {
+            folders.remove(&folder.collection);
+        }
         // With the map locked: nobody makes the folder meanwhile. It may not be there, or hold what is none of ours.
         let _ = self.disk.remove_dir(&folder.path);
     }

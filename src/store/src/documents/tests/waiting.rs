@@ -125,13 +125,17 @@ fn of_many_writers_at_once_each_change_is_made_from_the_one_before() {
                 }
             });
         }
-        // Meanwhile a collection of which each delete takes the last document.
-        for _ in 0..2 {
-            scope.spawn(|| {
-                for n in 0..200 {
-                    put(&documents, &process(), "c", &n.to_string());
-                    let _ = documents.get(&process(), "c").unwrap();
-                    documents.delete(&process(), "c", Expect::Anything).unwrap();
+        // Meanwhile a collection that comes with each put and goes with each delete, and deletes of what is not there.
+        for own in ["c", "d"] {
+            let documents = &documents;
+            scope.spawn(move || {
+                for n in 0..500 {
+                    let n = n.to_string();
+                    put(documents, &process(), own, &n);
+                    assert_eq!(text(documents, &process(), own), Some(n));
+                    assert!(names(documents, &process(), None, 9).iter().any(|name| name == own));
+                    assert!(documents.delete(&process(), own, Expect::Anything).unwrap());
+                    assert!(!documents.delete(&process(), own, Expect::Anything).unwrap());
                 }
             });
         }
