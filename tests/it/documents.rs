@@ -44,32 +44,58 @@ impl Promises {
         let key = (dice.roll(3) as usize, dice.roll(3) as usize);
         let (collection, name) = (&collections()[key.0], NAMES[key.1]);
         let documents = engine.documents();
+        let (expect, holds) = self.expectation(engine, key, dice);
         if dice.chance(25) {
-            let deleted = documents.delete(collection, name, Expect::Anything);
-            self.note(key, None, deleted.map(drop))
+            let deleted = documents.delete(collection, name, expect);
+            if let Ok(was_there) = deleted
+                && was_there != self.now.contains_key(&key)
+            {
+                return Err(format!("deleting document {key:?} says {was_there}"));
+            }
+            self.note(key, None, holds, deleted.map(drop))
         } else {
             self.next += 1;
             // Some of them larger than a disk writes at once.
             let bytes = format!("{} {}", self.next, "x".repeat(dice.roll(2_000) as usize)).into_bytes();
-            let put = documents.put(collection, name, &bytes, Expect::Anything);
+            let put = documents.put(collection, name, &bytes, expect);
             if let Ok(version) = &put {
                 if self.highest.is_some_and(|highest| *version <= highest) {
                     return Err(format!("{version:?} follows {:?}", self.highest));
                 }
                 self.highest = Some(*version);
             }
-            self.note(key, Some(bytes), put.map(drop))
+            self.note(key, Some(bytes), holds, put.map(drop))
         }
     }
 
+    /// What to ask for, and whether that is there.
+    fn expectation(&self, engine: &Engine, key: Key, dice: &mut Dice) -> (Expect, bool) {
+        let asked = dice.roll(6);
+        // While nothing can be read, any version may be the one that is there.
+        let Ok(found) = read(engine.documents(), key) else { return (Expect::Anything, true) };
+        match (asked, found) {
+            (0, found) => (Expect::Absent, found.is_none()),
+            (1, Some(found)) => (Expect::Version(Version(found.version.0 - 1)), false),
+            (1, None) => (Expect::Version(Version(1)), false),
+            (2 | 3, Some(found)) => (Expect::Version(found.version), true),
+            _ => (Expect::Anything, true),
+        }
+    }
+
+    /// `holds` says whether what was expected was there.
     fn note(
         &mut self,
         key: Key,
         content: Content,
+        holds: bool,
         result: Result<(), DocumentError>,
     ) -> Result<bool, String> {
         let before = self.now.get(&key).cloned();
         match &result {
+            Err(DocumentError::Conflict { .. }) if !holds => return Ok(true),
+            Ok(()) | Err(DocumentError::Unsynced { .. }) if !holds => {
+                return Err(format!("document {key:?} was changed though it was not as expected"));
+            }
             Ok(()) => drop(self.possible.remove(&key)),
             Err(DocumentError::Unsynced { .. }) => {
                 let possible = self.possible.entry(key).or_insert_with(|| BTreeSet::from([before]));
@@ -174,11 +200,11 @@ pub fn read_all(engine: &Engine) -> (Contents, Vec<String>) {
 }
 
 /// Threads that meet at every lock of the documents: each has a name of its own, in a collection that the last of them to
-/// delete takes away; they delete what was never there and what others put, and all change one document from what they have
-/// read of it.
+/// delete takes away; they delete what was never there, put and delete a document that is alone in its collection, and all
+/// change one document from what they have read of it.
 pub fn meet(engine: &Engine, seed: u64) -> Result<(), String> {
     const THREADS: u64 = 3;
-    let collection = &collections()[1];
+    let [_, collection, lone] = &collections();
     let (added, made, taken) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let body = |n: u64| -> Body<'_> {
         let (added, made, taken) = (&added, &made, &taken);
@@ -188,15 +214,6 @@ pub fn meet(engine: &Engine, seed: u64) -> Result<(), String> {
             for round in 0..6 {
                 let bytes = round.to_string().into_bytes();
                 documents.put(collection, &own, &bytes, Expect::Anything).unwrap();
-                if dice.chance(50) {
-                    assert!(!documents.delete(collection, "never put", Expect::Anything).unwrap());
-                }
-                if dice.chance(25) && put_if_absent(documents, collection, "shared") {
-                    made.fetch_add(1, Ordering::Relaxed);
-                }
-                if dice.chance(50) && documents.delete(collection, "shared", Expect::Anything).unwrap() {
-                    taken.fetch_add(1, Ordering::Relaxed);
-                }
                 assert_eq!(documents.get(collection, &own).unwrap().unwrap().bytes, bytes);
                 if dice.chance(70) {
                     let listed = documents.list(collection, None, 9).unwrap();
@@ -204,6 +221,13 @@ pub fn meet(engine: &Engine, seed: u64) -> Result<(), String> {
                 }
                 assert!(documents.delete(collection, &own, Expect::Anything).unwrap());
                 assert_eq!(documents.get(collection, &own).unwrap(), None);
+                assert!(!documents.delete(collection, "never put", Expect::Anything).unwrap());
+                if dice.chance(50) && put_if_absent(documents, lone, "shared") {
+                    made.fetch_add(1, Ordering::Relaxed);
+                }
+                if dice.chance(70) && documents.delete(lone, "shared", Expect::Anything).unwrap() {
+                    taken.fetch_add(1, Ordering::Relaxed);
+                }
                 if dice.chance(30) && add_one(documents) {
                     added.fetch_add(1, Ordering::Relaxed);
                 }
@@ -218,7 +242,7 @@ pub fn meet(engine: &Engine, seed: u64) -> Result<(), String> {
         return Err(format!("{added} changes were acknowledged, {sum} are there"));
     }
     let (made, taken) = (made.into_inner(), taken.into_inner());
-    let is_there = documents.get(collection, "shared").map_err(|e| e.to_string())?.is_some();
+    let is_there = documents.get(lone, "shared").map_err(|e| e.to_string())?.is_some();
     if made != taken + u64::from(is_there) {
         return Err(format!("put {made} times, deleted {taken} times, and is there: {is_there}"));
     }

@@ -195,6 +195,28 @@ pub const MUTATIONS: &[Mutation] = &[
             replace: "since it was looked up.\n            if !PLANTED && folder.index.read().is_retired {",
         }],
     },
+    // Delete in a folder that was given up meanwhile, and give up the one that has its name now.
+    Mutation {
+        name: "document-deleted-in-retired-folder",
+        race: true,
+        edits: &[
+            Edit {
+                file: "documents/store.rs",
+                find: "makes another folder.\n            if folder.index.read().is_retired {",
+                replace: "makes another folder.\n            if !PLANTED && folder.index.read().is_retired {",
+            },
+            Edit {
+                file: "documents/store.rs",
+                find: "if index.is_retired || folder.may_have",
+                replace: "if !PLANTED && index.is_retired || folder.may_have",
+            },
+            Edit {
+                file: "documents/store.rs",
+                find: ".is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), folder))",
+                replace: ".is_some_and(|known| PLANTED || std::ptr::eq(Arc::as_ptr(known), folder))",
+            },
+        ],
+    },
     // Look whether a document is the expected one before others are kept from changing it.
     Mutation {
         name: "document-expected-too-early",

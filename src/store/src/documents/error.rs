@@ -1,7 +1,7 @@
 //! What a document can be refused for, and what can be wrong with it.
 
 use super::{MAX_KIND_BYTES, MAX_NAME_BYTES, Version};
-use crate::error::StoreError;
+use crate::error::{Corruption, StoreError};
 use std::fmt;
 use std::io;
 
@@ -39,10 +39,37 @@ pub enum DocumentError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The disk failed or refused ([`StoreError::Io`]) and the old document is still there, the stored document is damaged
-    /// ([`StoreError::Corrupt`]), or the store takes no writes ([`StoreError::Fault`]).
+    /// The disk failed or refused ([`StoreError::Io`]) and the old document is still there, sound as far as is known; the stored
+    /// document is damaged ([`StoreError::Corrupt`]); or the store takes no writes ([`StoreError::Fault`]).
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Why a stored document does not say its version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Its file is damaged, and stays so until it is put again or deleted.
+    #[error(transparent)]
+    Damaged(Corruption),
+    /// The system refused to read it, which may pass: no reason to replace a document that may be sound.
+    #[error("{path}: could not be read: {what}")]
+    Refused {
+        /// File, relative to the data directory.
+        path: String,
+        /// Of which kind the system's reason is.
+        kind: io::ErrorKind,
+        /// The system's reason.
+        what: String,
+    },
+}
+
+impl From<Unreadable> for StoreError {
+    fn from(why: Unreadable) -> Self {
+        match why {
+            Unreadable::Damaged(damage) => Self::Corrupt(damage),
+            Unreadable::Refused { path, kind, what } => Self::Io { path, source: io::Error::new(kind, what) },
+        }
+    }
 }
 
 /// What is bounded. The bounds are in [`DocumentLimits`](super::DocumentLimits).

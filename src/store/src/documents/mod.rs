@@ -14,7 +14,8 @@
 //! its place was whole and synced before: if it does not read, it is damaged, always, and that document alone. The disk
 //! holds what the documents are, however often they are written; a damaged one is mended by the next put.
 //!
-//! A failed sync is never repeated: the temporary file is removed, the old document stays, and the next put begins a new file.
+//! A failed sync is never repeated: the temporary file is removed, the old document stays, and the next put begins a new file
+//! (once the removal has succeeded).
 //!
 //! # Who waits for whom
 //!
@@ -27,6 +28,7 @@ mod collection;
 mod error;
 mod file;
 mod folder;
+mod found;
 mod store;
 mod usage;
 
@@ -35,7 +37,7 @@ mod tests;
 
 pub(crate) use check::check;
 pub use collection::{Collection, MAX_KIND_BYTES, MAX_NAME_BYTES, Owner};
-pub use error::{Bound, DocumentError};
+pub use error::{Bound, DocumentError, Unreadable};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use file::{decode, encode, seal};
 pub use store::Documents;
@@ -76,7 +78,7 @@ pub struct Listed {
     pub name: String,
     /// Bytes of its file.
     pub bytes: u64,
-    /// Its version, or what is wrong with it. It is read whole at start and whenever it is asked for: damage that came since
+    /// Its version, or why it does not say. It is read whole at start and whenever it is asked for: damage that came since
     /// is not known here.
-    pub version: Result<Version, crate::Corruption>,
+    pub version: Result<Version, Unreadable>,
 }

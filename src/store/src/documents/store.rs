@@ -3,7 +3,7 @@
 use super::collection::{Collection, Owner, check_name};
 use super::error::{Bound, DocumentError};
 use super::file::{MAX_FILE_BYTES, MAX_OVERHEAD, encode};
-use super::folder::{Entry, Folder, Index, State, Writing};
+use super::folder::{Entry, Folder, Index, Writing};
 use super::usage::{DocumentLimits, Usage};
 use super::{DIR, Document, Expect, Listed, Version};
 use crate::disk::Disk;
@@ -14,53 +14,49 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound as Edge;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use strandline_model::{Clock, polling};
 
 /// All documents of a data directory. Made by [`Engine::open`](crate::Engine::open), whose lock of the directory guards them
 /// for as long as this lives.
 #[derive(Debug)]
 pub struct Documents {
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     limits: DocumentLimits,
     /// Those that have documents, or are about to. Locked for a moment only, as `usage` is; behind the locks of a folder.
-    folders: Mutex<BTreeMap<Collection, Arc<Folder>>>,
-    usage: Mutex<Usage>,
+    pub(super) folders: Mutex<BTreeMap<Collection, Arc<Folder>>>,
+    pub(super) usage: Mutex<Usage>,
+    /// False as long as `documents/` could not be listed: until then nothing is said of any document.
+    pub(super) is_listed: AtomicBool,
+    /// Held by who lists it.
+    pub(super) listing: Mutex<()>,
     /// The highest number given or read.
     last_version: AtomicU64,
 }
 
 impl Documents {
-    /// Reads what there is. Returns what is damaged; a folder that cannot be read now is tried again when it is asked for.
+    /// Reads what there is. Returns what is damaged; what cannot be read now is tried again when it is asked for.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         limits: DocumentLimits,
-    ) -> Result<(Self, Vec<Corruption>), StoreError> {
+    ) -> (Self, Vec<Corruption>) {
         let documents = Self {
             disk,
             clock,
             limits,
             folders: Mutex::default(),
             usage: Mutex::default(),
+            is_listed: AtomicBool::new(false),
+            listing: Mutex::default(),
             last_version: AtomicU64::new(0),
         };
-        let mut damage = Vec::new();
-        for collection in collections(documents.disk.as_ref())? {
-            let folder = documents.folder_or_new(&collection);
-            let mut writing = folder.writing.lock();
-            match documents.load(&folder, &mut writing) {
-                Ok(()) => {
-                    damage.extend(folder.index.read().entries.values().filter_map(|e| e.version().err()))
-                }
-                Err(error) => {
-                    tracing::error!(%error, %collection, "documents could not be read; tried again when they are asked for")
-                }
-            }
-            documents.vouch_for_found(&folder, &mut writing);
+        if let Err(error) = documents.list_collections() {
+            tracing::error!(%error, "no documents could be read; tried again when they are asked for");
         }
-        Ok((documents, damage))
+        let damage = documents.damage();
+        (documents, damage)
     }
 
     /// The bounds in force.
@@ -78,7 +74,7 @@ impl Documents {
         let found = folder.read(self.disk.as_ref(), name);
         drop(index);
         match found {
-            Ok(Some((document, _))) if known.version().is_ok() => Ok(Some(document)),
+            Ok(Some((document, _))) if known.version.is_ok() => Ok(Some(document)),
             other => {
                 // Not as it was known: lists and expectations must know it, too.
                 let _one = folder.writing.lock();
@@ -101,10 +97,11 @@ impl Documents {
         polling::assert_none("writing a document");
         check_name(name)?;
         invariant::check()?;
-        let limit = self.limits.max_document_bytes.min(MAX_FILE_BYTES - MAX_OVERHEAD);
+        let limit = MAX_FILE_BYTES - MAX_OVERHEAD;
         if bytes.len() as u64 > limit {
             return Err(DocumentError::TooMuch { bound: Bound::DocumentBytes, limit });
         }
+        self.list_collections()?;
         loop {
             let folder = self.folder_or_new(collection);
             let mut writing = folder.writing.lock();
@@ -126,7 +123,7 @@ impl Documents {
         bytes: &[u8],
         expect: Expect,
     ) -> Result<Version, DocumentError> {
-        self.load(folder, writing)?;
+        self.ready(folder, writing)?;
         let (before, others) = {
             let index = folder.index.read();
             (index.entries.get(name).cloned(), index.entries.len() as u64)
@@ -140,12 +137,15 @@ impl Documents {
         let file = encode(&folder.collection, name, version, bytes);
         let (old, new) = (before.map(|entry| entry.bytes), file.len() as u64);
         let owner = folder.collection.owner();
+        let limit = self.limits.max_document_bytes;
+        if bytes.len() as u64 > limit && old.is_none_or(|old| new > old) {
+            return Err(DocumentError::TooMuch { bound: Bound::DocumentBytes, limit });
+        }
         self.usage.lock().take(&self.limits, owner, old, new)?;
-        let entry = Entry { bytes: new, state: State::Sound(version) };
+        let entry = Entry { bytes: new, version: Ok(version) };
         let put = self.replace(folder, writing, name, &file, entry);
-        if put.is_err() {
+        if !matches!(put, Ok(()) | Err(DocumentError::Unsynced { .. })) {
             self.usage.lock().replace(owner, Some(new), old);
-            self.refresh(folder, &mut folder.index.write(), name);
         }
         put.map(|()| version)
     }
@@ -161,6 +161,7 @@ impl Documents {
     ) -> Result<(), DocumentError> {
         let disk = self.disk.as_ref();
         self.make_folder(folder, writing)?;
+        self.remove_leftovers(writing)?;
         let (path, temporary) = (folder.file(name), folder.temporary(name));
         let write = || {
             let file = disk.create(&temporary)?;
@@ -170,14 +171,37 @@ impl Documents {
         let written = write();
         // From here on readers wait: they see a document when it is certain.
         let mut index = folder.index.write();
+        let is_written = written.is_ok();
         if let Err(error) = written.and_then(|()| disk.rename(&temporary, &path)) {
-            let _ = disk.remove(&temporary);
+            writing.leftovers.push(temporary);
+            // If that fails, the next put tries again.
+            let _ = self.remove_leftovers(writing);
             // Somebody may have removed the folder.
             writing.is_made = false;
+            if is_written {
+                // A rename that failed may have been done.
+                self.refresh(folder, &mut index, name);
+            }
             return Err(error).at(&path).map_err(DocumentError::from);
         }
-        self.sync_names(folder, writing)?;
-        index.entries.insert(name.to_owned(), entry);
+        let synced = self.sync_names(folder, writing);
+        folder.know(&mut index, name, Some(entry));
+        synced
+    }
+
+    /// Removes what earlier puts could not remove.
+    pub(super) fn remove_leftovers(
+        &self,
+        writing: &mut MutexGuard<'_, Writing>,
+    ) -> Result<(), DocumentError> {
+        while let Some(path) = writing.leftovers.last() {
+            match self.disk.remove(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).at(path).map_err(DocumentError::from);
+                }
+                _ => drop(writing.leftovers.pop()),
+            }
+        }
         Ok(())
     }
 
@@ -227,12 +251,18 @@ impl Documents {
     ) -> Result<(), DocumentError> {
         let path = folder.file(name);
         let mut index = folder.index.write();
-        let removed = match self.disk.remove(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).at(&path).map_err(DocumentError::from),
-            _ => self.sync_names(folder, writing),
-        };
-        self.refresh(folder, &mut index, name);
-        removed
+        match self.disk.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                // A removal that failed may have been done.
+                self.refresh(folder, &mut index, name);
+                Err(error).at(&path).map_err(DocumentError::from)
+            }
+            _ => {
+                let synced = self.sync_names(folder, writing);
+                self.note(folder, &mut index, name, None);
+                synced
+            }
+        }
     }
 
     /// Documents of a collection by name, at most `limit` of those behind `after`.
@@ -250,36 +280,36 @@ impl Documents {
             let entries = index.entries.range::<str, _>((from, Edge::Unbounded)).take(limit);
             entries.map(|(name, entry)| (name.clone(), entry.clone())).collect::<Vec<_>>()
         };
-        let unread = |(_, entry): &&(String, Entry)| matches!(entry.state, State::Unread(_));
         let mut found = page();
-        if found.iter().any(|item| unread(&item)) {
+        if found.iter().any(|(_, entry)| entry.is_refused()) {
             let _one = folder.writing.lock();
-            for (name, _) in found.iter().filter(unread) {
+            for (name, _) in found.iter().filter(|(_, entry)| entry.is_refused()) {
                 self.refresh(&folder, &mut folder.index.write(), name);
             }
             found = page();
         }
         let listed =
-            |(name, entry): (String, Entry)| Listed { version: entry.version(), bytes: entry.bytes, name };
+            |(name, entry): (String, Entry)| Listed { version: entry.version, bytes: entry.bytes, name };
         Ok(found.into_iter().map(listed).collect())
     }
 
     /// Who has documents of a kind, the process first, then tenants by name: at most `limit` of those behind `after`. Also those
     /// of whom it is not known, since their folder could not be read.
-    pub fn owners(&self, kind: &str, after: Option<&Owner>, limit: usize) -> Vec<Owner> {
-        let folders: Vec<Arc<Folder>> = {
-            let folders = self.folders.lock();
-            let of_kind = folders.values().filter(|folder| folder.collection.kind() == kind);
-            of_kind
-                .filter(|folder| after.is_none_or(|after| folder.collection.owner() > after))
-                .cloned()
-                .collect()
-        };
-        let has_documents = |folder: &&Arc<Folder>| {
-            let index = folder.index.read();
-            !index.is_loaded || !index.entries.is_empty()
-        };
-        folders.iter().filter(has_documents).take(limit).map(|f| f.collection.owner().clone()).collect()
+    pub fn owners(
+        &self,
+        kind: &str,
+        after: Option<&Owner>,
+        limit: usize,
+    ) -> Result<Vec<Owner>, DocumentError> {
+        polling::assert_none("listing owners of documents");
+        self.list_collections()?;
+        let first = Collection::new(after.cloned().unwrap_or(Owner::Process), kind)?;
+        let from = if after.is_some() { Edge::Excluded(first) } else { Edge::Included(first) };
+        let folders = self.folders.lock();
+        let of_kind = folders.range((from, Edge::Unbounded)).map(|(_, folder)| folder);
+        let of_kind = of_kind.take_while(|folder| folder.collection.kind() == kind);
+        let owners = of_kind.filter(|folder| folder.may_have_documents()).take(limit);
+        Ok(owners.map(|folder| folder.collection.owner().clone()).collect())
     }
 
     /// Refuses what is not as expected. Returns what is there.
@@ -295,11 +325,12 @@ impl Documents {
             return Ok(Some(entry));
         }
         // What could not be read may be readable now.
-        let entry = match entry.state {
-            State::Sound(_) => Some(entry),
-            _ => self.refresh(folder, &mut folder.index.write(), name),
+        let entry = match entry.version {
+            Ok(_) => Some(entry),
+            Err(_) => self.refresh(folder, &mut folder.index.write(), name),
         };
-        let found = entry.as_ref().map(Entry::version).transpose().map_err(StoreError::from)?;
+        let version = entry.as_ref().map(|entry| entry.version.clone());
+        let found = version.transpose().map_err(StoreError::from)?;
         let expected = match expect {
             Expect::Version(version) => Some(version),
             _ => None,
@@ -319,14 +350,22 @@ impl Documents {
         if index.is_retired {
             return None;
         }
-        let before = index.entries.get(name).map(|entry| entry.bytes);
-        let now = folder.look(self.disk.as_ref(), name);
-        self.usage.lock().replace(folder.collection.owner(), before, now.as_ref().map(|entry| entry.bytes));
-        match &now {
-            Some(entry) => drop(index.entries.insert(name.to_owned(), entry.clone())),
-            None => drop(index.entries.remove(name)),
-        }
+        let known = index.entries.get(name).map(|entry| entry.bytes);
+        let now = folder.look(self.disk.as_ref(), name, known.unwrap_or(0));
+        // That a file cannot be opened now is no sign that there is one.
+        let now = now.filter(|entry| known.is_some() || !entry.is_refused());
+        self.note(folder, index, name, now.clone());
         now
+    }
+
+    /// Knows a document as it is now, and counts its room.
+    pub(super) fn note(&self, folder: &Folder, index: &mut Index, name: &str, now: Option<Entry>) {
+        let (before, after) = (index.entries.get(name).map(|e| e.bytes), now.as_ref().map(|e| e.bytes));
+        self.usage.lock().replace(folder.collection.owner(), before, after);
+        if let Some(Ok(version)) = now.as_ref().map(|entry| &entry.version) {
+            self.last_version.fetch_max(version.0, Ordering::Relaxed);
+        }
+        folder.know(index, name, now);
     }
 
     /// A version above all that were given.
@@ -338,50 +377,10 @@ impl Documents {
         Version(next(last.unwrap_or_else(|last| last)))
     }
 
-    /// The folder of a collection that has, or may have, documents; read, if it was not yet.
-    fn loaded(&self, collection: &Collection) -> Result<Option<Arc<Folder>>, DocumentError> {
-        let Some(folder) = self.folders.lock().get(collection).cloned() else { return Ok(None) };
-        if !folder.index.read().is_loaded {
-            self.load(&folder, &mut folder.writing.lock())?;
-        }
-        Ok(Some(folder))
-    }
-
-    fn folder_or_new(&self, collection: &Collection) -> Arc<Folder> {
+    pub(super) fn folder_or_new(&self, collection: &Collection) -> Arc<Folder> {
         let mut folders = self.folders.lock();
         let new = || Arc::new(Folder::new(collection.clone()));
         Arc::clone(folders.entry(collection.clone()).or_insert_with(new))
-    }
-
-    /// Reads the folder, if that has not been done.
-    fn load(&self, folder: &Folder, _writing: &mut MutexGuard<'_, Writing>) -> Result<(), DocumentError> {
-        if folder.index.read().is_loaded {
-            return Ok(());
-        }
-        let (names, leftovers) = folder.list(self.disk.as_ref())?;
-        let mut index = folder.index.write();
-        for name in names {
-            let entry = self.refresh(folder, &mut index, &name);
-            if let Some(Ok(version)) = entry.as_ref().map(Entry::version) {
-                self.last_version.fetch_max(version.0, Ordering::Relaxed);
-            }
-        }
-        index.is_loaded = true;
-        for path in leftovers {
-            // It is in nobody's way: the next put of that name writes over it.
-            let _ = self.disk.remove(&path);
-        }
-        Ok(())
-    }
-
-    /// What a process that was killed left undone is visible, and may not be durable: nobody is told that a document is gone
-    /// before its folder was synced, by whoever is the next to change it, or now if nobody will be.
-    fn vouch_for_found(&self, folder: &Folder, writing: &mut MutexGuard<'_, Writing>) {
-        let is_empty = folder.index.read().entries.is_empty();
-        writing.is_unsynced = true;
-        if is_empty && self.sync_names(folder, writing).is_ok() {
-            self.retire_if_empty(folder, writing);
-        }
     }
 
     /// Makes the folder, and its name durable: once per process, since one that is there may be left by a process that could
@@ -403,7 +402,7 @@ impl Documents {
         Ok(())
     }
 
-    fn sync_names(
+    pub(super) fn sync_names(
         &self,
         folder: &Folder,
         writing: &mut MutexGuard<'_, Writing>,
@@ -414,24 +413,20 @@ impl Documents {
     }
 
     /// Forgets a folder without documents: tenants come and go.
-    fn retire_if_empty(&self, folder: &Folder, writing: &MutexGuard<'_, Writing>) {
+    pub(super) fn retire_if_empty(&self, folder: &Folder, writing: &MutexGuard<'_, Writing>) {
         let mut index = folder.index.write();
-        if index.is_retired || !index.is_loaded || !index.entries.is_empty() || writing.is_unsynced {
+        if index.is_retired || folder.may_have_documents() || writing.is_unsynced {
             return;
         }
-        let mut folders = self.folders.lock();
         index.is_retired = true;
+        drop(index);
+        // It may not be there, or hold what is none of ours. As long as it is in the map, whoever puts waits for `writing`, and
+        // nobody else for this call of the disk.
+        let _ = self.disk.remove_dir(&folder.path);
+        let mut folders = self.folders.lock();
         // This one, and no other of that name.
         if folders.get(&folder.collection).is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), folder)) {
             folders.remove(&folder.collection);
         }
-        // With the map locked: nobody makes the folder meanwhile. It may not be there, or hold what is none of ours.
-        let _ = self.disk.remove_dir(&folder.path);
     }
-}
-
-/// Collections that have a folder.
-pub(super) fn collections(disk: &dyn Disk) -> Result<Vec<Collection>, StoreError> {
-    let listed = disk.list(DIR).at(DIR)?;
-    Ok(listed.iter().filter_map(|name| Collection::from_listed(name)).collect())
 }

@@ -13,7 +13,8 @@ pub struct DocumentLimits {
     pub max_collection_documents: u64,
     /// Bytes of the files of one owner, the process or a tenant.
     pub max_owner_bytes: u64,
-    /// Documents of all tenants together. Their names and versions are in memory, some 300 bytes each.
+    /// Documents of all tenants together. Their names and versions are in memory: some 300 bytes each, and some 1,500 bytes
+    /// for each collection.
     pub max_total_documents: u64,
     /// Bytes of the files of all tenants together. They are read at start.
     pub max_total_bytes: u64,

@@ -70,7 +70,7 @@ impl Engine {
         let taken: Vec<u64> = deletes.iter().map(|d| d.record().seq).collect();
         let (sealed, active, wal) =
             replay(&disk, &clock, &config, &manifest, &taken, &mut finding, &mut report)?;
-        let (documents, damage) = Documents::open(Arc::clone(&disk), Arc::clone(&clock), config.documents)?;
+        let (documents, damage) = Documents::open(Arc::clone(&disk), Arc::clone(&clock), config.documents);
         report.damage.extend(damage);
         let losses = finding.losses;
         report.losses = losses.open().map(ToString::to_string).collect();

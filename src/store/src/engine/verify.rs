@@ -66,18 +66,19 @@ pub fn verify(
     }
     note_leftovers(disk.as_ref(), &segments, &mut report)?;
     verify_log(disk.as_ref(), &listed, &losses, &mut report)?;
-    verify_documents(disk.as_ref(), &mut report)?;
+    verify_documents(disk.as_ref(), &mut report);
     Ok(report)
 }
 
-fn verify_documents(disk: &dyn Disk, report: &mut VerifyReport) -> Result<(), StoreError> {
-    let checked = documents::check(disk)?;
+fn verify_documents(disk: &dyn Disk, report: &mut VerifyReport) {
+    let checked = documents::check(disk);
     report.documents = checked.documents;
     report.bytes += checked.bytes;
     report.damage.extend(checked.damage);
     let note = |path| format!("{path} was left by a write that was cut off; the next start removes it");
     report.notes.extend(checked.leftovers.into_iter().map(note));
-    Ok(())
+    let note = |path| format!("{path} is none of the documents: if it was one, its name is damaged");
+    report.notes.extend(checked.foreign.into_iter().map(note));
 }
 
 fn verify_segment(disk: &Arc<dyn Disk>, meta: &SegmentMeta, report: &mut VerifyReport) {

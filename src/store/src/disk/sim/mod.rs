@@ -38,7 +38,8 @@ pub struct Faults {
     pub read_error_per_mille: u16,
     /// Room for the bytes of all files; growth beyond it is `StorageFull`.
     pub capacity_bytes: Option<u64>,
-    /// The errno with which every `open` and `create` fails (EMFILE: no descriptors are left).
+    /// The errno with which every call that needs a descriptor fails: `open`, `create`, `list` and `sync_dir` (EMFILE: none are
+    /// left).
     pub open_errno: Option<i32>,
     /// After a failed sync the file's unsynced writes stay visible and never reach the disk, though later syncs
     /// report success (what Linux does).
@@ -125,6 +126,22 @@ impl State {
         self.halted = true;
     }
 
+    /// After the end of a process.
+    fn start_anew(&mut self) {
+        self.locks.clear();
+        self.faults = Faults::default();
+        self.failing_syncs = 0;
+        self.outage = None;
+        if self.halted
+            && let Some(local) = &self.local
+        {
+            local.restore();
+        }
+        self.halt_at = None;
+        self.halted = false;
+        self.boot += 1;
+    }
+
     fn openable(&self) -> io::Result<()> {
         self.alive()?;
         self.faults.open_errno.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
@@ -176,18 +193,13 @@ impl SimDisk {
         let state = &mut *guard;
         let odds = CrashOdds::draw(&mut state.rng);
         state.names.crash(&mut state.rng, odds);
-        state.locks.clear();
-        state.faults = Faults::default();
-        state.failing_syncs = 0;
-        state.outage = None;
-        if state.halted
-            && let Some(local) = &state.local
-        {
-            local.restore();
-        }
-        state.halt_at = None;
-        state.halted = false;
-        state.boot += 1;
+        state.start_anew();
+    }
+
+    /// Ends the process: open files are dead, locks and faults are gone, and what was not synced is all there, until a crash.
+    /// The disk can be used anew. Threads of the engine before must have ended.
+    pub fn kill(&self) {
+        self.state.lock().start_anew();
     }
 
     /// From the `n`-th changing call from now on every call fails, until [`SimDisk::crash`].
@@ -332,7 +344,7 @@ impl Disk for SimDisk {
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
         let state = self.state.lock();
-        state.alive()?;
+        state.openable()?;
         Ok(state.names.list(dir))
     }
 
@@ -351,6 +363,7 @@ impl Disk for SimDisk {
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
+        state.openable()?;
         state.count_op()?;
         if state.rng.chance(state.faults.sync_error_per_mille) {
             return Err(eio());

@@ -2,6 +2,7 @@
 
 mod failures;
 mod model;
+mod refused;
 mod waiting;
 
 use super::*;
@@ -20,7 +21,7 @@ fn process() -> Collection {
 
 fn open_with(disk: &SimDisk, limits: DocumentLimits) -> Documents {
     let clock = Arc::new(ManualClock::at(1_000));
-    let (documents, damage) = Documents::open(Arc::new(disk.clone()), clock, limits).unwrap();
+    let (documents, damage) = Documents::open(Arc::new(disk.clone()), clock, limits);
     assert_eq!(damage, []);
     documents
 }
@@ -59,9 +60,9 @@ fn documents_are_kept_apart_by_owner_kind_and_name() {
     }
     assert!(disk.paths().iter().all(|path| path.starts_with("documents/") && !path.contains("..")));
     let owner = |name| Owner::Tenant(TenantId::new(name).unwrap());
-    assert_eq!(documents.owners("rules", None, 9), [owner("a"), owner("b")]);
-    assert_eq!(documents.owners("rules", Some(&owner("a")), 9), [owner("b")]);
-    assert_eq!(documents.owners("checkpoints", None, 9), [Owner::Process]);
+    assert_eq!(documents.owners("rules", None, 9).unwrap(), [owner("a"), owner("b")]);
+    assert_eq!(documents.owners("rules", Some(&owner("a")), 9).unwrap(), [owner("b")]);
+    assert_eq!(documents.owners("checkpoints", None, 9).unwrap(), [Owner::Process]);
 }
 
 #[test]
@@ -155,8 +156,13 @@ fn every_bound_is_named_and_holds_across_a_start() {
     documents.delete(&tenant("b"), "2", Expect::Anything).unwrap();
     assert_eq!(put(&documents, "c", "2", 1), None);
     assert_eq!(put(&documents, "c", "2", 90), Some(Bound::TotalBytes));
+    // What grows nothing stays possible when the bounds are lowered.
+    let documents = open_with(&disk, DocumentLimits { max_document_bytes: 60, ..limits });
+    assert_eq!(put(&documents, "a", "3", 100), None);
+    assert_eq!(put(&documents, "a", "3", 101), Some(Bound::DocumentBytes));
+    assert_eq!(put(&documents, "b", "1", 61), Some(Bound::DocumentBytes));
     // What the process has to remember is in nobody's room.
-    documents.put(&process(), "source", &[7; 100], Expect::Anything).unwrap();
+    documents.put(&process(), "source", &[7; 60], Expect::Anything).unwrap();
 }
 
 #[test]
@@ -189,5 +195,5 @@ fn nothing_grows_with_the_number_of_writes() {
     assert_eq!(disk.read_file(&disk.paths()[0]).unwrap().len(), 16 + 1 + 12 + 7 + 1 + 15);
     let folders = crate::disk::Disk::list(&disk, "documents").unwrap();
     assert_eq!(folders, ["checkpoints/"]);
-    assert_eq!(documents.owners("rules", None, 9), []);
+    assert_eq!(documents.owners("rules", None, 9).unwrap(), []);
 }

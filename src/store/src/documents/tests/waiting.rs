@@ -6,12 +6,19 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// A disk that holds up the sync of one folder until it is let go.
+/// A disk that holds up one call for one folder until it is let go.
 #[derive(Debug)]
 struct Slow {
     disk: SimDisk,
+    call: Call,
     folder: String,
     gate: Arc<Gate>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Call {
+    SyncDir,
+    RemoveDir,
 }
 
 #[derive(Debug, Default)]
@@ -60,10 +67,13 @@ impl Disk for Slow {
         self.disk.create_dir(dir)
     }
     fn remove_dir(&self, dir: &str) -> io::Result<()> {
+        if self.call == Call::RemoveDir && dir == self.folder {
+            self.gate.pass();
+        }
         self.disk.remove_dir(dir)
     }
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        if dir == self.folder {
+        if self.call == Call::SyncDir && dir == self.folder {
             self.gate.pass();
         }
         self.disk.sync_dir(dir)
@@ -83,9 +93,10 @@ impl Disk for Slow {
 fn a_tenant_whose_sync_hangs_holds_up_nobody_else() {
     let (sim, gate) = (SimDisk::new(1), Arc::new(Gate::default()));
     put(&open(&sim), &tenant("slow"), "r", "old");
-    let disk = Slow { disk: sim, folder: tenant("slow").folder(), gate: Arc::clone(&gate) };
+    let disk =
+        Slow { disk: sim, call: Call::SyncDir, folder: tenant("slow").folder(), gate: Arc::clone(&gate) };
     let clock = Arc::new(ManualClock::at(0));
-    let documents = Documents::open(Arc::new(disk), clock, DocumentLimits::default()).unwrap().0;
+    let documents = Documents::open(Arc::new(disk), clock, DocumentLimits::default()).0;
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| put(&documents, &tenant("slow"), "r", "new"));
         gate.wait_for_somebody();
@@ -94,6 +105,8 @@ fn a_tenant_whose_sync_hangs_holds_up_nobody_else() {
             put(&documents, &other, "r", "text");
             assert_eq!(text(&documents, &other, "r").as_deref(), Some("text"));
             assert_eq!(names(&documents, &other, None, 9), ["r"]);
+            let owners = documents.owners(other.kind(), None, 9).unwrap();
+            assert!(owners.contains(other.owner()), "{owners:?}");
             assert!(documents.delete(&other, "r", Expect::Anything).unwrap());
         }
         assert!(!slow.is_finished());
@@ -101,6 +114,38 @@ fn a_tenant_whose_sync_hangs_holds_up_nobody_else() {
         slow.join().unwrap();
     });
     assert_eq!(text(&documents, &tenant("slow"), "r").as_deref(), Some("new"));
+}
+
+/// Whoever deletes a last document waits for the removal of the folder; nobody else does, not even to read there.
+#[test]
+fn a_folder_whose_removal_hangs_holds_up_only_who_puts_there() {
+    let (sim, gate) = (SimDisk::new(1), Arc::new(Gate::default()));
+    let disk = Slow {
+        disk: sim.clone(),
+        call: Call::RemoveDir,
+        folder: tenant("slow").folder(),
+        gate: Arc::clone(&gate),
+    };
+    let documents =
+        Documents::open(Arc::new(disk), Arc::new(ManualClock::at(0)), DocumentLimits::default()).0;
+    put(&documents, &tenant("slow"), "r", "old");
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| documents.delete(&tenant("slow"), "r", Expect::Anything).unwrap());
+        gate.wait_for_somebody();
+        put(&documents, &tenant("other"), "r", "text");
+        assert_eq!(text(&documents, &tenant("other"), "r").as_deref(), Some("text"));
+        assert_eq!(text(&documents, &tenant("slow"), "r"), None);
+        assert_eq!(documents.owners("rules", None, 9).unwrap(), [tenant("other").owner().clone()]);
+        let again = scope.spawn(|| put(&documents, &tenant("slow"), "r", "new"));
+        assert!(!slow.is_finished() && !again.is_finished());
+        gate.open();
+        assert!(slow.join().unwrap());
+        again.join().unwrap();
+    });
+    assert_eq!(text(&documents, &tenant("slow"), "r").as_deref(), Some("new"));
+    drop(documents);
+    sim.crash();
+    assert_eq!(text(&open(&sim), &tenant("slow"), "r").as_deref(), Some("new"));
 }
 
 #[test]
