@@ -291,6 +291,32 @@ fn a_clock_that_is_set_back_hangs_nothing() {
 }
 
 #[test]
+fn a_small_correction_right_behind_a_tick_does_not_repeat_it() {
+    let clock = ManualClock::at(10_000 * MINUTE - SECOND);
+    let mut ticks = WallTicks::new(&clock, MINUTE, 0);
+    assert_eq!(next(&mut ticks, &clock), (Tick { at_ns: 10_000 * MINUTE, missed: 0 }, SECOND));
+    clock.advance(5 * SECOND);
+    clock.jump(-20 * SECOND);
+    let following = Tick { at_ns: 10_001 * MINUTE, missed: 0 };
+    assert_eq!(next(&mut ticks, &clock), (following, 75 * SECOND));
+    // By more than an interval, that time is meant twice.
+    clock.advance(5 * SECOND);
+    clock.jump(-80 * SECOND);
+    assert_eq!(next(&mut ticks, &clock), (Tick { at_ns: 10_000 * MINUTE, missed: 0 }, 25 * SECOND));
+    assert_eq!(next(&mut ticks, &clock), (following, 50 * SECOND));
+}
+
+#[test]
+fn a_daily_tick_behind_a_suspension_is_not_hours_late() {
+    let day = 1_440 * MINUTE;
+    let clock = ManualClock::at(20_000 * day - SECOND);
+    let mut ticks = WallTicks::new(&clock, day, 0);
+    next(&mut ticks, &clock);
+    clock.jump(day - 2 * SECOND);
+    assert_eq!(next(&mut ticks, &clock), (Tick { at_ns: 20_001 * day, missed: 0 }, 30 * SECOND));
+}
+
+#[test]
 fn a_clock_that_jumps_all_the_time_fires_neither_without_end_nor_never() {
     let clock = ManualClock::at(10_000 * MINUTE);
     let mut ticks = WallTicks::new(&clock, MINUTE, 0);
