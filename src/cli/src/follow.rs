@@ -80,7 +80,7 @@ impl From<FollowError> for End {
 }
 
 /// Where the tail is.
-struct Place {
+struct Resume {
     /// Where to begin.
     start_ns: i64,
     limit: u32,
@@ -97,13 +97,13 @@ pub fn follow(
 ) -> Result<(), FollowError> {
     let since_ns = i64::try_from(args.since.as_nanos()).unwrap_or(i64::MAX);
     let start_ns = clock.now_ns().saturating_sub(since_ns);
-    let mut place = Place { start_ns, limit: args.limit, last: Vec::new() };
+    let mut resume = Resume { start_ns, limit: args.limit, last: Vec::new() };
     let (mut was_open, mut tries) = (false, 0);
     loop {
-        let end = match connect(args, &place) {
+        let end = match connect(args, &resume) {
             Ok(mut socket) => {
                 (was_open, tries) = (true, 0);
-                show(&mut socket, &mut place, out, is_terminal)
+                show(&mut socket, &mut resume, out, is_terminal)
             }
             Err(end) => end,
         };
@@ -120,7 +120,7 @@ pub fn follow(
     }
 }
 
-fn connect(args: &TailArgs, place: &Place) -> Result<WebSocket<TcpStream>, End> {
+fn connect(args: &TailArgs, resume: &Resume) -> Result<WebSocket<TcpStream>, End> {
     let address = args.url.trim_end_matches('/').strip_prefix("http://").ok_or_else(|| {
         FollowError::Flag(format!("{}: write the server as http://127.0.0.1:3100", args.url))
     })?;
@@ -128,8 +128,8 @@ fn connect(args: &TailArgs, place: &Place) -> Result<WebSocket<TcpStream>, End> 
     let target = format!(
         "ws://{address}/loki/api/v1/tail?query={}&start={}&limit={}",
         encoded(&args.query),
-        place.start_ns,
-        place.limit
+        resume.start_ns,
+        resume.limit
     );
     let flag = |what: &dyn std::fmt::Display| FollowError::Flag(format!("{}: {what}", args.url));
     let mut request = target.into_client_request().map_err(|e| flag(&e))?;
@@ -175,7 +175,12 @@ fn has_port(host: &str) -> bool {
 }
 
 /// Shows what comes until the connection ends.
-fn show(socket: &mut WebSocket<TcpStream>, place: &mut Place, out: &mut dyn Write, is_terminal: bool) -> End {
+fn show(
+    socket: &mut WebSocket<TcpStream>,
+    resume: &mut Resume,
+    out: &mut dyn Write,
+    is_terminal: bool,
+) -> End {
     let color = terminal::stdout_has_color();
     loop {
         let frame = match socket.read() {
@@ -191,13 +196,13 @@ fn show(socket: &mut WebSocket<TcpStream>, place: &mut Place, out: &mut dyn Writ
             Ok(_) => continue,
             Err(error) => return End::Broken(error.to_string()),
         };
-        if let Err(error) = place.write(frame, out, is_terminal, color) {
+        if let Err(error) = resume.write(frame, out, is_terminal, color) {
             return End::Final(FollowError::Output(error));
         }
     }
 }
 
-impl Place {
+impl Resume {
     /// Writes a frame and moves on behind it.
     fn write(&mut self, frame: Frame, out: &mut dyn Write, is_terminal: bool, color: bool) -> io::Result<()> {
         for warning in &frame.warnings {

@@ -65,11 +65,8 @@ impl Params {
     /// Adds what is encoded; one more than the most, so that the excess shows.
     fn add(&mut self, encoded: &[u8]) {
         let left = (MAX_PARAMS + 1).saturating_sub(self.all.len());
-        for pair in encoded.split(|b| *b == b'&').filter(|pair| !pair.is_empty()).take(left) {
-            let at = pair.iter().position(|b| *b == b'=').unwrap_or(pair.len());
-            let value = pair.get(at + 1..).unwrap_or_default();
-            self.all.push((decoded(pair.get(..at).unwrap_or_default()), decoded(value)));
-        }
+        let pairs = form_urlencoded::parse(encoded).take(left);
+        self.all.extend(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())));
     }
 
     /// The first value of `name`; an empty one counts as none.
@@ -123,31 +120,6 @@ fn unread(error: &BodyError) -> Failure {
         BodyError::Cut => Failure::bad_request(error),
         BodyError::NoMemory(_) | BodyError::GaveWay => Failure::busy(error),
     }
-}
-
-/// Resolves `+` and `%xx`; what is not UTF-8 afterwards is replaced.
-fn decoded(text: &[u8]) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, tail)) = rest.split_first() {
-        rest = tail;
-        match (first, tail) {
-            (b'+', _) => out.push(b' '),
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    out.push(high << 4 | low);
-                    rest = after;
-                }
-                _ => out.push(b'%'),
-            },
-            (other, _) => out.push(*other),
-        }
-    }
-    String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok())
 }
 
 #[cfg(test)]

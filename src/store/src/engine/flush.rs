@@ -268,16 +268,16 @@ fn is_gone(error: &StoreError) -> bool {
     matches!(error, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }
 
-type Found = Option<(u32, StreamRow)>;
+type KnownStream = Option<(u32, StreamRow)>;
 
 fn find_streams(
     segment: &crate::segment::Segment,
     wanted: &[&mut HeadRows],
-) -> Result<Vec<Found>, StoreError> {
+) -> Result<Vec<KnownStream>, StoreError> {
     if wanted.len() <= FEW_STREAMS {
         return wanted.iter().map(|s| segment.find_stream(&s.labels)).collect();
     }
-    let mut found: Vec<Found> = vec![None; wanted.len()];
+    let mut found: Vec<KnownStream> = vec![None; wanted.len()];
     debug_invariant!(
         wanted.is_sorted_by(|a, b| a.labels < b.labels),
         "streams that are looked for are out of order"

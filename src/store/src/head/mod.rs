@@ -1,27 +1,30 @@
 //! The head: acknowledged entries that are in the log but not yet in a segment; searchable at once.
 //!
-//! Lines stay in the batches they came in (no copy); per stream there is a list of places. A head takes batches until
+//! Lines stay in the batches they came in (no copy); per stream there is a list of addresses. A head takes batches until
 //! it is sealed; a sealed head is flushed to segments and dropped.
 
 mod label_values;
+mod rows;
 
-use crate::invariant::{debug_invariant, invariant};
+pub use rows::HeadRows;
+
+use crate::invariant::invariant;
 use crate::manifest::{SegmentId, SegmentMeta};
 use label_values::{Arrivals, LabelValues};
 use parking_lot::{Mutex, RwLock};
-use smallvec::SmallVec;
+use rows::{Addresses, EntryAddress};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use strandline_model::{Batch, Day, Labels, Metadata, Selector, StreamId, TenantId, TimeRange};
+use strandline_model::{Batch, Day, Labels, Selector, StreamId, TenantId, TimeRange};
 
 /// Memory per entry beside its bytes.
-const ENTRY_BYTES: usize = size_of::<Place>();
+const ENTRY_BYTES: usize = size_of::<EntryAddress>();
 /// Memory per stream, roughly. Its labels are mostly shared with the intake's cache, and with the head before.
 const STREAM_BYTES: usize = 128 + size_of::<StreamId>();
 
 /// Most streams that a new head expects of a tenant: about as many as fill one.
-const MAX_ROOM: usize = 100_000;
+const MAX_EXPECTED_STREAMS: usize = 100_000;
 
 /// Streams of which a flushed segment has no entries.
 type LeftOut = Arc<HashSet<StreamId>>;
@@ -51,7 +54,7 @@ struct Inner {
     batches: Vec<Arc<Batch>>,
     bytes: usize,
     /// Streams that are expected.
-    room: usize,
+    expected_streams: usize,
     seq: Option<(u64, u64)>,
     /// Monotonic time of the first and the latest batch.
     touched_ns: Option<(i64, i64)>,
@@ -71,28 +74,7 @@ struct Streams {
 #[derive(Debug)]
 struct Stream {
     labels: Arc<Labels>,
-    places: Places,
-}
-
-/// Mostly one, where streams are many: it needs no allocation of its own.
-type Places = SmallVec<[Place; 1]>;
-
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    ts: i64,
-    batch: u32,
-    entry: u32,
-}
-
-/// The entries of one stream in a head: by time, ties in order of arrival, each once.
-#[derive(Debug, Clone)]
-pub struct HeadRows {
-    /// The stream.
-    pub id: StreamId,
-    /// Its labels.
-    pub labels: Arc<Labels>,
-    places: Places,
-    batches: Arc<Vec<Arc<Batch>>>,
+    addresses: Addresses,
 }
 
 /// How full a head is.
@@ -104,11 +86,11 @@ pub(crate) struct Fill {
 }
 
 impl Head {
-    /// A head for what follows `before`: with room for half as many streams, for those that come and those that go.
+    /// A head for what follows `before`: with space for half as many streams, for those that come and those that go.
     pub(crate) fn after(before: &Self) -> Self {
         let most = |inner: &Inner| inner.tenants.values().map(|s| s.arrived.len()).max().unwrap_or(0);
-        let room = most(&before.inner.read()).min(MAX_ROOM) / 2;
-        Self { inner: RwLock::new(Inner { room, ..Inner::default() }), ..Self::default() }
+        let expected_streams = most(&before.inner.read()).min(MAX_EXPECTED_STREAMS) / 2;
+        Self { inner: RwLock::new(Inner { expected_streams, ..Inner::default() }), ..Self::default() }
     }
 
     /// Takes a batch; `seq` is its log sequence, `now_ns` monotonic time.
@@ -122,7 +104,7 @@ impl Head {
         );
         inner.bytes += batch.memory_bytes() + batch.entries.len() * ENTRY_BYTES;
         if !inner.tenants.contains_key(&batch.tenant) {
-            inner.tenants.insert(batch.tenant.clone(), Streams::with_room(inner.room));
+            inner.tenants.insert(batch.tenant.clone(), Streams::with_capacity(inner.expected_streams));
         }
         let Some(streams) = inner.tenants.get_mut(&batch.tenant) else {
             invariant!(false, "a tenant vanished from a head");
@@ -136,10 +118,10 @@ impl Head {
                 if Arc::strong_count(&stream.labels) == 1 {
                     inner.bytes += stream.labels.memory_bytes();
                 }
-                Stream { labels: Arc::clone(&stream.labels), places: Places::new() }
+                Stream { labels: Arc::clone(&stream.labels), addresses: Addresses::new() }
             });
             let entries = batch.stream_entries(stream).iter().zip(stream.entries.clone());
-            known.places.extend(entries.map(|(e, entry)| Place { ts: e.ts, batch: at, entry }));
+            known.addresses.extend(entries.map(|(e, entry)| EntryAddress { ts: e.ts, batch: at, entry }));
         }
         inner.batches.push(batch);
         inner.seq = Some((inner.seq.map_or(seq, |s| s.0), seq));
@@ -151,7 +133,7 @@ impl Head {
         self.written.lock().get(&(tenant.clone(), day)).cloned()
     }
 
-    /// Notes that a partition's segment is in place, though not published.
+    /// Notes that a partition's segment is in address, though not published.
     pub(crate) fn note_written(&self, tenant: &TenantId, day: Day, meta: Option<SegmentMeta>) {
         let is_of = |meta: &SegmentMeta| meta.tenant == *tenant && meta.day == day;
         invariant!(meta.as_ref().is_none_or(is_of), "a segment of another partition than {tenant} {day}");
@@ -210,11 +192,12 @@ impl Head {
         let (mut found, batches) = {
             let inner = self.inner.read();
             let Some(streams) = inner.tenants.get(tenant) else { return Vec::new() };
-            let mut found: Vec<Found> = Vec::new();
+            let mut found: Vec<SelectedStream> = Vec::new();
             self.each_selected(streams, selector, |id, stream| {
-                let places: Places = stream.places.iter().filter(|p| inside(p.ts)).copied().collect();
-                if !places.is_empty() {
-                    found.push((id, Arc::clone(&stream.labels), places));
+                let addresses: Addresses =
+                    stream.addresses.iter().filter(|p| inside(p.ts)).copied().collect();
+                if !addresses.is_empty() {
+                    found.push((id, Arc::clone(&stream.labels), addresses));
                 }
             });
             if found.is_empty() {
@@ -222,8 +205,9 @@ impl Head {
             }
             (found, Arc::new(inner.batches.clone()))
         };
-        let rows =
-            |(id, labels, places)| HeadRows { id, labels, places, batches: Arc::clone(&batches) }.in_order();
+        let rows = |(id, labels, addresses)| {
+            HeadRows { id, labels, addresses, batches: Arc::clone(&batches) }.in_order()
+        };
         sort_by_labels(&mut found);
         found.into_iter().map(rows).collect()
     }
@@ -239,7 +223,7 @@ impl Head {
         let mut found = Vec::new();
         if let Some(streams) = inner.tenants.get(tenant) {
             self.each_selected(streams, selector, |_, stream| {
-                if stream.places.iter().any(|p| range.contains(p.ts)) {
+                if stream.addresses.iter().any(|p| range.contains(p.ts)) {
                     found.push(Arc::clone(&stream.labels));
                 }
             });
@@ -276,7 +260,7 @@ impl Head {
         let inner = self.inner.read();
         let streams = inner.tenants.get(tenant).into_iter().flat_map(|streams| &streams.by_id);
         let latest =
-            |s: &Stream| s.places.iter().map(|p| p.ts).filter(|ts| first <= *ts && *ts <= last).max();
+            |s: &Stream| s.addresses.iter().map(|p| p.ts).filter(|ts| first <= *ts && *ts <= last).max();
         let inside = |(id, s): &(&StreamId, &Stream)| latest(s).is_some_and(|latest| wanted(**id, latest));
         streams.filter(inside).map(|(_, s)| Arc::clone(&s.labels)).collect()
     }
@@ -287,7 +271,7 @@ impl Head {
         let mut found = BTreeSet::new();
         for (tenant, streams) in &inner.tenants {
             let days: BTreeSet<Day> =
-                streams.by_id.values().flat_map(|s| s.places.iter().map(|p| Day::of(p.ts))).collect();
+                streams.by_id.values().flat_map(|s| s.addresses.iter().map(|p| Day::of(p.ts))).collect();
             found.extend(days.into_iter().map(|day| (tenant.clone(), day)));
         }
         found
@@ -300,8 +284,8 @@ impl Head {
 }
 
 impl Streams {
-    fn with_room(room: usize) -> Self {
-        Self { by_id: hashbrown::HashMap::with_capacity(room), ..Self::default() }
+    fn with_capacity(streams: usize) -> Self {
+        Self { by_id: hashbrown::HashMap::with_capacity(streams), ..Self::default() }
     }
 
     /// A stream by its number in the order of arrival.
@@ -325,104 +309,15 @@ impl Streams {
     }
 }
 
-/// A selected stream with the places of its entries.
-type Found = (StreamId, Arc<Labels>, Places);
+/// A selected stream with the addresses of its entries.
+type SelectedStream = (StreamId, Arc<Labels>, Addresses);
 
 /// Most label sets of a tenant begin alike and differ within a few bytes behind that: comparing these as a number
 /// leaves the label texts alone, which lie all over the memory.
-fn sort_by_labels(found: &mut [Found]) {
+fn sort_by_labels(found: &mut [SelectedStream]) {
     let Some((_, first, _)) = found.first() else { return };
     let skip = found.iter().fold(usize::MAX, |skip, (_, labels, _)| first.common_prefix(labels, skip));
     found.sort_by_cached_key(|(_, labels, _)| (labels.prefix_key(skip), Arc::clone(labels)));
-}
-
-impl HeadRows {
-    fn in_order(mut self) -> Self {
-        if !self.places.is_sorted_by_key(|p| p.ts) {
-            // Stable: equal times keep their order of arrival.
-            self.places.sort_by_key(|p| p.ts);
-        }
-        self.drop_repeats();
-        debug_invariant!(self.places.is_sorted_by_key(|p| p.ts), "rows of a stream are out of order");
-        invariant!(!self.places.is_empty(), "a selected stream has no row");
-        self
-    }
-
-    /// Agents send whole batches again; of entries equal in time, line and metadata the first stays.
-    fn drop_repeats(&mut self) {
-        let batches = &self.batches;
-        let mut seen: HashSet<(&[u8], Metadata<'_>)> = HashSet::new();
-        let mut previous: Option<Place> = None;
-        self.places.retain(|place| {
-            let Some(last) = previous.replace(*place).filter(|last| last.ts == place.ts) else {
-                seen.clear();
-                return true;
-            };
-            if seen.is_empty() {
-                seen.insert(content(batches, last));
-            }
-            seen.insert(content(batches, *place))
-        });
-    }
-
-    /// Drops the rows that an earlier head's rows of the same stream hold too.
-    pub fn drop_rows_of(&mut self, earlier: &Self) {
-        let last = earlier.ts(earlier.len().saturating_sub(1));
-        if self.id != earlier.id || self.is_empty() || earlier.is_empty() || self.ts(0) > last {
-            return;
-        }
-        let from = earlier.places.partition_point(|place| place.ts < self.ts(0));
-        let known: HashSet<(i64, &[u8], Metadata<'_>)> = (from..earlier.len())
-            .map(|i| (earlier.ts(i), earlier.content(i)))
-            .map(|(ts, (line, metadata))| (ts, line, metadata))
-            .collect();
-        let batches = Arc::clone(&self.batches);
-        self.places.retain(|place| {
-            let (line, metadata) = content(&batches, *place);
-            !known.contains(&(place.ts, line, metadata))
-        });
-    }
-
-    /// Keeps the rows whose index `keep` accepts.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
-        let mut i = 0;
-        self.places.retain(|_| {
-            i += 1;
-            keep(i - 1)
-        });
-    }
-
-    /// Number of entries.
-    pub fn len(&self) -> usize {
-        self.places.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
-    /// Timestamp of the `i`-th entry.
-    pub fn ts(&self, i: usize) -> i64 {
-        let place = self.places.get(i);
-        invariant!(place.is_some() || self.places.is_empty(), "time of row {i} of {}", self.places.len());
-        place.map_or(0, |p| p.ts)
-    }
-
-    /// Line and metadata of the `i`-th entry.
-    pub fn content(&self, i: usize) -> (&[u8], Metadata<'_>) {
-        let place = self.places.get(i);
-        invariant!(place.is_some(), "content of row {i} of {}", self.places.len());
-        place.map_or((&[], Metadata::default()), |p| content(&self.batches, *p))
-    }
-}
-
-fn content(batches: &[Arc<Batch>], place: Place) -> (&[u8], Metadata<'_>) {
-    let batch = batches.get(place.batch as usize);
-    let found = batch.and_then(|b| b.entries.get(place.entry as usize).map(|e| (b.line(e), b.metadata(e))));
-    // An empty line in its place would be flushed as if it were one.
-    invariant!(found.is_some(), "no entry {} in batch {} of a head", place.entry, place.batch);
-    found.unwrap_or((&[], Metadata::default()))
 }
 
 #[cfg(test)]
