@@ -50,6 +50,27 @@ fn format_1_is_read_whole() {
     assert_eq!(format, "2\n1 first layout\n2 deletes\n");
 }
 
+/// Segments had counts per minute in their block tables until November 2026; they are passed over.
+#[test]
+fn segments_with_counts_per_minute_are_read() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/minutes");
+    let folder = tempfile::tempdir().unwrap();
+    copy(&fixture, folder.path());
+    let disk = Arc::new(RealDisk::new(folder.path()).unwrap());
+    let clock = Arc::new(ManualClock::at(1_795_219_300_000_000_000));
+    let (engine, report) = Engine::open(disk, clock, EngineConfig::default()).unwrap();
+    assert!(report.damage.is_empty() && report.missing.is_empty() && report.adopted.is_empty(), "{report:?}");
+    let segments = engine.view(&TenantId::default_tenant(), TimeRange::ALL).segments;
+    assert_eq!(segments.len(), 1);
+    let segment = segments[0].open().unwrap();
+    let table = segment.table().unwrap();
+    assert_eq!(table.blocks.len(), 1);
+    let levels: Vec<(&str, u32)> = table.blocks[0].levels.iter().map(|l| (&*l.level, l.rows)).collect();
+    assert_eq!((table.blocks[0].rows, levels), (90, vec![("error", 23), ("info", 67)]));
+    let block = segment.block(0, Columns::ALL).unwrap();
+    assert_eq!(block.line(89), b"line 89 of a segment with counts per minute");
+}
+
 /// Documents as the first version wrote them, in a store of format 1, which knew none.
 #[test]
 fn documents_of_version_1_are_read() {

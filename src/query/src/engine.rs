@@ -4,6 +4,7 @@
 //! `detected`, `tail`. `queueing` is where they wait.
 
 use crate::config::QueryConfig;
+use crate::damage::Damage;
 use crate::deadline::Deadline;
 use crate::fair_slots::{FairSlots, SlotBounds};
 use crate::language::LogQuery;
@@ -162,6 +163,7 @@ impl QueryEngine {
             other_bytes: 0,
             copies: 1,
             gathered: Gathered::default(),
+            damage: Damage::default(),
         }
     }
 }

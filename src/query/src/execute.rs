@@ -1,7 +1,6 @@
 //! How does a query run? Its units are taken, most promising first, by the threads of the pool, until none is left
 //! that could change the answer.
 
-use crate::damage::Damage;
 use crate::error::QueryError;
 use crate::frontier::{Frontier, Unit};
 use crate::plan::{self, SegmentPlan};
@@ -100,24 +99,22 @@ pub(crate) struct Execution<S> {
     pub(crate) sink: S,
     frontier: Mutex<Frontier>,
     ended: Condvar,
-    damage: Damage,
 }
 
 impl<S: Sink> Execution<S> {
     /// An execution that hands what `scope` names to `sink`.
     pub(crate) fn new(scope: Scope, sink: S) -> Self {
         let frontier = Mutex::new(first_units(&scope.view, scope.range, &sink));
-        let damage = Damage::default();
         for delete in &scope.view.deletes {
             if let Some(why) = delete.misunderstood() {
                 let (number, query) = (delete.record().number, &delete.record().query);
-                damage.tell(format!(
+                scope.damage.tell(format!(
                     "delete request {number:08x} is not understood any more and hides nothing: {query}: {why}"
                 ));
             }
         }
-        scope.view.warnings.iter().for_each(|warning| damage.tell(warning.clone()));
-        Self { scope, sink, frontier, ended: Condvar::new(), damage }
+        scope.view.warnings.iter().for_each(|warning| scope.damage.tell(warning.clone()));
+        Self { scope, sink, frontier, ended: Condvar::new() }
     }
 
     fn reason_to_give_up(&self) -> Option<QueryError> {
@@ -136,7 +133,7 @@ impl<S: Sink> Execution<S> {
                 // The last unit may have found it, or have collected what nobody has counted yet.
                 return match self.sink.failure().or_else(|| self.scope.take_failure()) {
                     Some(error) => Err(error),
-                    None => self.scope.hold(self.sink.bytes()).map(|()| self.damage.take_warnings()),
+                    None => self.scope.hold(self.sink.bytes()).map(|()| self.scope.damage.take_warnings()),
                 };
             }
             if let Some(error) = self.reason_to_give_up() {
@@ -153,7 +150,7 @@ impl<S: Sink> Execution<S> {
                 if let Some(head) = self.scope.view.heads.get(*i)
                     && let Err(error) = self.sink.head(&self.scope, self.scope.view.segments.len() + i, head)
                 {
-                    self.damage.note(format_args!("lines in memory"), 0, (0, 0), &error);
+                    self.scope.damage.note(format_args!("lines in memory"), 0, (0, 0), &error);
                 }
             }
             Unit::Segment(i) => return self.plan_segment(*i),
@@ -181,7 +178,7 @@ impl<S: Sink> Execution<S> {
             Err(error) => {
                 handle.note_damage(&error);
                 let meta = handle.meta();
-                self.damage.note(format_args!("segment {}", meta.id), meta.rows, meta.time, &error);
+                self.scope.damage.note(format_args!("segment {}", meta.id), meta.rows, meta.time, &error);
                 Vec::new()
             }
         }
@@ -192,7 +189,7 @@ impl<S: Sink> Execution<S> {
         let meta = plan.handle.meta();
         let row = plan.table.blocks.get(index as usize);
         let (rows, time) = row.map_or((meta.rows, meta.time), |row| (row.rows.into(), row.time));
-        self.damage.note(format_args!("block {index} of segment {}", meta.id), rows, time, error);
+        self.scope.damage.note(format_args!("block {index} of segment {}", meta.id), rows, time, error);
     }
 
     fn give_up(&self, frontier: &mut Frontier, error: QueryError) {

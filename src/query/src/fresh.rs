@@ -9,7 +9,10 @@ use strandline_store::head::{Head, HeadRows};
 pub(crate) fn select(scope: &Scope, source: usize, head: &Arc<Head>) -> Vec<HeadRows> {
     let view = &scope.view;
     let mut streams = scope.select(head, scope.range);
-    scope.storage.drop_stored_rows(&scope.part.tenant, view, head, &mut streams);
+    // Rows of what cannot be read now are missing there, so they are shown from the head.
+    if let Err(error) = scope.storage.drop_stored_rows(&scope.part.tenant, view, head, &mut streams) {
+        scope.damage.tell(format!("lines that were sent again may be shown or counted twice: {error}"));
+    }
     let earlier = source.saturating_sub(view.segments.len());
     for head in view.heads.iter().take(earlier) {
         let theirs = scope.select(head, scope.range);

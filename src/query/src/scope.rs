@@ -1,5 +1,6 @@
 //! What do all parts of a query's work share? Whose data, which of it, until when, and what it has cost.
 
+use crate::damage::Damage;
 use crate::deadline::Deadline;
 use crate::error::QueryError;
 use crate::language::LogQuery;
@@ -50,6 +51,8 @@ pub(crate) struct Scope {
     pub(crate) copies: usize,
     /// What is collected by units under way.
     pub(crate) gathered: Gathered,
+    /// What the answer lacks.
+    pub(crate) damage: Damage,
 }
 
 /// What units have collected that no sink counts yet, and why the query cannot go on with it.

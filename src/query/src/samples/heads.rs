@@ -11,7 +11,9 @@ use strandline_store::head::{Head, HeadRows};
 
 /// Reads a head, which is the `source`-th part of the view, behind all segments.
 pub(super) fn read(sink: &SampleSink, scope: &Scope, source: usize, head: &Arc<Head>) {
-    for rows in &fresh::select(scope, source, head) {
+    let streams = fresh::select(scope, source, head);
+    tell_of_repeats(scope, &streams);
+    for rows in &streams {
         if scope.is_over() {
             return;
         }
@@ -19,6 +21,22 @@ pub(super) fn read(sink: &SampleSink, scope: &Scope, source: usize, head: &Arc<H
             true => read_stream(sink, scope, rows),
             false => read_stages(sink, scope, rows),
         });
+    }
+}
+
+/// What a damaged segment holds too is left in the head, which is right as long as the segment's rows are read. Its table may
+/// have been counted before anybody knew of the damage.
+fn tell_of_repeats(scope: &Scope, streams: &[HeadRows]) {
+    for handle in scope.view.segments.iter().filter(|handle| handle.is_damaged()) {
+        let (first, last) = handle.meta().time;
+        let overlaps =
+            |rows: &HeadRows| !rows.is_empty() && rows.ts(0) <= last && rows.ts(rows.len() - 1) >= first;
+        if streams.iter().any(overlaps) {
+            let id = handle.meta().id;
+            scope.damage.tell(format!(
+                "segment {id} is damaged: lines of it that were sent again may be counted twice"
+            ));
+        }
     }
 }
 

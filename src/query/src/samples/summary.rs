@@ -10,10 +10,11 @@ use super::plain::{Codes, Outcome, Reading, StreamKeys, reads};
 use super::series::Table;
 use crate::metric::Reduction;
 use crate::plan::{SegmentPlan, Streams};
-use crate::scope::Scope;
+use crate::scope::{Gathering, Scope};
 use crate::search::Search;
 use crate::stats::count;
 use smallvec::SmallVec;
+use std::sync::atomic::Ordering;
 use strandline_model::metadata::DETECTED_LEVEL;
 use strandline_store::segment::{Block, BlockRow, MetadataColumn};
 
@@ -39,10 +40,16 @@ pub(super) fn count_blocks(sink: &SampleSink, scope: &Scope, plan: &mut SegmentP
     let mut blocks = std::mem::take(&mut plan.blocks);
     if let Some(streams) = plan.selected() {
         let (mut n, mut over) = (0usize, false);
+        let mut gathering = Gathering::new(scope);
         blocks.retain(|block| {
             over = over || (n.is_multiple_of(BLOCKS_PER_CHECK) && scope.is_over());
             n += 1;
-            over || !add_block(sink, scope, plan, streams, *block, &mut table)
+            if over {
+                return true;
+            }
+            let is_counted = add_block(sink, scope, plan, streams, *block, &mut table);
+            over = gathering.grown_to(table.bytes(), sink.bytes.load(Ordering::Relaxed));
+            !is_counted
         });
     }
     plan.blocks = blocks;
@@ -51,7 +58,9 @@ pub(super) fn count_blocks(sink: &SampleSink, scope: &Scope, plan: &mut SegmentP
 
 /// Whether any block of a segment can do without a look at its rows.
 pub(super) fn may_suffice(sink: &SampleSink, scope: &Scope, plan: &SegmentPlan) -> bool {
+    // A head leaves repeats of damaged segments to those who read the rows.
     plan.hidden.is_empty()
+        && !plan.handle.is_damaged()
         && scope.query.looks_at_labels_only()
         && matches!(scope.query.search(false), Search::All)
         && matches!(sink.keeping.reduction, Some(Reduction::Sum | Reduction::Present))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use strandline_model::{Clock, Labels, TenantId, TimeRange};
 use strandline_store::engine::{CommitObserver, DeleteError, LabelSets};
 use strandline_store::head::{Head, HeadRows};
-use strandline_store::{DeleteRecord, Engine, Lookup, View};
+use strandline_store::{DeleteRecord, Engine, Lookup, StoreError, View};
 
 fn lookup<'a>(engine: &'a Engine, streams: Selection<'a>) -> Lookup<'a> {
     let Selection { tenant, range, selector, limits } = streams;
@@ -22,9 +22,14 @@ impl Storage for Engine {
         Self::view(self, tenant, range)
     }
 
-    fn drop_stored_rows(&self, tenant: &TenantId, view: &View, head: &Head, rows: &mut [HeadRows]) {
-        // Rows of what cannot be read now are missing there, so they are shown from the head.
-        let _ = self.drop_rows_of(tenant, &view.segments, &view.deletes, head, rows);
+    fn drop_stored_rows(
+        &self,
+        tenant: &TenantId,
+        view: &View,
+        head: &Head,
+        rows: &mut [HeadRows],
+    ) -> Result<(), StoreError> {
+        self.drop_rows_of(tenant, &view.segments, &view.deletes, head, rows)
     }
 
     fn warnings(&self, tenant: &TenantId, range: TimeRange) -> Vec<String> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use strandline_model::{Clock, Labels, Selector, TenantId, TimeRange};
 use strandline_store::engine::{CommitObserver, DeleteError, LabelSets};
 use strandline_store::head::{Head, HeadRows};
-use strandline_store::{DeleteRecord, LookupAnswer, LookupError, LookupLimits, View};
+use strandline_store::{DeleteRecord, LookupAnswer, LookupError, LookupLimits, StoreError, View};
 
 /// Streams that a lookup is about.
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +52,15 @@ pub trait Storage: Debug + Send + Sync {
     fn view(&self, tenant: &TenantId, range: TimeRange) -> View;
 
     /// Takes out of `rows`, what a query selected in `head`, the entries that are in segments of `view` too: a client may
-    /// have sent them again.
-    fn drop_stored_rows(&self, tenant: &TenantId, view: &View, head: &Head, rows: &mut [HeadRows]);
+    /// have sent them again. A damaged segment has none; an error says that one could not be read for another reason, so
+    /// that rows of it may be left.
+    fn drop_stored_rows(
+        &self,
+        tenant: &TenantId,
+        view: &View,
+        head: &Head,
+        rows: &mut [HeadRows],
+    ) -> Result<(), StoreError>;
 
     /// What an answer about `tenant` over `range` lacks whatever it reads, as in [`View::warnings`]; for lookups.
     fn warnings(&self, tenant: &TenantId, range: TimeRange) -> Vec<String>;

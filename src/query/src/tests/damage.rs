@@ -1,7 +1,8 @@
 //! Does an answer say what it lacks? Every part of a segment is damaged in turn.
 
-use super::rig::{Rig, Row, row, shown};
-use crate::{Direction, QueryConfig};
+use super::rig::{Rig, Row, row, shown, tenant};
+use crate::metric::Steps;
+use crate::{Direction, MetricRequest, Query, QueryConfig, Reader};
 use std::collections::HashMap;
 use strandline_model::TimeRange;
 use strandline_simdisk::SimDisk;
@@ -69,6 +70,48 @@ fn damage_everywhere(compacted: bool) {
         drop(rig);
     }
     assert!(warned > 50 && complete > 50, "{warned} warned, {complete} complete");
+}
+
+/// A count that needs no rows of a block must not add up what the segment and the head both have, and say nothing.
+#[test]
+fn repeats_of_a_damaged_segment_are_not_counted_twice_in_silence() {
+    let (disk, rows, path) = filled(false);
+    let sound = read_all(&disk, &path, 1 << 20).unwrap();
+    let (mut warned, mut complete) = (0, 0);
+    for at in (0..sound.len()).step_by(5) {
+        let rig = Rig::on(&disk, QueryConfig { threads: 2, ..QueryConfig::default() });
+        let count = || {
+            let Query::Metric(query) = Query::parse(r#"sum(count_over_time({env=~".+"}[1h]))"#).unwrap()
+            else {
+                panic!()
+            };
+            let (reader, steps) = (Reader::of(tenant()), Steps::instant(1_000));
+            let request = MetricRequest { reader, query, steps, max_series: None, cut_series: false };
+            let found = rig.query.metrics(&request).unwrap();
+            let series = found.value.into_matrix(&steps).series;
+            (series.first().map_or(0.0, |series| series.points[0].1), found.warnings)
+        };
+        // The table is known before the damage.
+        assert_eq!(count(), (60.0, vec![]));
+        let file = disk.open(&path).unwrap();
+        file.write_at(&[sound[at] ^ 0x40], at as u64).unwrap();
+        rig.push(&rows);
+        for _ in 0..2 {
+            let (found, warnings) = count();
+            match warnings.is_empty() {
+                true => assert_eq!(found, 60.0, "byte {at}"),
+                false => warned += 1,
+            }
+            complete += u32::from(warnings.is_empty());
+        }
+        file.write_at(&[sound[at]], at as u64).unwrap();
+        // What was pushed again must not be there the next time.
+        drop(rig);
+        for name in disk.list("wal").unwrap() {
+            disk.remove(&format!("wal/{name}")).unwrap();
+        }
+    }
+    assert!(warned > 10 && complete > 10, "{warned} warned, {complete} complete");
 }
 
 #[test]

@@ -47,9 +47,13 @@ impl Rig {
     }
 
     pub(super) fn on(disk: &SimDisk, config: QueryConfig) -> Self {
+        Self::with_blocks_of(64, disk, config)
+    }
+
+    pub(super) fn with_blocks_of(block_bytes: usize, disk: &SimDisk, config: QueryConfig) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let settings = EngineConfig {
-            block_bytes: 64,
+            block_bytes,
             wal_file_bytes: 1 << 16,
             delete_language: Some(Arc::new(LogQlDeletes)),
             ..EngineConfig::default()

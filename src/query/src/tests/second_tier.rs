@@ -13,7 +13,9 @@ use strandline_simdisk::SimDisk;
 use strandline_store::disk::{Disk, read_all};
 use strandline_store::engine::{CommitObserver, DeleteError, LabelSets, SegmentFolder, SegmentHandle};
 use strandline_store::head::{Head, HeadRows};
-use strandline_store::{DeleteRecord, Engine, LookupAnswer, LookupError, SegmentMeta, UnreadSegment, View};
+use strandline_store::{
+    DeleteRecord, Engine, LookupAnswer, LookupError, SegmentMeta, StoreError, UnreadSegment, View,
+};
 
 /// An engine, and segments that are not in it any more.
 #[derive(Debug)]
@@ -62,12 +64,18 @@ impl Storage for Tiers {
         view
     }
 
-    fn drop_stored_rows(&self, tenant: &TenantId, view: &View, head: &Head, rows: &mut [HeadRows]) {
+    fn drop_stored_rows(
+        &self,
+        tenant: &TenantId,
+        view: &View,
+        head: &Head,
+        rows: &mut [HeadRows],
+    ) -> Result<(), StoreError> {
         let is_archived = |s: &Arc<SegmentHandle>| self.archived.iter().any(|other| Arc::ptr_eq(s, other));
         let (archived, own) = view.segments.iter().cloned().partition(is_archived);
         let view = View { segments: own, ..view.clone() };
-        Storage::drop_stored_rows(&*self.engine, tenant, &view, head, rows);
-        let _ = SegmentFolder::drop_rows_of(&archived, &view.deletes, head, rows);
+        let own = Storage::drop_stored_rows(&*self.engine, tenant, &view, head, rows);
+        own.and(SegmentFolder::drop_rows_of(&archived, &view.deletes, head, rows))
     }
 
     fn warnings(&self, tenant: &TenantId, range: TimeRange) -> Vec<String> {

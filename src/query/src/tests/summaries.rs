@@ -4,10 +4,11 @@ use super::model::{Step, live, steps};
 use super::rig::{NOW, Rig, row, tenant};
 use crate::metric::{Steps, Value};
 use crate::reader::ReadRules;
-use crate::{MetricRequest, Query, QueryStats, Reader};
+use crate::{MetricRequest, Query, QueryConfig, QueryStats, Reader};
 use proptest::prelude::*;
 use std::sync::Arc;
 use strandline_model::{Limits, TimeRange};
+use strandline_simdisk::SimDisk;
 
 const MS: i64 = 1_000_000;
 const DAY: i64 = 86_400_000_000_000;
@@ -95,6 +96,28 @@ fn filled() -> Rig {
     rig.push(&rows.collect::<Vec<_>>());
     rig.engine.flush_all().unwrap();
     rig
+}
+
+/// More levels than a table counts say nothing of the levels.
+#[test]
+fn a_block_of_many_levels_is_read_for_a_count_by_level() {
+    let rig = Rig::with_blocks_of(1 << 20, &SimDisk::new(7), QueryConfig::default());
+    let rows = (0..60).map(|i| {
+        let mut row = row(1, (i + 1) * 1_000_000_000, "x");
+        row.metadata.push(("detected_level".to_owned(), format!("level{i}")));
+        row
+    });
+    rig.push(&rows.collect::<Vec<_>>());
+    rig.engine.flush_all().unwrap();
+    for (text, series, is_read) in [
+        (r#"sum by (detected_level) (count_over_time({n="1"} | drop __error__ [1h]))"#, 60, true),
+        (r#"sum by (n) (count_over_time({n="1"}[1h]))"#, 1, false),
+    ] {
+        let (value, stats) = ask(&rig, text, Steps::range(3_600_000_000_000, 1, 1), 0);
+        let Value::Matrix(matrix) = value else { panic!("{text}") };
+        assert_eq!(matrix.series.len(), series, "{text}");
+        assert_eq!(stats.blocks > 0, is_read, "{text}: {stats:?}");
+    }
 }
 
 #[test]

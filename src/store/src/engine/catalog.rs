@@ -98,7 +98,8 @@ impl SegmentHandle {
         }
     }
 
-    pub(crate) fn is_damaged(&self) -> bool {
+    /// Whether something in it was found damaged since it is known here.
+    pub fn is_damaged(&self) -> bool {
         self.damaged.load(Ordering::Relaxed)
     }
 
