@@ -26,6 +26,9 @@ const STREAM_BYTES: usize = 128 + size_of::<StreamId>();
 /// Most streams that a new head expects of a tenant: about as many as fill one.
 const MAX_EXPECTED_STREAMS: usize = 100_000;
 
+/// The index of label values of all tenants takes one in so many bytes of a head: its memory is for lines.
+const MAX_INDEX_SHARE: usize = 4;
+
 /// Streams of which a flushed segment has no entries.
 type LeftOut = Arc<HashSet<StreamId>>;
 
@@ -193,7 +196,7 @@ impl Head {
             let inner = self.inner.read();
             let Some(streams) = inner.tenants.get(tenant) else { return Vec::new() };
             let mut found: Vec<SelectedStream> = Vec::new();
-            self.each_selected(streams, selector, |id, stream| {
+            self.each_selected(streams, selector, inner.bytes, |id, stream| {
                 let addresses: Addresses =
                     stream.addresses.iter().filter(|p| inside(p.ts)).copied().collect();
                 if !addresses.is_empty() {
@@ -222,7 +225,7 @@ impl Head {
         let inner = self.inner.read();
         let mut found = Vec::new();
         if let Some(streams) = inner.tenants.get(tenant) {
-            self.each_selected(streams, selector, |_, stream| {
+            self.each_selected(streams, selector, inner.bytes, |_, stream| {
                 if stream.addresses.iter().any(|p| range.contains(p.ts)) {
                     found.push(Arc::clone(&stream.labels));
                 }
@@ -236,9 +239,10 @@ impl Head {
         &self,
         streams: &'s Streams,
         selector: &Selector,
+        head_bytes: usize,
         mut each: impl FnMut(StreamId, &'s Stream),
     ) {
-        match streams.candidates(selector, &self.index_bytes) {
+        match streams.candidates(selector, head_bytes, &self.index_bytes) {
             None => {
                 let selected = streams.by_id.iter().filter(|(_, s)| selector.matches(&s.labels));
                 selected.for_each(|(id, stream)| each(*id, stream));
@@ -295,16 +299,24 @@ impl Streams {
     }
 
     /// The streams among which all selected ones are; `None` where a walk is as good. What the index grows by is added
-    /// to `index_bytes`.
-    fn candidates(&self, selector: &Selector, index_bytes: &AtomicUsize) -> Option<Arrivals> {
+    /// to `index_bytes`, which may be up to a quarter of `head_bytes`.
+    fn candidates(
+        &self,
+        selector: &Selector,
+        head_bytes: usize,
+        index_bytes: &AtomicUsize,
+    ) -> Option<Arrivals> {
         if self.arrived.len() < label_values::MIN_STREAMS {
             return None;
         }
         let mut by_label = self.by_label.lock();
         let before = by_label.bytes();
         let labels_of = |arrival: usize| self.get(arrival).map(|(_, stream)| &*stream.labels);
-        let found = by_label.candidates(selector, self.arrived.len(), labels_of);
-        index_bytes.fetch_add(by_label.bytes().saturating_sub(before), Ordering::Relaxed);
+        let left = (head_bytes / MAX_INDEX_SHARE).saturating_sub(index_bytes.load(Ordering::Relaxed));
+        let found = by_label.candidates(selector, self.arrived.len(), left, labels_of);
+        let after = by_label.bytes();
+        index_bytes.fetch_add(after.saturating_sub(before), Ordering::Relaxed);
+        index_bytes.fetch_sub(before.saturating_sub(after), Ordering::Relaxed);
         found
     }
 }
@@ -398,7 +410,13 @@ mod tests {
         }
         let inner = head.inner.read();
         let streams = inner.tenants.get(&tenant).unwrap();
-        let looked_up = |selector: &Selector| streams.candidates(selector, &head.index_bytes);
+        let bounded = head.index_bytes.load(Ordering::Relaxed);
+        assert!(0 < bounded && bounded <= inner.bytes / 2, "{bounded} of {}", inner.bytes);
+        // As if there were more memory than lines.
+        let looked_up = |selector: &Selector| {
+            let looks = (0..3).map(|_| streams.candidates(selector, usize::MAX, &head.index_bytes));
+            looks.last().flatten()
+        };
         assert_eq!(looked_up(&selectors[0]).map(|found| found.len()), Some(2));
         assert_eq!(looked_up(&selectors[6]).map(|found| found.len()), Some(0));
         assert!(looked_up(&selectors[4]).is_none(), "one in six streams is no choice");
@@ -408,6 +426,25 @@ mod tests {
         assert!(index_bytes > 4000 * 8);
         drop(inner);
         assert!(head.fill().bytes > index_bytes);
+    }
+
+    #[test]
+    fn a_label_that_never_helps_gives_way_to_one_that_does() {
+        let (head, tenant) = (Head::default(), TenantId::new("t").unwrap());
+        let text = |i: usize| format!(r#"{{a="x", b="x", c="x", d="x", pod="{i}"}}"#);
+        let streams: Vec<String> = (0..2000).map(text).collect();
+        let entries: Vec<(&str, i64, &[u8])> =
+            streams.iter().map(|labels| (labels.as_str(), 5, &b"x"[..])).collect();
+        head.insert(1, Arc::new(batch_of("t", &entries)), 10);
+        let inner = head.inner.read();
+        let streams = inner.tenants.get(&tenant).unwrap();
+        let pairs = [("a", "x"), ("b", "x"), ("c", "x"), ("d", "x"), ("pod", "77")];
+        let selector =
+            Selector { matchers: pairs.iter().map(|(name, value)| Matcher::equal(*name, *value)).collect() };
+        let look = || streams.candidates(&selector, usize::MAX, &head.index_bytes);
+        let looks: Vec<Option<usize>> = (0..8).map(|_| look().map(|found| found.len())).collect();
+        assert_eq!((looks[0], looks.last()), (None, Some(&Some(1))), "{looks:?}");
+        assert_eq!(head.index_bytes.load(Ordering::Relaxed), streams.by_label.lock().bytes());
     }
 
     #[test]
