@@ -145,7 +145,7 @@ fn limits_of_single_tenants() {
             .clone()
     };
     assert_eq!(limits("team-a")["max_query_length"], "30d");
-    assert_eq!(limits("team-b")["max_line_size"], 1_000_000);
+    assert_eq!(limits("team-b")["max_line_size"], 1 << 20);
     assert_eq!(limits("team-b")["max_query_length"], limits("another")["max_query_length"]);
 }
 

@@ -31,6 +31,7 @@ mod folder;
 mod found;
 mod store;
 mod usage;
+mod version;
 
 #[cfg(test)]
 mod tests;
@@ -42,14 +43,10 @@ pub use error::{Bound, DocumentError, Unreadable};
 pub(crate) use file::{decode, encode, seal};
 pub use store::Documents;
 pub use usage::DocumentLimits;
+pub use version::Version;
 
 /// The folder of all documents.
 pub(crate) const DIR: &str = "documents";
-
-/// Which put a document is of: a later put of the same name has a higher number, also when the document was deleted in
-/// between and when the process was restarted (by the clock, as long as it is not set back across the restart).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(pub u64);
 
 /// A document as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
