@@ -303,8 +303,8 @@ fn from_the_file(tokens: &[String]) -> Vec<String> {
                 let is_super = |at: usize| tokens.get(at).is_some_and(|token| token == "super");
                 let upward = (0..).take_while(|n| is_super(at + 2 * n)).count();
                 let outside = upward.saturating_sub(modules.len());
-                let path = if outside == 0 { vec!["self"; 1] } else { vec!["super"; outside] };
-                found.extend(path.join(" :: ").split(' ').map(str::to_owned));
+                found.push(if outside == 0 { "self" } else { "super" }.to_owned());
+                found.extend((1..outside).flat_map(|_| ["::".to_owned(), "super".to_owned()]));
                 at += 2 * upward - 1;
                 continue;
             }

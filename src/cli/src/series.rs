@@ -60,6 +60,7 @@ fn number(text: &str) -> Option<f64> {
 /// The times that all series of an answer share.
 struct TimeAxis {
     first: f64,
+    last: f64,
     /// Seconds of one character.
     width: f64,
     characters: usize,
@@ -74,12 +75,12 @@ impl TimeAxis {
             series.iter().flat_map(|series| series.samples.windows(2).map(|pair| pair[1].0 - pair[0].0));
         let step = gaps.filter(|gap| *gap > 0.0).fold(f64::INFINITY, f64::min);
         if !step.is_finite() {
-            return Self { first, width: 1.0, characters: usize::from(first.is_finite()) };
+            return Self { first, last, width: 1.0, characters: usize::from(first.is_finite()) };
         }
         // Rounded: times of milliseconds are not exact in binary.
         let steps = ((last - first) / step).round() as usize + 1;
         let per_character = steps.div_ceil(MAX_WIDTH);
-        Self { first, width: step * per_character as f64, characters: steps.div_ceil(per_character) }
+        Self { first, last, width: step * per_character as f64, characters: steps.div_ceil(per_character) }
     }
 
     /// The character of a time.
@@ -107,9 +108,12 @@ fn sparkline(series: &Series, axis: &TimeAxis) -> String {
     highest.iter().map(|value| value.map_or(' ', level)).collect()
 }
 
-/// At most six digits that count.
+/// At most six digits that count; what is infinite as Prometheus writes it.
 fn shown(value: f64) -> String {
-    if !value.is_finite() || value == value.trunc() && value.abs() < 1e15 {
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    if value.is_nan() || value == value.trunc() && value.abs() < 1e15 {
         return value.to_string();
     }
     let digits = value.abs().log10().floor();
@@ -126,7 +130,10 @@ fn shown(value: f64) -> String {
 /// Writes a table of series, the greatest last value first; safe for a terminal.
 pub fn write(out: &mut dyn Write, series: &[Series]) -> io::Result<()> {
     let mut sorted: Vec<&Series> = series.iter().collect();
-    sorted.sort_by(|a, b| b.last().total_cmp(&a.last()));
+    // What is no number comes last.
+    let rank =
+        |series: &Series| Some(series.last()).filter(|last| !last.is_nan()).unwrap_or(f64::NEG_INFINITY);
+    sorted.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
     let axis = TimeAxis::of(series);
     let is_range = axis.characters > 1;
     let row = |series: &&Series| {
@@ -143,9 +150,7 @@ pub fn write(out: &mut dyn Write, series: &[Series]) -> io::Result<()> {
     if !is_range {
         return table::write(out, &[("value", Align::Right), ("series", Align::Left)], &rows);
     }
-    let times = || series.iter().flat_map(|series| series.samples.iter().map(|(at, _)| *at));
-    let last = times().fold(f64::NEG_INFINITY, f64::max);
-    writeln!(out, "{} to {}", time(axis.first), time(last))?;
+    writeln!(out, "{} to {}", time(axis.first), time(axis.last))?;
     let columns = [
         ("over time", Align::Left),
         ("last", Align::Right),
@@ -199,10 +204,18 @@ mod tests {
     }
 
     #[test]
+    fn the_greatest_comes_first_and_what_is_no_number_last() {
+        let one = |app: &str, value: &str| json!({"metric": {"app": app}, "value": [1, value]});
+        let shown = text(&[one("a", "NaN"), one("b", "-1"), one("c", "7")]);
+        let order: Vec<&str> = shown.lines().skip(1).filter_map(|line| line.split('"').nth(1)).collect();
+        assert_eq!(order, ["c", "b", "a"]);
+    }
+
+    #[test]
     fn one_moment_is_a_number_without_a_line() {
         let vector = json!({"metric": {"app": "a"}, "value": [1.5, "3"]});
         assert_eq!(text(&[vector]), "value  series\n    3  {app=\"a\"}\n");
-        assert_eq!(text(&[json!([1.5, "+Inf"])]), "value  series\n  inf  {}\n");
+        assert_eq!(text(&[json!([1.5, "+Inf"])]), "value  series\n +Inf  {}\n");
         assert_eq!(text(&[]), "value  series\n");
         assert_eq!(Series::parse(&json!({"metric": {}, "values": [[0, "x"]]})), None);
     }
@@ -218,6 +231,7 @@ mod tests {
             (1e-9, "1.00000e-9"),
             (1e300, "1.00000e300"),
             (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Inf"),
         ] {
             assert_eq!(shown(value), text);
         }
